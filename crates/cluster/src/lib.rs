@@ -1,0 +1,1 @@
+//! The built-in controllers of the embedded cluster: garbage collection, namespaces, accounts, Services, scheduling.

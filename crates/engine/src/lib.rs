@@ -1,0 +1,3 @@
+//! How any Windlass controller runs: watch, observe, plan, apply, status.
+
+pub mod plan;

@@ -1,0 +1,88 @@
+//! The data a decision is made of.
+//!
+//! A controller's `plan()` is a pure, total function that returns a [`Plan`]; the engine alone
+//! talks to the cluster. Laws:
+//! - a plan depends on what is, never on which event arrived;
+//! - status is written before any effect, and a plan is made again from the written object;
+//! - effects run in order and stop at the first error;
+//! - every state that is not final names a `wake_at`;
+//! - when nothing is left to do, a second pass writes nothing.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// What should change for one object, decided from what is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan<S> {
+    /// The status the object should have. The engine writes it only when it differs.
+    pub status: S,
+    /// Changes to other objects, in order.
+    pub effects: Vec<Effect>,
+    /// What to tell the people who watch this object.
+    pub events: Vec<EventNote>,
+    /// When to look again even if nothing happens; `None` only in a final state.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// One change to the cluster, or to something outside of it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// POST the object. That it exists already is an observation for the next plan, not an error.
+    Create(Value),
+    /// Server-side apply of the object with the controller's field manager.
+    Apply(Value),
+    /// JSON merge patch of the named object.
+    Patch {
+        /// The object to patch.
+        target: ObjectRef,
+        /// The merge patch body.
+        patch: Value,
+    },
+    /// Delete exactly this incarnation of the object (uid precondition). Absence is success.
+    Delete {
+        /// The object to delete.
+        target: ObjectRef,
+        /// The uid that was observed.
+        uid: String,
+    },
+    /// Something outside the Kubernetes API; its result comes back as an observation.
+    External {
+        /// What the controller's external handler knows the work by.
+        key: String,
+    },
+}
+
+/// Names one object of any kind.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectRef {
+    /// `v1`, `apps/v1`, ...
+    pub api_version: String,
+    /// `Pod`, `ConfigMap`, ...
+    pub kind: String,
+    /// `None` for cluster-scoped kinds.
+    pub namespace: Option<String>,
+    /// The object's name.
+    pub name: String,
+}
+
+/// A line for the object's event stream (events.k8s.io).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventNote {
+    /// Normal or Warning.
+    pub severity: Severity,
+    /// PascalCase, stable: tools match on it.
+    pub reason: String,
+    /// What was done or refused, as a verb in PascalCase (`Submit`, `Delete`).
+    pub action: String,
+    /// One sentence for a person.
+    pub note: String,
+}
+
+/// How an event is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Things go as they should.
+    Normal,
+    /// Someone may have to act.
+    Warning,
+}

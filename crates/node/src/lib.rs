@@ -1,0 +1,1 @@
+//! The embedded node agent: pods as isolated local processes.

@@ -1,0 +1,3 @@
+//! Generates the files that code is the source of.
+
+fn main() {}
