@@ -1,0 +1,316 @@
+//! Field selectors (`status.phase=Running,spec.nodeName!=`).
+
+use serde_json::Value;
+
+use super::SelectorError;
+use crate::field::quote;
+
+/// A parsed field selector, already checked against the fields its kind supports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FieldSelector {
+    terms: Vec<Term>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Term {
+    field: String,
+    source: Source,
+    equal: bool,
+    value: String,
+}
+
+impl FieldSelector {
+    /// Parses a `fieldSelector` parameter for a kind that supports `fields`.
+    pub fn parse(text: &str, fields: &SelectableFields) -> Result<Self, SelectorError> {
+        let mut terms = Vec::new();
+        for part in split_terms(text) {
+            if part.is_empty() {
+                continue;
+            }
+            let (field, equal, raw) = split_operator(part).ok_or_else(|| {
+                SelectorError::new(format!(
+                    "invalid selector: '{text}'; can't understand '{part}'"
+                ))
+            })?;
+            let value = unescape(raw)?;
+            let source = fields.source(field)?;
+            terms.push(Term {
+                field: field.to_owned(),
+                source,
+                equal,
+                value,
+            });
+        }
+        Ok(Self { terms })
+    }
+
+    /// Whether the selector admits everything.
+    pub fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+
+    /// Whether the object has all required field values. An absent field counts as empty.
+    pub fn matches(&self, object: &Value) -> bool {
+        self.terms
+            .iter()
+            .all(|term| (term.source.read(object) == term.value) == term.equal)
+    }
+
+    /// The value a field must have, where the selector pins it with `=`.
+    ///
+    /// Lets a list by `metadata.name=x` become a single read.
+    pub fn required_value(&self, field: &str) -> Option<&str> {
+        self.terms
+            .iter()
+            .find(|term| term.equal && term.field == field)
+            .map(|term| term.value.as_str())
+    }
+}
+
+/// The fields by which objects of one kind can be selected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelectableFields {
+    fields: Vec<(String, Source)>,
+    unsupported: Unsupported,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unsupported {
+    /// Kinds without fields of their own name the two that always work.
+    NamesTheCommonOnes,
+    /// Kinds with a table of their own only name the offender.
+    NamesTheOffender,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Source {
+    /// The text of the value at this path.
+    Path(Vec<String>),
+    /// The first of several paths that is set.
+    FirstOf(Vec<Vec<String>>),
+    /// Whether a pod uses its node's network, as `true` or `false`.
+    HostNetwork,
+}
+
+impl Source {
+    fn read(&self, object: &Value) -> String {
+        match self {
+            Self::Path(path) => read_path(object, path),
+            Self::FirstOf(paths) => paths
+                .iter()
+                .map(|path| read_path(object, path))
+                .find(|text| !text.is_empty())
+                .unwrap_or_default(),
+            Self::HostNetwork => object
+                .pointer("/spec/hostNetwork")
+                .and_then(Value::as_bool)
+                .unwrap_or_default()
+                .to_string(),
+        }
+    }
+}
+
+fn read_path(object: &Value, path: &[String]) -> String {
+    let mut value = object;
+    for step in path {
+        match value.get(step.as_str()) {
+            Some(next) => value = next,
+            None => return String::new(),
+        }
+    }
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
+    }
+}
+
+impl SelectableFields {
+    /// What kube-apiserver supports for a built-in kind; unknown kinds get the common two fields.
+    pub fn builtin(group: &str, kind: &str) -> Self {
+        let own: &[&str] = match (group, kind) {
+            ("", "Pod") => &[
+                "spec.nodeName",
+                "spec.restartPolicy",
+                "spec.schedulerName",
+                "spec.serviceAccountName",
+                "status.phase",
+                "status.podIP",
+                "status.nominatedNodeName",
+            ],
+            ("" | "events.k8s.io", "Event") => &["reason", "type"],
+            ("", "Node") => &["spec.unschedulable"],
+            ("", "Secret") => &["type"],
+            ("", "Namespace") => &["status.phase"],
+            ("", "ReplicationController") => &["status.replicas"],
+            ("", "Service") => &["spec.clusterIP", "spec.type"],
+            ("batch", "Job") => &["status.successful"],
+            ("apps", "ReplicaSet") => &["status.replicas"],
+            ("certificates.k8s.io", "CertificateSigningRequest") => &["spec.signerName"],
+            _ => &[],
+        };
+        let mut table = Self::common();
+        for field in own {
+            table.add(field);
+        }
+        match (group, kind) {
+            ("", "Pod") => {
+                table
+                    .fields
+                    .push(("spec.hostNetwork".to_owned(), Source::HostNetwork));
+                // A pod without podIP may still list its addresses in podIPs.
+                table.unsupported = Unsupported::NamesTheOffender;
+            }
+            ("", "Event") => table.add_event_fields("involvedObject"),
+            ("events.k8s.io", "Event") => table.add_event_fields("regarding"),
+            _ => {}
+        }
+        if !own.is_empty() {
+            table.unsupported = Unsupported::NamesTheOffender;
+        }
+        table
+    }
+
+    /// The common fields and the `selectableFields[].jsonPath` of a CRD version.
+    pub fn custom<'a>(json_paths: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut table = Self::common();
+        for path in json_paths {
+            table.add(path.trim_start_matches('.'));
+        }
+        table.unsupported = Unsupported::NamesTheOffender;
+        table
+    }
+
+    fn common() -> Self {
+        let mut table = Self {
+            fields: Vec::new(),
+            unsupported: Unsupported::NamesTheCommonOnes,
+        };
+        table.add("metadata.name");
+        table.add("metadata.namespace");
+        table
+    }
+
+    fn add(&mut self, field: &str) {
+        self.fields
+            .push((field.to_owned(), Source::Path(split_path(field))));
+    }
+
+    /// Events are stored once and read through two groups, so both spellings are looked up.
+    fn add_event_fields(&mut self, subject: &str) {
+        for leaf in [
+            "kind",
+            "namespace",
+            "name",
+            "uid",
+            "apiVersion",
+            "resourceVersion",
+            "fieldPath",
+        ] {
+            let paths = ["involvedObject", "regarding"]
+                .map(|root| vec![root.to_owned(), leaf.to_owned()])
+                .to_vec();
+            self.fields
+                .push((format!("{subject}.{leaf}"), Source::FirstOf(paths)));
+        }
+        let reporter = vec![
+            split_path("reportingComponent"),
+            split_path("reportingController"),
+            split_path("source.component"),
+            split_path("deprecatedSource.component"),
+        ];
+        let name = if subject == "regarding" {
+            "reportingController"
+        } else {
+            "reportingComponent"
+        };
+        self.fields
+            .push((name.to_owned(), Source::FirstOf(reporter)));
+        let source = vec![
+            split_path("source.component"),
+            split_path("deprecatedSource.component"),
+            split_path("reportingComponent"),
+            split_path("reportingController"),
+        ];
+        self.fields
+            .push(("source".to_owned(), Source::FirstOf(source)));
+    }
+
+    fn source(&self, field: &str) -> Result<Source, SelectorError> {
+        if let Some((_, source)) = self.fields.iter().find(|(name, _)| name == field) {
+            return Ok(source.clone());
+        }
+        Err(SelectorError::new(match self.unsupported {
+            Unsupported::NamesTheOffender => format!("field label not supported: {field}"),
+            Unsupported::NamesTheCommonOnes => format!(
+                "{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+                quote(field)
+            ),
+        }))
+    }
+}
+
+fn split_path(field: &str) -> Vec<String> {
+    field.split('.').map(str::to_owned).collect()
+}
+
+/// Splits at commas that no backslash protects.
+fn split_terms(text: &str) -> Vec<&str> {
+    let mut terms = Vec::new();
+    let mut start = 0;
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            ',' => {
+                terms.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    terms.push(&text[start..]);
+    terms
+}
+
+fn split_operator(term: &str) -> Option<(&str, bool, &str)> {
+    for (at, _) in term.char_indices() {
+        let rest = &term[at..];
+        for (operator, equal) in [("!=", false), ("==", true), ("=", true)] {
+            if let Some(value) = rest.strip_prefix(operator) {
+                return Some((&term[..at], equal, value));
+            }
+        }
+    }
+    None
+}
+
+fn unescape(text: &str) -> Result<String, SelectorError> {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some(next @ ('\\' | ',' | '=')) => out.push(next),
+                Some(next) => {
+                    return Err(SelectorError::new(format!(
+                        "invalid field selector: invalid escape sequence: \\{next} in {text}"
+                    )));
+                }
+                None => {
+                    return Err(SelectorError::new(format!(
+                        "invalid field selector: invalid escape sequence: \\ in {text}"
+                    )));
+                }
+            },
+            ',' | '=' => {
+                return Err(SelectorError::new(format!(
+                    "invalid field selector: unescaped rune: {c} in {text}"
+                )));
+            }
+            c => out.push(c),
+        }
+    }
+    Ok(out)
+}
