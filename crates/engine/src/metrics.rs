@@ -1,0 +1,230 @@
+//! Counts and durations of the engine, in the OpenMetrics text format.
+//!
+//! Names follow controller-runtime's `workqueue_*` where the meaning is the same, so existing
+//! dashboards read them. No label ever carries the name of an object.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::api::Verb;
+
+/// Seconds, from half a millisecond to over a minute.
+const BUCKETS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0,
+];
+
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// All metrics of one engine. Cheap to clone; clones share the numbers.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Mutex<Registry>>,
+    api_requests: Family<ApiLabels, Counter>,
+    api_durations: Histograms<VerbLabels>,
+    depth: Family<QueueLabels, Gauge>,
+    adds: Family<QueueLabels, Counter>,
+    retries: Family<QueueLabels, Counter>,
+    waits: Histograms<NameLabels>,
+    work: Histograms<NameLabels>,
+    workers: Family<NameLabels, Gauge>,
+    passes: Family<PassLabels, Counter>,
+    events: Family<EventLabels, Counter>,
+    relists: Family<KindLabels, Counter>,
+    watch_errors: Family<KindLabels, Counter>,
+    store_objects: Family<KindLabels, Gauge>,
+    store_bytes: Family<KindLabels, Gauge>,
+    leader: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ApiLabels {
+    verb: &'static str,
+    code: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerbLabels {
+    verb: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NameLabels {
+    name: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabels {
+    name: &'static str,
+    class: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PassLabels {
+    controller: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: String,
+}
+
+fn histogram() -> Histogram {
+    Histogram::new(BUCKETS)
+}
+
+impl Metrics {
+    /// Fresh metrics with a registry of their own.
+    pub fn new() -> Self {
+        let histograms = histogram as fn() -> Histogram;
+        let metrics = Self {
+            registry: Arc::default(),
+            api_requests: Family::default(),
+            api_durations: Family::new_with_constructor(histograms),
+            depth: Family::default(),
+            adds: Family::default(),
+            retries: Family::default(),
+            waits: Family::new_with_constructor(histograms),
+            work: Family::new_with_constructor(histograms),
+            workers: Family::default(),
+            passes: Family::default(),
+            events: Family::default(),
+            relists: Family::default(),
+            watch_errors: Family::default(),
+            store_objects: Family::default(),
+            store_bytes: Family::default(),
+            leader: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&self) {
+        let mut registry = self.registry.lock();
+        registry.register(
+            "windlass_api_requests",
+            "Calls to the Kubernetes API by verb and HTTP code; 0 means no answer",
+            self.api_requests.clone(),
+        );
+        registry.register(
+            "windlass_api_request_duration_seconds",
+            "Time until a call to the Kubernetes API was answered",
+            self.api_durations.clone(),
+        );
+        registry.register(
+            "workqueue_depth",
+            "Objects that are ready and wait for a worker",
+            self.depth.clone(),
+        );
+        registry.register(
+            "workqueue_adds",
+            "Objects that became ready",
+            self.adds.clone(),
+        );
+        registry.register(
+            "workqueue_retries",
+            "Passes that will be retried",
+            self.retries.clone(),
+        );
+        registry.register(
+            "workqueue_queue_duration_seconds",
+            "Time an object was ready before a worker took it",
+            self.waits.clone(),
+        );
+        registry.register(
+            "workqueue_work_duration_seconds",
+            "Time one pass over an object took",
+            self.work.clone(),
+        );
+        registry.register(
+            "windlass_active_workers",
+            "Passes that run now",
+            self.workers.clone(),
+        );
+        registry.register(
+            "windlass_reconcile",
+            "Passes over an object by how they ended",
+            self.passes.clone(),
+        );
+        registry.register(
+            "windlass_events",
+            "Kubernetes Events by what became of them",
+            self.events.clone(),
+        );
+        registry.register(
+            "windlass_watch_lists",
+            "Full lists of a kind, at the start and after a watch fell behind",
+            self.relists.clone(),
+        );
+        registry.register(
+            "windlass_watch_errors",
+            "Watches that ended with an error",
+            self.watch_errors.clone(),
+        );
+        registry.register(
+            "windlass_store_objects",
+            "Objects kept in memory",
+            self.store_objects.clone(),
+        );
+        registry.register(
+            "windlass_store_bytes",
+            "Bytes of JSON text kept in memory",
+            self.store_bytes.clone(),
+        );
+        registry.register(
+            "windlass_leader",
+            "1 while this process leads",
+            self.leader.clone(),
+        );
+    }
+
+    /// Adds a caller's own metrics to the same page.
+    pub fn with_registry<R>(&self, register: impl FnOnce(&mut Registry) -> R) -> R {
+        register(&mut self.registry.lock())
+    }
+
+    /// The page for a scrape, in the OpenMetrics text format.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut page = String::new();
+        prometheus_client::encoding::text::encode(&mut page, &self.registry.lock())?;
+        Ok(page)
+    }
+
+    pub(crate) fn api_call(&self, verb: Verb, code: u16, took: Duration) {
+        let verb = verb.as_str();
+        self.api_requests
+            .get_or_create(&ApiLabels {
+                verb,
+                code: u32::from(code),
+            })
+            .inc();
+        self.api_durations
+            .get_or_create(&VerbLabels { verb })
+            .observe(took.as_secs_f64());
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}

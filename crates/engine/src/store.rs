@@ -1,0 +1,411 @@
+//! What the engine keeps of the cluster: one store per watch, shared by all controllers.
+//!
+//! Laws:
+//! - an object is kept as compact JSON text, not as a tree: a tree of maps costs over 600 bytes
+//!   per map, text costs what it says, and parsing a trimmed object takes microseconds;
+//! - the fields that identify an object are kept once, outside of the text;
+//! - a full list replaces its part of the store at once; what the list does not name is gone;
+//! - whoever subscribed is told of every difference, with the old and the new object, after the
+//!   store already shows the new state.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::controller::{Trim, Watch};
+use crate::kind::{Kind, ObjectKey};
+use crate::object::Object;
+
+/// The objects of one kind that one selector matches, trimmed.
+pub struct Store {
+    kind: Kind,
+    label_selector: Option<String>,
+    indexes: Vec<&'static str>,
+    trim: Trim,
+    inner: RwLock<Inner>,
+    /// The newest resourceVersion any event or list showed.
+    revision: AtomicU64,
+    /// Watches that have not yet delivered their first full list.
+    unsynced: AtomicUsize,
+    synced: watch::Sender<bool>,
+    subscribers: Mutex<Vec<Arc<dyn Subscriber>>>,
+}
+
+/// Is told of every change of a store.
+pub(crate) trait Subscriber: Send + Sync {
+    /// One object changed. At least one side is present. Must not block.
+    fn changed(&self, store: &Store, old: Option<&Object>, new: Option<&Object>);
+}
+
+#[derive(Default)]
+struct Inner {
+    objects: HashMap<ObjectKey, Stored>,
+    by_owner: HashMap<Box<str>, Vec<ObjectKey>>,
+    /// One map per indexed label.
+    by_label: Vec<HashMap<Box<str>, Vec<ObjectKey>>>,
+    namespaces: HashSet<Arc<str>>,
+    text_bytes: usize,
+}
+
+struct Stored {
+    uid: Box<str>,
+    revision: Box<str>,
+    text: Box<str>,
+}
+
+impl Store {
+    /// An empty store for a watch that is delivered in `parts` (one per namespace watched).
+    pub(crate) fn new(watch: &Watch, parts: usize) -> Self {
+        let by_label = watch.indexes.iter().map(|_| HashMap::new()).collect();
+        Self {
+            kind: watch.kind.clone(),
+            label_selector: watch.label_selector.clone(),
+            indexes: watch.indexes.clone(),
+            trim: watch.trim,
+            inner: RwLock::new(Inner {
+                by_label,
+                ..Inner::default()
+            }),
+            revision: AtomicU64::new(0),
+            unsynced: AtomicUsize::new(parts),
+            synced: watch::Sender::new(parts == 0),
+            subscribers: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The kind of the objects.
+    pub fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// The selector of the watch.
+    pub fn label_selector(&self) -> Option<&str> {
+        self.label_selector.as_deref()
+    }
+
+    /// How many objects are kept.
+    pub fn len(&self) -> usize {
+        self.inner.read().objects.len()
+    }
+
+    /// Whether no object is kept.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many bytes of JSON text are kept.
+    pub fn text_bytes(&self) -> usize {
+        self.inner.read().text_bytes
+    }
+
+    /// Whether every part has delivered its first full list.
+    pub fn is_synced(&self) -> bool {
+        *self.synced.borrow()
+    }
+
+    /// Waits until every part has delivered its first full list.
+    pub async fn wait_synced(&self) {
+        // The sender lives in `self`, so waiting can only end with the value.
+        let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
+    }
+
+    /// The newest resourceVersion seen, or 0.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// One object.
+    pub fn get(&self, key: &ObjectKey) -> Option<Object> {
+        self.inner
+            .read()
+            .objects
+            .get(key)
+            .map(|stored| self.restore(key, stored))
+    }
+
+    /// The uid of one object, without restoring it.
+    pub fn uid(&self, key: &ObjectKey) -> Option<String> {
+        self.inner
+            .read()
+            .objects
+            .get(key)
+            .map(|stored| stored.uid.to_string())
+    }
+
+    /// All objects of a namespace, or of all, in the order of their keys.
+    pub fn all(&self, namespace: Option<&str>) -> Vec<Object> {
+        let inner = self.inner.read();
+        let keys = inner
+            .objects
+            .keys()
+            .filter(|key| namespace.is_none() || key.namespace.as_deref() == namespace);
+        self.restore_all(&inner, keys, |_| true)
+    }
+
+    /// All keys, in no particular order.
+    pub fn keys(&self) -> Vec<ObjectKey> {
+        self.inner.read().objects.keys().cloned().collect()
+    }
+
+    /// The objects of a namespace that name this uid among their owners, in the order of keys.
+    pub fn owned(&self, namespace: Option<&str>, owner_uid: &str) -> Vec<Object> {
+        let inner = self.inner.read();
+        let keys = inner.by_owner.get(owner_uid).into_iter().flatten();
+        let keys = keys.filter(|key| namespace.is_none() || key.namespace.as_deref() == namespace);
+        self.restore_all(&inner, keys, |_| true)
+    }
+
+    /// The objects of a namespace that carry this label value, in the order of keys. A label
+    /// without an index costs a scan.
+    pub fn labelled(&self, namespace: Option<&str>, label: &str, value: &str) -> Vec<Object> {
+        let inner = self.inner.read();
+        let in_namespace =
+            |key: &&ObjectKey| namespace.is_none() || key.namespace.as_deref() == namespace;
+        match self.indexes.iter().position(|indexed| *indexed == label) {
+            Some(index) => {
+                let keys = inner.by_label[index].get(value).into_iter().flatten();
+                self.restore_all(&inner, keys.filter(in_namespace), |_| true)
+            }
+            None => self.restore_all(
+                &inner,
+                inner.objects.keys().filter(in_namespace),
+                |object| object.label(label) == Some(value),
+            ),
+        }
+    }
+
+    /// An object as this store would keep it.
+    pub fn trimmed(&self, object: Object) -> Object {
+        let mut value = object.into_value();
+        trim_metadata(&mut value);
+        (self.trim.apply)(&mut value);
+        Object::new(value)
+    }
+
+    /// Objects as this store would keep them.
+    pub fn trimmed_all(&self, objects: Vec<Object>) -> Vec<Object> {
+        objects
+            .into_iter()
+            .map(|object| self.trimmed(object))
+            .collect()
+    }
+
+    /// The watch's selector and one more requirement.
+    pub fn selector_and(&self, requirement: &str) -> String {
+        match &self.label_selector {
+            Some(selector) => format!("{selector},{requirement}"),
+            None => requirement.to_owned(),
+        }
+    }
+
+    pub(crate) fn subscribe(&self, subscriber: Arc<dyn Subscriber>) {
+        self.subscribers.lock().push(subscriber);
+    }
+
+    /// An object was added or changed.
+    pub(crate) fn upsert(&self, object: Object) {
+        self.note_revision(object.resource_version());
+        let new = self.trimmed(object);
+        let old = self.insert(&mut self.inner.write(), &new);
+        self.notify(old.as_ref(), Some(&new));
+    }
+
+    /// An object was deleted.
+    pub(crate) fn remove(&self, object: &Object) {
+        self.note_revision(object.resource_version());
+        let key = object.key();
+        let old = self.take(&mut self.inner.write(), &key);
+        if let Some(old) = old {
+            self.notify(Some(&old), None);
+        }
+    }
+
+    /// A full list of one part (a namespace, or everything) replaces what was known of it.
+    pub(crate) fn replace(&self, part: Option<&str>, list: Vec<Object>) {
+        let listed: HashSet<ObjectKey> = list.iter().map(Object::key).collect();
+        let mut differences = Vec::new();
+        {
+            let mut inner = self.inner.write();
+            let gone: Vec<ObjectKey> = inner
+                .objects
+                .keys()
+                .filter(|key| part.is_none() || key.namespace.as_deref() == part)
+                .filter(|key| !listed.contains(*key))
+                .cloned()
+                .collect();
+            for key in gone {
+                differences.push((self.take(&mut inner, &key), None));
+            }
+            for object in list {
+                self.note_revision(object.resource_version());
+                let new = object;
+                let old = self.insert(&mut inner, &new);
+                if old.as_ref().map(Object::resource_version) != Some(new.resource_version()) {
+                    differences.push((old, Some(new)));
+                }
+            }
+        }
+        for (old, new) in &differences {
+            self.notify(old.as_ref(), new.as_ref());
+        }
+    }
+
+    /// One part has its first full list.
+    pub(crate) fn part_synced(&self) {
+        if self.unsynced.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.synced.send_replace(true);
+        }
+    }
+
+    fn note_revision(&self, resource_version: &str) {
+        if let Ok(revision) = resource_version.parse() {
+            self.revision.fetch_max(revision, Ordering::AcqRel);
+        }
+    }
+
+    fn notify(&self, old: Option<&Object>, new: Option<&Object>) {
+        // The list only grows while the engine is put together, so cloning it is rare and short.
+        let subscribers = self.subscribers.lock().clone();
+        for subscriber in subscribers {
+            subscriber.changed(self, old, new);
+        }
+    }
+
+    fn insert(&self, inner: &mut Inner, object: &Object) -> Option<Object> {
+        let mut key = object.key();
+        if let Some(namespace) = &mut key.namespace {
+            match inner.namespaces.get(namespace) {
+                Some(known) => *namespace = Arc::clone(known),
+                None => {
+                    inner.namespaces.insert(Arc::clone(namespace));
+                }
+            }
+        }
+        let old = self.take(inner, &key);
+        for uid in object.owner_uids() {
+            inner
+                .by_owner
+                .entry(uid.into())
+                .or_default()
+                .push(key.clone());
+        }
+        for (index, label) in self.indexes.iter().enumerate() {
+            if let Some(value) = object.label(label) {
+                inner.by_label[index]
+                    .entry(value.into())
+                    .or_default()
+                    .push(key.clone());
+            }
+        }
+        let stored = Stored::new(object);
+        inner.text_bytes += stored.text.len();
+        inner.objects.insert(key, stored);
+        old
+    }
+
+    fn take(&self, inner: &mut Inner, key: &ObjectKey) -> Option<Object> {
+        let stored = inner.objects.remove(key)?;
+        inner.text_bytes -= stored.text.len();
+        let old = self.restore(key, &stored);
+        for uid in old.owner_uids() {
+            drop_key(&mut inner.by_owner, uid, key);
+        }
+        for (index, label) in self.indexes.iter().enumerate() {
+            if let Some(value) = old.label(label) {
+                drop_key(&mut inner.by_label[index], value, key);
+            }
+        }
+        Some(old)
+    }
+
+    fn restore_all<'a>(
+        &self,
+        inner: &Inner,
+        keys: impl Iterator<Item = &'a ObjectKey>,
+        keep: impl Fn(&Object) -> bool,
+    ) -> Vec<Object> {
+        let mut keys: Vec<&ObjectKey> = keys.collect();
+        keys.sort_unstable();
+        keys.into_iter()
+            .filter_map(|key| {
+                inner
+                    .objects
+                    .get(key)
+                    .map(|stored| self.restore(key, stored))
+            })
+            .filter(keep)
+            .collect()
+    }
+
+    fn restore(&self, key: &ObjectKey, stored: &Stored) -> Object {
+        let mut value: Value = serde_json::from_str(&stored.text).unwrap_or_default();
+        if let Some(Value::Object(metadata)) = value.get_mut("metadata") {
+            metadata.insert("name".to_owned(), Value::from(&*key.name));
+            if let Some(namespace) = &key.namespace {
+                metadata.insert("namespace".to_owned(), Value::from(&**namespace));
+            }
+            metadata.insert("uid".to_owned(), Value::from(&*stored.uid));
+            metadata.insert("resourceVersion".to_owned(), Value::from(&*stored.revision));
+        }
+        Object::new(value).with_kind(&self.kind)
+    }
+}
+
+impl Stored {
+    fn new(object: &Object) -> Self {
+        let mut value = object.as_value().clone();
+        if let Some(fields) = value.as_object_mut() {
+            fields.remove("apiVersion");
+            fields.remove("kind");
+        }
+        if let Some(Value::Object(metadata)) = value.get_mut("metadata") {
+            for identity in ["name", "namespace", "uid", "resourceVersion"] {
+                metadata.remove(identity);
+            }
+        }
+        Self {
+            uid: object.uid().into(),
+            revision: object.resource_version().into(),
+            text: value.to_string().into_boxed_str(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("kind", &self.kind)
+            .field("label_selector", &self.label_selector)
+            .field("objects", &self.len())
+            .field("synced", &self.is_synced())
+            .finish_non_exhaustive()
+    }
+}
+
+fn drop_key(index: &mut HashMap<Box<str>, Vec<ObjectKey>>, value: &str, key: &ObjectKey) {
+    if let Some(keys) = index.get_mut(value) {
+        if let Some(position) = keys.iter().position(|indexed| indexed == key) {
+            keys.swap_remove(position);
+        }
+        if keys.is_empty() {
+            index.remove(value);
+        }
+    }
+}
+
+fn trim_metadata(value: &mut Value) {
+    let Some(Value::Object(metadata)) = value.get_mut("metadata") else {
+        return;
+    };
+    metadata.remove("managedFields");
+    if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        if annotations.is_empty() {
+            metadata.remove("annotations");
+        }
+    }
+}
