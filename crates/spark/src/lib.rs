@@ -1,1 +1,4 @@
 //! Spark on Kubernetes: native submission, lifecycle and the controllers of the Spark kinds.
+
+pub mod spark_submit;
+pub mod submission;

@@ -1,0 +1,1 @@
+//! The `spark-submit` command line, read into a [`crate::submission::SubmitRequest`].
