@@ -1,0 +1,214 @@
+//! Where in an object something is wrong, and what.
+//!
+//! A [`FieldPath`] is written the way Kubernetes writes it (`spec.driver.env[0].name`,
+//! `spec.sparkConf[spark.master]`), so that a message can be pasted into a search or an editor. A
+//! [`FieldError`] names the field, shows the value, and says what to do.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// A place inside an object.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct FieldPath(String);
+
+impl FieldPath {
+    /// The object itself.
+    pub fn root() -> Self {
+        Self::default()
+    }
+
+    /// A path that starts at a named top-level field.
+    pub fn new(field: &str) -> Self {
+        Self::root().field(field)
+    }
+
+    /// A field of the object at this place.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Self {
+        if self.0.is_empty() {
+            Self(name.to_owned())
+        } else {
+            Self(format!("{}.{name}", self.0))
+        }
+    }
+
+    /// An element of the list at this place.
+    #[must_use]
+    pub fn index(&self, index: usize) -> Self {
+        Self(format!("{}[{index}]", self.0))
+    }
+
+    /// An entry of the map at this place; map keys may hold dots, so they stand in brackets.
+    #[must_use]
+    pub fn key(&self, key: &str) -> Self {
+        Self(format!("{}[{key}]", self.0))
+    }
+
+    /// Puts a path that was found inside of this place behind it.
+    #[must_use]
+    pub fn join(&self, inner: &str) -> Self {
+        match (self.0.is_empty(), inner) {
+            (_, "" | ".") => self.clone(),
+            (true, inner) => Self(inner.to_owned()),
+            (false, inner) if inner.starts_with('[') => Self(format!("{}{inner}", self.0)),
+            (false, inner) => Self(format!("{}.{inner}", self.0)),
+        }
+    }
+
+    /// The path as text; empty for the object itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() {
+            "(the object)"
+        } else {
+            &self.0
+        })
+    }
+}
+
+/// What kind of mistake a [`FieldError`] reports; tools may match on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Problem {
+    /// No such field exists here.
+    Unknown,
+    /// The value is of another JSON type.
+    WrongType,
+    /// The field must be given.
+    Missing,
+    /// The value is of the right type but cannot be meant.
+    Invalid,
+    /// The field, or this value of it, may not be set here.
+    Forbidden,
+}
+
+/// One mistake in one field.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldError {
+    /// Where.
+    pub path: FieldPath,
+    /// What kind of mistake.
+    pub problem: Problem,
+    /// The value that was found, when showing it helps.
+    pub value: Option<Value>,
+    /// What is wrong and what to do, as a sentence fragment.
+    pub detail: String,
+}
+
+impl FieldError {
+    /// The field does not exist.
+    pub fn unknown(path: FieldPath, detail: impl Into<String>) -> Self {
+        Self {
+            path,
+            problem: Problem::Unknown,
+            value: None,
+            detail: detail.into(),
+        }
+    }
+
+    /// The value is of another type.
+    pub fn wrong_type(path: FieldPath, value: Value, detail: impl Into<String>) -> Self {
+        Self {
+            path,
+            problem: Problem::WrongType,
+            value: Some(value),
+            detail: detail.into(),
+        }
+    }
+
+    /// The field must be given.
+    pub fn missing(path: FieldPath, detail: impl Into<String>) -> Self {
+        Self {
+            path,
+            problem: Problem::Missing,
+            value: None,
+            detail: detail.into(),
+        }
+    }
+
+    /// The value cannot be meant.
+    pub fn invalid(path: FieldPath, value: impl Into<Value>, detail: impl Into<String>) -> Self {
+        Self {
+            path,
+            problem: Problem::Invalid,
+            value: Some(value.into()),
+            detail: detail.into(),
+        }
+    }
+
+    /// The field may not be set.
+    pub fn forbidden(path: FieldPath, detail: impl Into<String>) -> Self {
+        Self {
+            path,
+            problem: Problem::Forbidden,
+            value: None,
+            detail: detail.into(),
+        }
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.path)?;
+        if let Some(value) = &self.value {
+            write!(f, "{}: ", Excerpt(value))?;
+        }
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for FieldError {}
+
+/// A value shortened so that a message stays one readable line.
+struct Excerpt<'a>(&'a Value);
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LIMIT: usize = 60;
+        match self.0 {
+            Value::Object(_) => f.write_str("{...}"),
+            Value::Array(_) => f.write_str("[...]"),
+            scalar => {
+                let text = scalar.to_string();
+                if text.chars().count() <= LIMIT {
+                    f.write_str(&text)
+                } else {
+                    let head: String = text.chars().take(LIMIT).collect();
+                    write!(f, "{head}...")
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_written_as_kubernetes_writes_them() {
+        let spec = FieldPath::new("spec");
+        assert_eq!(
+            spec.field("driver").field("env").index(2).as_str(),
+            "spec.driver.env[2]"
+        );
+        assert_eq!(
+            spec.field("sparkConf").key("spark.master").as_str(),
+            "spec.sparkConf[spark.master]"
+        );
+        assert_eq!(spec.join("[0].name").as_str(), "spec[0].name");
+        assert_eq!(spec.join(".").as_str(), "spec");
+        assert_eq!(FieldPath::root().to_string(), "(the object)");
+    }
+
+    #[test]
+    fn a_long_value_is_cut_in_the_message() {
+        let error = FieldError::invalid(FieldPath::new("a"), "x".repeat(200), "too long");
+        assert!(error.to_string().len() < 100, "{error}");
+    }
+}

@@ -1,0 +1,5 @@
+//! The Spark kinds.
+
+pub mod application;
+
+pub use application::SparkApplication;
