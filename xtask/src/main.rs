@@ -1,14 +1,31 @@
-//! Generates the files that code is the source of: `cargo run -p xtask -- gen`.
+//! Generates the files that code is the source of: `cargo run -p xtask -- gen`, and the trimmed
+//! API description of Kubernetes: `cargo run -p xtask -- kubernetes OPENAPI API APIMACHINERY`.
 
-use std::{fs, path::Path};
+mod kubernetes;
+
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 fn main() -> Result<()> {
-    match std::env::args().nth(1).as_deref() {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
         Some("gen") => generate(),
+        Some("kubernetes") => {
+            let mut folder = |what| {
+                let name = arguments.next().map(PathBuf::from);
+                name.with_context(|| format!("missing argument: the folder of {what}"))
+            };
+            kubernetes::generate(&kubernetes::Folders {
+                openapi: folder("kubernetes/api/openapi-spec/v3")?,
+                api: folder("the k8s.io/api module")?,
+                machinery: folder("the k8s.io/apimachinery module")?,
+                output: Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/apimachinery/data"),
+            })
+        }
         other => bail!(
-            "unknown task {:?}; the only task is gen",
+            "unknown task {:?}; the tasks are gen and kubernetes",
             other.unwrap_or_default()
         ),
     }

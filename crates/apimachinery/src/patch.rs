@@ -3,9 +3,15 @@
 //! All are pure: document and patch in, new document out. Server-side apply is in
 //! [`crate::managed`].
 
+mod strategic;
+
+#[cfg(test)]
+mod tests;
+
+use json_patch::PatchOperation;
 use serde_json::Value;
 
-use crate::schema::TypeSchema;
+pub use strategic::strategic_merge;
 
 /// The most operations one JSON patch may have.
 pub const MAX_JSON_PATCH_OPERATIONS: usize = 10_000;
@@ -49,11 +55,36 @@ impl PatchError {
     }
 }
 
-/// Applies an RFC 6902 patch as Kubernetes understands it: a `test` for null passes where the path
-/// is absent.
+/// Applies an RFC 6902 patch as Kubernetes understands it: a `test` for null passes where the last
+/// step of the path is absent.
 pub fn json_patch(document: &Value, patch: &Value) -> Result<Value, PatchError> {
-    let _ = patch;
-    Ok(document.clone())
+    let operations = patch.as_array().ok_or_else(|| {
+        PatchError::Malformed(
+            "error decoding patch: a JSON patch must be a list of operations".to_owned(),
+        )
+    })?;
+    if operations.len() > MAX_JSON_PATCH_OPERATIONS {
+        return Err(PatchError::TooLarge {
+            max: MAX_JSON_PATCH_OPERATIONS,
+            got: operations.len(),
+        });
+    }
+    let mut result = document.clone();
+    for (index, operation) in operations.iter().enumerate() {
+        let operation: PatchOperation =
+            serde_json::from_value(operation.clone()).map_err(|error| {
+                PatchError::Malformed(format!("error decoding patch: operation {index}: {error}"))
+            })?;
+        if tests_absence(&operation, &result) {
+            continue;
+        }
+        json_patch::patch_unsafe(&mut result, std::slice::from_ref(&operation)).map_err(
+            |error| {
+                PatchError::Rejected(format!("operation {index} ({operation}): {}", error.kind))
+            },
+        )?;
+    }
+    Ok(result)
 }
 
 /// Applies an RFC 7386 merge patch.
@@ -68,12 +99,18 @@ pub fn merge_patch(document: &Value, patch: &Value) -> Result<Value, PatchError>
     Ok(result)
 }
 
-/// Applies a strategic merge patch, with merge keys and strategies from the schema.
-pub fn strategic_merge(
-    document: &Value,
-    patch: &Value,
-    schema: &TypeSchema,
-) -> Result<Value, PatchError> {
-    let _ = schema;
-    merge_patch(document, patch)
+/// Whether the operation asks for null where there is nothing. Finalizer helpers rely on it.
+fn tests_absence(operation: &PatchOperation, document: &Value) -> bool {
+    let PatchOperation::Test(test) = operation else {
+        return false;
+    };
+    let path = test.path.as_str();
+    let Some((parent, _)) = path.rsplit_once('/') else {
+        return false;
+    };
+    test.value.is_null()
+        && document.pointer(path).is_none()
+        && document
+            .pointer(parent)
+            .is_some_and(|parent| parent.is_object())
 }

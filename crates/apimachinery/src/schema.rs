@@ -5,19 +5,24 @@
 //! It says nothing about values being *valid*; that is [`crate::builtin`] and
 //! [`crate::structural`].
 
+mod build;
+mod decode;
+mod duplicates;
+
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
 
-/// The shape of one kind. Cloning is cheap.
-#[derive(Debug, Clone)]
-pub struct TypeSchema {
-    inner: Arc<Inner>,
-}
+pub use build::{builtin, deduced, from_crd};
+pub use decode::{TypeMismatch, normalize, type_mismatch, unknown_fields};
+pub use duplicates::duplicate_fields;
 
-#[derive(Debug)]
-enum Inner {
-    Deduced,
+/// The shape of one kind. Cloning is cheap.
+#[derive(Clone)]
+pub struct TypeSchema {
+    arena: Arc<Arena>,
+    root: NodeId,
 }
 
 /// A CRD schema that cannot be turned into a [`TypeSchema`].
@@ -25,70 +30,214 @@ enum Inner {
 #[error("the schema cannot be used for field management: {0}")]
 pub struct SchemaError(String);
 
-/// A value whose JSON type does not fit the field it is in.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("json: cannot unmarshal {found} into Go struct field {owner}.{path} of type {expected}")]
-pub struct TypeMismatch {
-    /// The JSON type found (`string`, `number`, `bool`, `object`, `array`).
-    pub found: &'static str,
-    /// The message that declares the field (`DeploymentSpec`).
-    pub owner: String,
-    /// The field, from the top (`spec.replicas`).
-    pub path: String,
-    /// The type wanted (`int32`).
-    pub expected: String,
-}
-
-/// The schema of a built-in kind, from the embedded OpenAPI of Kubernetes.
-pub fn builtin(group: &str, version: &str, kind: &str) -> Option<TypeSchema> {
-    let _ = (group, version, kind);
-    None
-}
-
-/// The schema of a custom kind, from the `openAPIV3Schema` of its CRD version.
-///
-/// `metadata` always has the shape of `ObjectMeta`, whatever the CRD says.
-pub fn from_crd(open_api_v3_schema: &Value) -> Result<TypeSchema, SchemaError> {
-    let _ = open_api_v3_schema;
-    Ok(deduced())
-}
-
-/// The schema of a kind nothing is known about: maps merge by key, lists are atomic.
-pub fn deduced() -> TypeSchema {
-    TypeSchema {
-        inner: Arc::new(Inner::Deduced),
-    }
-}
-
 impl TypeSchema {
     /// Whether nothing is known about the kind.
     pub fn is_deduced(&self) -> bool {
-        matches!(*self.inner, Inner::Deduced)
+        matches!(self.root().node(), Node::Deduced)
+    }
+
+    pub(crate) fn root(&self) -> Shape<'_> {
+        Shape {
+            arena: &self.arena,
+            id: self.root,
+        }
     }
 }
 
-/// The fields of `object` that the schema does not know, as `unknown field "spec.foo"`.
-pub fn unknown_fields(schema: &TypeSchema, object: &Value) -> Vec<String> {
-    let _ = (schema, object);
-    Vec::new()
+impl fmt::Debug for TypeSchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypeSchema")
+            .field("root", self.root().node())
+            .finish_non_exhaustive()
+    }
 }
 
-/// The keys that occur twice in one JSON object of `text`, as `duplicate field "spec.foo"`.
-///
-/// Text that is not JSON has no duplicates: the decoder reports it.
-pub fn duplicate_fields(text: &[u8]) -> Vec<String> {
-    let _ = text;
-    Vec::new()
+/// All nodes of a schema. Types refer to each other by index, so recursion costs nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Arena {
+    nodes: Vec<Node>,
 }
 
-/// The first value whose JSON type does not fit its field, as a decoder of Go types reports it.
-pub fn type_mismatch(schema: &TypeSchema, object: &Value) -> Option<TypeMismatch> {
-    let _ = (schema, object);
-    None
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct NodeId(u32);
+
+/// One type.
+#[derive(Debug, Clone)]
+pub(crate) enum Node {
+    /// Anything; its shape is read off the value. Maps merge by key, lists are atomic.
+    Deduced,
+    /// A single value.
+    Scalar(Scalar),
+    /// A message with named fields.
+    Struct(Struct),
+    /// Values of one type under free keys.
+    Map { value: NodeId, atomic: bool },
+    /// Items of one type.
+    List { item: NodeId, kind: ListKind },
 }
 
-/// Brings a decoded built-in object into the form in which the API stores it: unknown fields,
-/// nulls, and empty optional lists and maps go; quantities become canonical.
-pub fn normalize(schema: &TypeSchema, object: &mut Value) {
-    let _ = (schema, object);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scalar {
+    String,
+    Bytes,
+    Time,
+    MicroTime,
+    Int32,
+    Int64,
+    Number,
+    Boolean,
+    Quantity,
+    IntOrString,
 }
+
+#[derive(Debug, Clone)]
+pub(crate) struct Struct {
+    /// The Go type, such as `v1.PodSpec`; empty for anonymous structs of custom kinds.
+    pub(crate) name: Box<str>,
+    /// Sorted by name.
+    pub(crate) fields: Box<[Field]>,
+    pub(crate) rest: Rest,
+    pub(crate) atomic: bool,
+}
+
+/// What a struct allows beside its declared fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Nothing: other fields are unknown.
+    Closed,
+    /// Anything (`x-kubernetes-preserve-unknown-fields`).
+    Preserved,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Field {
+    pub(crate) name: Box<str>,
+    pub(crate) node: NodeId,
+    pub(crate) required: bool,
+    /// Whether the API leaves the field out when it is zero, false or empty text.
+    pub(crate) omits_zero: bool,
+    /// The default of a scalar field; list keys left out are read as it.
+    pub(crate) default: Option<Value>,
+    pub(crate) patch: PatchStrategy,
+}
+
+/// How a strategic merge patch treats a field.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PatchStrategy {
+    pub(crate) action: PatchAction,
+    pub(crate) merge_key: Option<Box<str>>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum PatchAction {
+    /// None declared: objects merge, lists are replaced.
+    #[default]
+    Unset,
+    Merge,
+    Replace,
+}
+
+/// How the items of a list are told apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ListKind {
+    Atomic,
+    Set,
+    Map(Box<[Box<str>]>),
+}
+
+/// A type in its arena.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape<'a> {
+    arena: &'a Arena,
+    id: NodeId,
+}
+
+impl<'a> Shape<'a> {
+    pub(crate) fn node(self) -> &'a Node {
+        // Ids are made by the arena that holds them, so the fallback is never taken.
+        self.arena
+            .nodes
+            .get(self.id.0 as usize)
+            .unwrap_or(&Node::Deduced)
+    }
+
+    pub(crate) fn at(self, id: NodeId) -> Shape<'a> {
+        Shape {
+            arena: self.arena,
+            id,
+        }
+    }
+
+    /// A declared field of a struct.
+    pub(crate) fn declared(self, name: &str) -> Option<&'a Field> {
+        match self.node() {
+            Node::Struct(message) => message.field(name),
+            _ => None,
+        }
+    }
+
+    /// The type of the value under `key` of an object of this type; `None` if there cannot be one.
+    pub(crate) fn entry(self, key: &str) -> Option<Shape<'a>> {
+        match self.node() {
+            Node::Deduced => Some(self),
+            Node::Struct(message) => match message.field(key) {
+                Some(field) => Some(self.at(field.node)),
+                None => match message.rest {
+                    Rest::Closed => None,
+                    Rest::Preserved => Some(self.at(DEDUCED)),
+                },
+            },
+            Node::Map { value, .. } => Some(self.at(*value)),
+            Node::List { .. } | Node::Scalar(_) => None,
+        }
+    }
+
+    /// The type of something undeclared.
+    pub(crate) fn deduced(self) -> Shape<'a> {
+        self.at(DEDUCED)
+    }
+
+    /// The type of the items of a list of this type.
+    pub(crate) fn item(self) -> Shape<'a> {
+        match self.node() {
+            Node::List { item, .. } => self.at(*item),
+            _ => self.at(DEDUCED),
+        }
+    }
+}
+
+impl Struct {
+    pub(crate) fn field(&self, name: &str) -> Option<&Field> {
+        let at = self
+            .fields
+            .binary_search_by(|field| (*field.name).cmp(name))
+            .ok()?;
+        self.fields.get(at)
+    }
+}
+
+/// Every arena begins with the deduced type.
+const DEDUCED: NodeId = NodeId(0);
+
+impl Arena {
+    fn new() -> Self {
+        Self {
+            nodes: vec![Node::Deduced],
+        }
+    }
+
+    fn add(&mut self, node: Node) -> NodeId {
+        let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(0));
+        self.nodes.push(node);
+        id
+    }
+
+    fn replace(&mut self, id: NodeId, node: Node) {
+        if let Some(slot) = self.nodes.get_mut(id.0 as usize) {
+            *slot = node;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
