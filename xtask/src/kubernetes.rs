@@ -212,10 +212,7 @@ type GoName = (String, String);
 /// `io.k8s.api.core.v1.Pod` is `Pod` of `k8s.io/api/core/v1`.
 fn go_name(definition: &str) -> GoName {
     let (package, name) = definition.rsplit_once('.').unwrap_or(("", definition));
-    (
-        package.strip_prefix("io.").unwrap_or(package).to_owned(),
-        name.to_owned(),
-    )
+    (package.replacen("io.k8s.", "k8s.io.", 1), name.to_owned())
 }
 
 /// The tags of all message structs, by protobuf field number.
