@@ -1,4 +1,5 @@
 //! Spark on Kubernetes: native submission, lifecycle and the controllers of the Spark kinds.
 
+pub mod lifecycle;
 pub mod spark_submit;
 pub mod submission;

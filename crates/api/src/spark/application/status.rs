@@ -244,7 +244,7 @@ impl JsonSchema for ApplicationStateType {
 }
 
 /// The states of an executor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ExecutorState {
     /// The pod waits.
@@ -284,12 +284,18 @@ pub struct ExecutorCounts {
     /// Those that ended badly.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub failed: i32,
+    /// Those that disappeared while the driver ran.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unknown: i32,
+    /// Finished executors with a number up to this one are counted already, or still listed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub up_to: i32,
 }
 
 impl ExecutorCounts {
     /// Whether nothing was counted.
     pub const fn is_empty(&self) -> bool {
-        self.completed == 0 && self.failed == 0
+        self.completed == 0 && self.failed == 0 && self.unknown == 0
     }
 }
 
@@ -300,6 +306,15 @@ pub struct Attempt {
     /// Counted from 1 over the life of the object.
     #[schemars(with = "i32", range(min = 1))]
     pub number: u32,
+    /// The number of the first attempt that counts against the same restart budget: resuming or
+    /// changing the application starts a new one.
+    #[serde(default = "first")]
+    #[schemars(with = "i32", range(min = 1))]
+    pub round_start: u32,
+    /// Which try to submit this attempt, counted from 1.
+    #[serde(default = "first")]
+    #[schemars(with = "i32", range(min = 1))]
+    pub submission: u32,
     /// The submission id; a label of the pods.
     #[serde(rename = "submissionID")]
     pub submission_id: String,
@@ -323,12 +338,23 @@ pub struct Attempt {
     pub outcome: Option<AttemptOutcome>,
 }
 
+const fn first() -> u32 {
+    1
+}
+
 impl Attempt {
+    /// How many runs of the current restart budget this attempt makes.
+    pub const fn runs(&self) -> u32 {
+        self.number.saturating_sub(self.round_start).saturating_add(1)
+    }
+
     /// The intent to run attempt `number` of the object with this uid.
     pub fn new(uid: &str, number: u32, driver_pod_name: String, now: Time) -> Self {
         let id = AttemptId::new(uid, number);
         Self {
             number,
+            round_start: number,
+            submission: 1,
             submission_id: id.submission_id(),
             spark_application_id: id.application_id(),
             driver_pod_name,

@@ -1,0 +1,103 @@
+//! The conditions of an application, in the conventions of the Kubernetes API: one per type, in
+//! the order of their types, `lastTransitionTime` changing with `status` only.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::time::to_the_second;
+
+/// What a condition is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConditionKind {
+    /// Fields of the spec that have no effect. Only present where there are some.
+    FieldNotApplied,
+    /// The driver runs.
+    Running,
+    /// The application ended well.
+    Succeeded,
+    /// The spec can be submitted.
+    Validated,
+}
+
+impl ConditionKind {
+    /// The type as it is written to the status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FieldNotApplied => "FieldNotApplied",
+            Self::Running => "Running",
+            Self::Succeeded => "Succeeded",
+            Self::Validated => "Validated",
+        }
+    }
+}
+
+/// Whether a condition holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truth {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// It cannot be told, or not yet.
+    Unknown,
+}
+
+impl Truth {
+    /// The value as it is written to the status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// The condition of this kind, if it was ever set.
+pub fn find(conditions: &[Condition], kind: ConditionKind) -> Option<&Condition> {
+    conditions
+        .iter()
+        .find(|condition| condition.type_ == kind.as_str())
+}
+
+/// Whether the condition of this kind has this reason.
+pub fn has_reason(conditions: &[Condition], kind: ConditionKind, reason: &str) -> bool {
+    find(conditions, kind).is_some_and(|condition| condition.reason == reason)
+}
+
+/// A condition to be set.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Setting<'a> {
+    pub(super) kind: ConditionKind,
+    pub(super) truth: Truth,
+    pub(super) reason: &'a str,
+    pub(super) message: &'a str,
+}
+
+/// Sets a condition; what it replaces keeps its time unless the truth changed.
+pub(super) fn set(
+    conditions: &mut Vec<Condition>,
+    setting: Setting<'_>,
+    generation: i64,
+    now: Timestamp,
+) {
+    let status = setting.truth.as_str();
+    let since = find(conditions, setting.kind)
+        .filter(|before| before.status == status)
+        .map(|before| before.last_transition_time.clone());
+    clear(conditions, setting.kind);
+    conditions.push(Condition {
+        type_: setting.kind.as_str().to_owned(),
+        status: status.to_owned(),
+        reason: setting.reason.to_owned(),
+        message: setting.message.to_owned(),
+        last_transition_time: since.unwrap_or_else(|| Time(to_the_second(now))),
+        observed_generation: Some(generation),
+    });
+    conditions.sort_by(|a, b| a.type_.cmp(&b.type_));
+}
+
+/// Removes a condition that has nothing to say.
+pub(super) fn clear(conditions: &mut Vec<Condition>, kind: ConditionKind) {
+    conditions.retain(|condition| condition.type_ != kind.as_str());
+}

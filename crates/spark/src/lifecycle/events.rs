@@ -1,0 +1,231 @@
+//! What people who watch an application are told, under the reasons existing tools know.
+//!
+//! Events follow from the difference between two statuses, so each is told once: with the write
+//! that made the difference.
+
+use std::collections::BTreeMap;
+
+use windlass_api::spark::application::{
+    ApplicationStateType as State, ExecutorState, SparkApplicationStatus as Status,
+};
+use windlass_engine::plan::{EventNote, Severity};
+
+use super::conditions::{self, ConditionKind};
+use super::reason::Reason;
+
+/// The events between two statuses of one application.
+pub(super) fn announce(before: &Status, after: &Status) -> Vec<EventNote> {
+    let mut notes = Vec::new();
+    let (from, to) = (
+        before.application_state.state,
+        after.application_state.state,
+    );
+    if from == to {
+        notes.extend(pending_driver(before, after));
+    } else {
+        notes.extend(state_change(after));
+    }
+    notes.extend(executor_changes(before, after));
+    notes
+}
+
+fn state_change(after: &Status) -> Option<EventNote> {
+    let driver = after
+        .driver_info
+        .pod_name
+        .as_deref()
+        .unwrap_or("of the application");
+    let error = after
+        .application_state
+        .error_message
+        .as_deref()
+        .unwrap_or("no reason was given");
+    let attempt = after.attempt.as_ref().map_or(1, |attempt| attempt.number);
+    let runs = after.execution_attempts;
+    Some(match after.application_state.state {
+        State::New => return None,
+        State::Submitted => normal(
+            "SparkApplicationSubmitted",
+            "Submit",
+            format!("attempt {attempt} was submitted as driver pod {driver}"),
+        ),
+        State::Running => normal(
+            "SparkDriverRunning",
+            "Follow",
+            format!("driver pod {driver} runs"),
+        ),
+        State::Succeeding => normal(
+            "SparkDriverCompleted",
+            "Follow",
+            format!("driver pod {driver} completed"),
+        ),
+        State::Failing => {
+            let missing = after
+                .attempt
+                .as_ref()
+                .and_then(|attempt| attempt.outcome.as_ref());
+            let missing = missing.is_some_and(|it| it.reason == Reason::DriverMissing.as_str());
+            let reason = if missing {
+                "SparkDriverNotFound"
+            } else {
+                "SparkDriverFailed"
+            };
+            warning(reason, "Follow", error.to_owned())
+        }
+        State::Unknown => warning("SparkDriverUnknown", "Follow", error.to_owned()),
+        State::Completed => normal(
+            "SparkApplicationCompleted",
+            "Complete",
+            format!("the application completed after {}", times(runs)),
+        ),
+        State::Failed => warning(
+            "SparkApplicationFailed",
+            "Fail",
+            match runs {
+                0 => format!("the application failed before it ran: {error}"),
+                runs => format!("the application failed after {}: {error}", times(runs)),
+            },
+        ),
+        State::SubmissionFailed => warning(
+            "SparkApplicationSubmissionFailed",
+            "Submit",
+            error.to_owned(),
+        ),
+        State::PendingRerun => normal(
+            "SparkApplicationPendingRerun",
+            "Retry",
+            format!("attempt {attempt} is about to be submitted"),
+        ),
+        State::Invalidating => normal(
+            "SparkApplicationInvalidating",
+            "Restart",
+            "the spec changed: what runs under the old one is removed".to_owned(),
+        ),
+        State::Suspending => normal(
+            "SparkApplicationSuspending",
+            "Suspend",
+            "the application is being suspended".to_owned(),
+        ),
+        State::Suspended => normal(
+            "SparkApplicationSuspended",
+            "Suspend",
+            "the application is suspended".to_owned(),
+        ),
+        State::Resuming => normal(
+            "SparkApplicationResuming",
+            "Resume",
+            format!("the application is resumed with attempt {attempt}"),
+        ),
+    })
+}
+
+/// A driver that waits for something else than it did before.
+fn pending_driver(before: &Status, after: &Status) -> Option<EventNote> {
+    if after.application_state.state != State::Submitted {
+        return None;
+    }
+    let now = conditions::find(&after.conditions, ConditionKind::Running)?;
+    if conditions::has_reason(&before.conditions, ConditionKind::Running, &now.reason) {
+        return None;
+    }
+    let note = now.message.clone();
+    Some(match after.driver_info.pod_reason {
+        Some(_) => warning("SparkDriverPending", "Follow", note),
+        None => normal("SparkDriverPending", "Follow", note),
+    })
+}
+
+/// One event per state that executors came to, naming a few of them.
+fn executor_changes(before: &Status, after: &Status) -> Vec<EventNote> {
+    let same_attempt = before.submission_id == after.submission_id;
+    let mut changed: BTreeMap<&'static str, (ExecutorState, Vec<&str>)> = BTreeMap::new();
+    for (name, state) in &after.executor_state {
+        let was = before.executor_state.get(name).filter(|_| same_attempt);
+        if was != Some(state) {
+            let names = changed
+                .entry(reason_of(*state))
+                .or_insert((*state, Vec::new()));
+            names.1.push(name);
+        }
+    }
+    changed
+        .into_iter()
+        .map(|(reason, (state, names))| {
+            let note = format!("{} {}", some_of(&names), verb(state));
+            match state {
+                ExecutorState::Failed => warning(reason, "Follow", note),
+                // Most executors that disappear were sent away by dynamic allocation.
+                ExecutorState::Unknown
+                | ExecutorState::Pending
+                | ExecutorState::Running
+                | ExecutorState::Completed => normal(reason, "Follow", note),
+            }
+        })
+        .collect()
+}
+
+fn reason_of(state: ExecutorState) -> &'static str {
+    match state {
+        ExecutorState::Pending => "SparkExecutorPending",
+        ExecutorState::Running => "SparkExecutorRunning",
+        ExecutorState::Completed => "SparkExecutorCompleted",
+        ExecutorState::Failed => "SparkExecutorFailed",
+        ExecutorState::Unknown => "SparkExecutorUnknown",
+    }
+}
+
+fn verb(state: ExecutorState) -> &'static str {
+    match state {
+        ExecutorState::Pending => "pending",
+        ExecutorState::Running => "running",
+        ExecutorState::Completed => "completed",
+        ExecutorState::Failed => "failed",
+        ExecutorState::Unknown => "gone while the driver runs",
+    }
+}
+
+/// How many executors an event names before it counts.
+const NAMED: usize = 3;
+
+fn some_of(names: &[&str]) -> String {
+    let named = names
+        .iter()
+        .take(NAMED)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
+    let noun = if names.len() == 1 {
+        "executor"
+    } else {
+        "executors"
+    };
+    match names.len().saturating_sub(NAMED) {
+        0 => format!("{noun} {named}:"),
+        more => format!("{noun} {named} and {more} more:"),
+    }
+}
+
+fn times(runs: i32) -> String {
+    if runs == 1 {
+        "1 run".to_owned()
+    } else {
+        format!("{runs} runs")
+    }
+}
+
+fn normal(reason: &str, action: &str, note: String) -> EventNote {
+    note_of(Severity::Normal, reason, action, note)
+}
+
+fn warning(reason: &str, action: &str, note: String) -> EventNote {
+    note_of(Severity::Warning, reason, action, note)
+}
+
+fn note_of(severity: Severity, reason: &str, action: &str, note: String) -> EventNote {
+    EventNote {
+        severity,
+        reason: reason.to_owned(),
+        action: action.to_owned(),
+        note,
+    }
+}

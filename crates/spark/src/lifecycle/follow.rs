@@ -1,0 +1,200 @@
+//! The states in which a driver exists: following what it does.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use windlass_api::names::AttemptId;
+use windlass_api::spark::application::ApplicationStateType as State;
+
+use super::conditions::{self, ConditionKind, Truth};
+use super::health::{self, Ending, Health, Hold};
+use super::machine::{Action, Turn};
+use super::observed::{Companions, DriverPod, Subject};
+use super::reason::Reason;
+use super::time::{in_words, later, to_the_second};
+
+impl Turn<'_> {
+    /// `SUBMITTED`, `RUNNING` and `UNKNOWN`: the state follows the driver.
+    pub(super) fn follow_driver(&mut self) {
+        let Some(driver) = self.current_driver() else {
+            return self.miss_driver();
+        };
+        let health = health::of_driver(driver, self.limits, self.now);
+        if let Health::Ended(ending) = health {
+            return self.end_attempt(&ending);
+        }
+        if self.spec.suspend {
+            return self.begin_suspension();
+        }
+        self.remove_other_drivers(driver);
+        match health {
+            Health::Pending(hold) => self.await_start(driver, hold),
+            Health::Running { since } => {
+                self.enter(State::Running);
+                self.status.application_state.error_message = None;
+                let since = Time(to_the_second(since.unwrap_or(self.now)));
+                self.status.driver_info.pod_reason = None;
+                let started = self
+                    .status
+                    .driver_info
+                    .start_time
+                    .get_or_insert(since)
+                    .clone();
+                if let Some(attempt) = &mut self.status.attempt {
+                    attempt.start_time = Some(started);
+                }
+                let message = format!("driver pod {} runs", driver.name);
+                self.set(
+                    ConditionKind::Running,
+                    Truth::True,
+                    "DriverRunning",
+                    &message,
+                );
+                self.ensure_ui();
+            }
+            Health::Unreachable(hold) => {
+                self.enter(State::Unknown);
+                self.blame(hold.message.clone());
+                self.status.driver_info.pod_reason = Some(hold.reason.clone());
+                self.set(
+                    ConditionKind::Running,
+                    Truth::Unknown,
+                    &hold.reason,
+                    &hold.message,
+                );
+            }
+            Health::Ended(_) => {}
+        }
+    }
+
+    /// The attempt is over; what follows is winding down.
+    pub(super) fn end_attempt(&mut self, ending: &Ending) {
+        let state = if ending.is_success() {
+            State::Completed
+        } else {
+            State::Failed
+        };
+        self.record_outcome(state, ending);
+        self.forget_ui();
+        if ending.is_success() {
+            self.enter(State::Succeeding);
+            self.status.application_state.error_message = None;
+            self.status.driver_info.pod_reason = None;
+        } else {
+            self.enter(State::Failing);
+            self.blame(ending.message.clone());
+            self.status.driver_info.pod_reason = Some(ending.reason.as_str().to_owned());
+        }
+        self.set(
+            ConditionKind::Running,
+            Truth::False,
+            ending.reason.as_str(),
+            &ending.message,
+        );
+    }
+
+    fn await_start(&mut self, driver: &DriverPod, hold: Hold) {
+        let started = self
+            .status
+            .attempt
+            .as_ref()
+            .is_some_and(|it| it.start_time.is_some());
+        if started {
+            // A container that ran never waits again: the store lags behind the status.
+            return;
+        }
+        let hold = self.companion_trouble().unwrap_or(hold);
+        let deadline = later(driver.created, self.limits.pending_driver);
+        if deadline <= self.now {
+            self.require_live();
+            let message = format!(
+                "the driver did not start within {}: {}",
+                in_words(self.limits.pending_driver),
+                hold.message
+            );
+            let ending = self.ending_now(Reason::DriverStartDeadline, message);
+            return self.end_attempt(&ending);
+        }
+        self.wake_at(deadline);
+        self.enter(State::Submitted);
+        self.status.driver_info.pod_reason = hold.troubling.then(|| hold.reason.clone());
+        self.status.application_state.error_message = hold.troubling.then(|| hold.message.clone());
+        self.set(
+            ConditionKind::Running,
+            Truth::False,
+            &hold.reason,
+            &hold.message,
+        );
+        if self.seen.companions == Companions::Missing && self.submitted_here() {
+            self.act(Action::EnsureCompanions {
+                driver_uid: driver.uid.clone(),
+            });
+        }
+        self.ensure_ui();
+    }
+
+    /// The driver waits for objects that the API server does not let us create.
+    fn companion_trouble(&self) -> Option<Hold> {
+        let refusal = self.seen.refusal.as_ref()?;
+        (refusal.subject == Subject::Companion && self.seen.companions == Companions::Missing).then(
+            || Hold {
+                reason: Reason::SubmissionRefused.as_str().to_owned(),
+                message: format!(
+                    "the API server refuses an object the driver needs: {}",
+                    health::one_line(&refusal.message)
+                ),
+                troubling: true,
+            },
+        )
+    }
+
+    /// Drivers that another operator submitted bring their Service and ConfigMaps along.
+    pub(super) fn submitted_here(&self) -> bool {
+        self.status.attempt.as_ref().is_some_and(|attempt| {
+            AttemptId::new(&self.spec.uid, attempt.number).submission_id() == attempt.submission_id
+        })
+    }
+
+    /// One application has one driver, whatever was created under which name.
+    fn remove_other_drivers(&mut self, driver: &DriverPod) {
+        for other in self.our_drivers().filter(|pod| pod.uid != driver.uid) {
+            if other.terminating.is_none() {
+                self.delete_pod(&other.name, &other.uid);
+            }
+        }
+    }
+
+    /// A store may lag, and an API server may lose its latest writes: a missing driver is given a
+    /// moment to come back before the attempt is over.
+    fn miss_driver(&mut self) {
+        self.require_live();
+        let missing = Reason::DriverMissing.as_str();
+        let noticed = conditions::find(&self.status.conditions, ConditionKind::Running)
+            .filter(|running| running.reason == missing)
+            .map(|running| running.last_transition_time.0);
+        let name = self.status.driver_info.pod_name.clone().unwrap_or_default();
+        let Some(noticed) = noticed else {
+            let message = format!("driver pod {name} is not there");
+            return self.set(ConditionKind::Running, Truth::Unknown, missing, &message);
+        };
+        let due = later(noticed, self.limits.missing_driver);
+        if self.now < due {
+            return self.wake_at(due);
+        }
+        let message = format!("driver pod {name} was deleted before the driver ended");
+        let ending = self.ending_now(Reason::DriverMissing, message);
+        self.end_attempt(&ending);
+    }
+
+    fn ensure_ui(&mut self) {
+        let Some(wanted) = &self.spec.ui else {
+            return;
+        };
+        let Some(service) = &self.seen.ui_service else {
+            return self.act(Action::EnsureUiService);
+        };
+        let port = service.port.unwrap_or(wanted.port);
+        let info = &mut self.status.driver_info;
+        info.web_ui_service_name = Some(service.name.clone());
+        info.web_ui_port = Some(i32::from(port));
+        info.web_ui_address = service.cluster_ip.as_ref().map(|ip| format!("{ip}:{port}"));
+    }
+}

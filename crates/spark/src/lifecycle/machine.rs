@@ -1,0 +1,469 @@
+//! One look at an application: what its status should say and what should be done.
+//!
+//! [`plan`] is total: it has an answer for every state, observation and spec, including those that
+//! "cannot happen", because another operator, an old version or a person may have written them.
+//! Each turn makes at most one transition, or acts in the state it is in; never both, because the
+//! status is written before anything is done about it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use windlass_api::spark::application::{
+    ApplicationStateType as State, Attempt, AttemptOutcome, DriverInfo, ExecutorCounts,
+    SparkApplicationStatus as Status,
+};
+use windlass_engine::plan::EventNote;
+
+use super::conditions::{self, ConditionKind, Setting, Truth};
+use super::events;
+use super::executors::{self, Outlook};
+use super::health::{self, Ending, Health};
+use super::observed::{DriverPod, ExecutorPod, Observed};
+use super::reason::Reason;
+use super::spec::{Fitness, Limits, Spec};
+use super::time::{later, to_the_second};
+
+/// How soon to look again where no watch tells of a change.
+const UNWATCHED: Duration = Duration::from_secs(10);
+
+/// What one look at an application leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The status the application should have.
+    pub status: Status,
+    /// What to do, in order. Empty while the status differs from what is written.
+    pub actions: Vec<Action>,
+    /// What to tell the people who watch the application.
+    pub notes: Vec<EventNote>,
+    /// When to look again at the latest; `None` where nothing will ever be due.
+    pub wake_at: Option<Timestamp>,
+    /// What the decision must rest on before it is carried out.
+    pub basis: Basis,
+}
+
+/// One thing to do. The controller knows the objects that belong to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// POST the driver pod of the intended attempt.
+    CreateDriver,
+    /// Create the Service and ConfigMaps of the driver, owned by its pod.
+    EnsureCompanions {
+        /// The uid of the driver pod.
+        driver_uid: String,
+    },
+    /// Create the Service in front of the driver's UI.
+    EnsureUiService,
+    /// Delete exactly this pod.
+    DeletePod {
+        /// The pod's name.
+        name: String,
+        /// The uid that was observed.
+        uid: String,
+    },
+    /// Delete exactly this Service.
+    DeleteService {
+        /// The Service's name.
+        name: String,
+        /// The uid that was observed.
+        uid: String,
+    },
+    /// Delete the application itself, whose time to live is over.
+    DeleteApplication,
+}
+
+/// What a decision must rest on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// The watch caches: the next look corrects what they had wrong.
+    Cache,
+    /// Reads of the API server: what follows is final, destructive, or starts a driver.
+    Live,
+}
+
+/// Decides what should change for an application.
+pub fn plan(
+    spec: &Spec,
+    limits: &Limits,
+    status: &Status,
+    seen: &Observed,
+    now: Timestamp,
+) -> Decision {
+    let mut turn = Turn {
+        spec,
+        limits,
+        seen,
+        now,
+        before: status,
+        status: status.clone(),
+        actions: Vec::new(),
+        wake_at: None,
+        basis: Basis::Cache,
+    };
+    if !spec.deleting {
+        turn.step();
+    }
+    turn.decide()
+}
+
+/// A turn in progress.
+pub(super) struct Turn<'a> {
+    pub(super) spec: &'a Spec,
+    pub(super) limits: &'a Limits,
+    pub(super) seen: &'a Observed,
+    pub(super) now: Timestamp,
+    before: &'a Status,
+    pub(super) status: Status,
+    actions: Vec<Action>,
+    wake_at: Option<Timestamp>,
+    basis: Basis,
+}
+
+impl Turn<'_> {
+    fn step(&mut self) {
+        if !self.state().is_terminal() {
+            self.take_over_attempt();
+            self.note_spec();
+            self.keep_executor_book();
+        }
+        match (self.state(), &self.status.attempt) {
+            (State::New | State::PendingRerun | State::Resuming, _) => self.submit(),
+            (State::SubmissionFailed, Some(_)) => self.retry_submission(),
+            (State::Submitted | State::Running | State::Unknown, Some(_)) => self.follow_driver(),
+            (State::Succeeding, Some(_)) => self.succeed(),
+            (State::Failing, Some(_)) => self.fail(),
+            (State::Invalidating, _) => self.invalidate(),
+            (State::Suspending, _) => self.suspend(),
+            (State::Suspended, _) => self.stay_suspended(),
+            (State::Completed | State::Failed, _) => self.stay_final(),
+            // Without an attempt there is nothing to wind down, and a success needs no rerun.
+            (State::Succeeding, None) => self.enter(State::Completed),
+            (
+                State::Submitted
+                | State::Running
+                | State::Unknown
+                | State::SubmissionFailed
+                | State::Failing,
+                None,
+            ) => self.enter(State::New),
+        }
+    }
+
+    fn decide(mut self) -> Decision {
+        let settled = self.status == *self.before;
+        if !settled {
+            self.actions.clear();
+        }
+        if !self.state().is_terminal() && !self.spec.deleting {
+            self.wake_after(self.limits.resync);
+        }
+        Decision {
+            notes: if settled {
+                Vec::new()
+            } else {
+                events::announce(self.before, &self.status)
+            },
+            status: self.status,
+            actions: self.actions,
+            wake_at: self.wake_at,
+            basis: self.basis,
+        }
+    }
+
+    /// An application that another operator began has a submission id but no attempt yet.
+    fn take_over_attempt(&mut self) {
+        let (None, Some(submission_id)) = (&self.status.attempt, &self.status.submission_id) else {
+            return;
+        };
+        let status = &self.status;
+        self.status.attempt = Some(Attempt {
+            number: u32::try_from(status.execution_attempts).unwrap_or(0).max(1),
+            round_start: 1,
+            submission: u32::try_from(status.submission_attempts)
+                .unwrap_or(0)
+                .max(1),
+            submission_id: submission_id.clone(),
+            spark_application_id: status.spark_application_id.clone().unwrap_or_default(),
+            driver_pod_name: status
+                .driver_info
+                .pod_name
+                .clone()
+                .unwrap_or_else(|| self.spec.driver_pod.clone()),
+            generation: None,
+            created_time: status
+                .last_submission_attempt_time
+                .clone()
+                .unwrap_or(self.stamp()),
+            submitted_time: None,
+            start_time: None,
+            outcome: None,
+        });
+    }
+
+    fn note_spec(&mut self) {
+        self.status.observed_generation = Some(self.spec.generation);
+        match &self.spec.fitness {
+            Fitness::Fit { not_applied } => {
+                let message = "the spec can be submitted";
+                self.set(
+                    ConditionKind::Validated,
+                    Truth::True,
+                    "SpecAccepted",
+                    message,
+                );
+                if not_applied.is_empty() {
+                    conditions::clear(&mut self.status.conditions, ConditionKind::FieldNotApplied);
+                } else {
+                    let message = not_applied.join("; ");
+                    self.set(
+                        ConditionKind::FieldNotApplied,
+                        Truth::True,
+                        "NotSupported",
+                        &message,
+                    );
+                }
+            }
+            Fitness::Unfit { problems } => {
+                let message = problems.join("; ");
+                let reason = Reason::InvalidSpec;
+                self.set(
+                    ConditionKind::Validated,
+                    Truth::False,
+                    reason.as_str(),
+                    &message,
+                );
+            }
+        }
+    }
+
+    fn keep_executor_book(&mut self) {
+        let Some(attempt) = &self.status.attempt else {
+            return;
+        };
+        let ended_well = match &attempt.outcome {
+            Some(outcome) => Some(outcome.state == State::Completed),
+            None => self.current_driver().and_then(|driver| {
+                match health::of_driver(driver, self.limits, self.now) {
+                    Health::Ended(ending) => Some(ending.is_success()),
+                    Health::Pending(_) | Health::Running { .. } | Health::Unreachable(_) => None,
+                }
+            }),
+        };
+        let outlook = match ended_well {
+            None => Outlook::Working,
+            Some(true) => Outlook::EndedWell,
+            Some(false) => Outlook::EndedBadly,
+        };
+        let pods: Vec<&ExecutorPod> = self
+            .seen
+            .executors
+            .iter()
+            .filter(|pod| pod.application_id.as_ref() == Some(&attempt.spark_application_id))
+            .collect();
+        let book = executors::Book {
+            listed: std::mem::take(&mut self.status.executor_state),
+            folded: self.status.executor_counts,
+        };
+        let book = executors::keep(&book, &pods, outlook, self.limits);
+        self.status.executor_state = book.listed;
+        self.status.executor_counts = book.folded;
+    }
+}
+
+// What every state is written with.
+impl Turn<'_> {
+    pub(super) fn state(&self) -> State {
+        self.status.application_state.state
+    }
+
+    pub(super) fn enter(&mut self, state: State) {
+        self.status.application_state.state = state;
+    }
+
+    pub(super) fn blame(&mut self, message: impl Into<String>) {
+        self.status.application_state.error_message = Some(message.into());
+    }
+
+    pub(super) fn stamp(&self) -> Time {
+        Time(to_the_second(self.now))
+    }
+
+    pub(super) fn set(&mut self, kind: ConditionKind, truth: Truth, reason: &str, message: &str) {
+        let setting = Setting {
+            kind,
+            truth,
+            reason,
+            message,
+        };
+        conditions::set(
+            &mut self.status.conditions,
+            setting,
+            self.spec.generation,
+            self.now,
+        );
+    }
+
+    pub(super) fn act(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    /// Deletes exactly this pod, if a live look confirms that it should go.
+    pub(super) fn delete_pod(&mut self, name: &str, uid: &str) {
+        self.require_live();
+        self.act(Action::DeletePod {
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+        });
+    }
+
+    pub(super) fn require_live(&mut self) {
+        self.basis = Basis::Live;
+    }
+
+    pub(super) fn wake_at(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |sooner| sooner.min(at)));
+    }
+
+    pub(super) fn wake_after(&mut self, pause: Duration) {
+        self.wake_at(later(self.now, pause));
+    }
+
+    pub(super) fn wake_unwatched(&mut self) {
+        self.wake_after(UNWATCHED);
+    }
+
+    /// Records the intent to run attempt `number`, with every name it will use.
+    pub(super) fn intend(&mut self, number: u32, round: Round, state: State) {
+        let round_start = match (round, &self.status.attempt) {
+            (Round::Same, Some(attempt)) => attempt.round_start.min(number),
+            (Round::Same | Round::Fresh, _) => number,
+        };
+        let (driver_pod, stamp) = (self.spec.driver_pod.clone(), self.stamp());
+        let mut attempt = Attempt::new(&self.spec.uid, number, driver_pod.clone(), stamp.clone());
+        attempt.round_start = round_start;
+        attempt.generation = Some(self.spec.generation);
+        self.status.archive_attempt();
+        self.status.submission_id = Some(attempt.submission_id.clone());
+        self.status.spark_application_id = Some(attempt.spark_application_id.clone());
+        self.status.last_submission_attempt_time = Some(stamp);
+        self.status.attempt = Some(attempt);
+        self.status.termination_time = None;
+        self.status.submission_attempts = 0;
+        if round == Round::Fresh {
+            self.status.execution_attempts = 0;
+        }
+        self.status.driver_info = DriverInfo {
+            pod_name: Some(driver_pod),
+            ..DriverInfo::default()
+        };
+        self.status.executor_state.clear();
+        self.status.executor_counts = ExecutorCounts::default();
+        self.status.application_state.error_message = None;
+        self.enter(state);
+        let message = format!("attempt {number} is about to be submitted");
+        self.set(ConditionKind::Running, Truth::False, "Submitting", &message);
+        self.set(
+            ConditionKind::Succeeded,
+            Truth::Unknown,
+            "InProgress",
+            &message,
+        );
+    }
+
+    /// The number of the attempt after the current one.
+    pub(super) fn next_number(&self) -> u32 {
+        self.status
+            .attempt
+            .as_ref()
+            .map_or(1, |attempt| attempt.number.saturating_add(1))
+    }
+
+    /// Records how the current attempt ended, in the state it ended in.
+    pub(super) fn record_outcome(&mut self, state: State, ending: &Ending) {
+        if let Some(attempt) = &mut self.status.attempt {
+            attempt.outcome = Some(AttemptOutcome {
+                state,
+                reason: ending.reason.as_str().to_owned(),
+                message: Some(ending.message.clone()),
+                exit_code: ending.exit_code,
+                end_time: Time(to_the_second(ending.at)),
+            });
+        }
+    }
+
+    /// An ending that is decided here and now.
+    pub(super) fn ending_now(&self, reason: Reason, message: impl Into<String>) -> Ending {
+        Ending {
+            at: to_the_second(self.now),
+            reason,
+            message: message.into(),
+            exit_code: None,
+        }
+    }
+
+    /// The application has failed for good.
+    pub(super) fn give_up(&mut self, reason: &str, message: &str, at: Time) {
+        self.require_live();
+        self.enter(State::Failed);
+        self.blame(message);
+        self.status.termination_time = Some(at);
+        self.set(ConditionKind::Running, Truth::False, reason, message);
+        self.set(ConditionKind::Succeeded, Truth::False, reason, message);
+    }
+
+    /// Forgets how to reach a UI that is gone.
+    pub(super) fn forget_ui(&mut self) {
+        let info = &mut self.status.driver_info;
+        info.web_ui_service_name = None;
+        info.web_ui_port = None;
+        info.web_ui_address = None;
+    }
+}
+
+/// Whether an attempt counts against the restart budget of those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Round {
+    /// It is a retry.
+    Same,
+    /// The user asked for it: by creating, resuming or changing the application.
+    Fresh,
+}
+
+// What is there.
+impl<'a> Turn<'a> {
+    /// Every driver pod of this application, whichever attempt made it.
+    pub(super) fn our_drivers(&self) -> impl Iterator<Item = &'a DriverPod> + use<'a> {
+        let spec = self.spec;
+        self.seen
+            .drivers
+            .iter()
+            .filter(move |pod| is_owned(pod, spec))
+    }
+
+    /// The driver pod of the current attempt.
+    pub(super) fn current_driver(&self) -> Option<&'a DriverPod> {
+        let attempt = self.status.attempt.as_ref()?;
+        let mut current = self
+            .our_drivers()
+            .filter(|pod| pod.submission_id.as_ref() == Some(&attempt.submission_id))
+            .peekable();
+        let first = current.peek().copied();
+        current
+            .find(|pod| pod.name == attempt.driver_pod_name)
+            .or(first)
+    }
+
+    /// A pod of somebody else that stands where the driver belongs.
+    pub(super) fn stranger(&self, driver_pod: &str) -> Option<&'a DriverPod> {
+        self.seen
+            .drivers
+            .iter()
+            .find(|pod| pod.name == driver_pod && !is_owned(pod, self.spec))
+    }
+}
+
+fn is_owned(pod: &DriverPod, spec: &Spec) -> bool {
+    pod.owner
+        .as_ref()
+        .is_some_and(|owner| owner.uid == spec.uid)
+}

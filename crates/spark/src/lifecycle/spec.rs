@@ -1,0 +1,118 @@
+//! What the state machine needs to know of an application's spec.
+//!
+//! It is a view, not the spec: the controller has parsed, defaulted and validated what the user
+//! wrote before the machine sees it, so nothing here can be malformed.
+
+use std::time::Duration;
+
+/// The application as the state machine sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// The application's name.
+    pub name: String,
+    /// The application's namespace.
+    pub namespace: String,
+    /// The application's uid; owner of everything that is created for it.
+    pub uid: String,
+    /// `metadata.generation`, reported back as `observedGeneration`.
+    pub generation: i64,
+    /// Deletion has been requested; owner references do the rest.
+    pub deleting: bool,
+    /// The user asked for the application not to run for now.
+    pub suspend: bool,
+    /// The name the next driver pod gets.
+    pub driver_pod: String,
+    /// What happens after an attempt.
+    pub restart: RestartPolicy,
+    /// How long a finished application is kept, where the user limits it.
+    pub time_to_live: Option<Duration>,
+    /// The Service in front of the driver's UI, unless it is switched off.
+    pub ui: Option<UiService>,
+    /// Whether the spec can be submitted at all.
+    pub fitness: Fitness,
+}
+
+/// The Service that leads to the driver's UI.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UiService {
+    /// The Service's name.
+    pub name: String,
+    /// The Service's port.
+    pub port: u16,
+}
+
+/// What validation and lowering said about the spec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fitness {
+    /// It can be submitted. Fields that Spark cannot honour are named, each with its reason.
+    Fit {
+        /// One line per field that has no effect.
+        not_applied: Vec<String>,
+    },
+    /// It cannot be submitted before the user changes it.
+    Unfit {
+        /// One line per problem, each naming the field, what is wrong and what to do.
+        problems: Vec<String>,
+    },
+}
+
+/// What happens after an attempt has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestartPolicy {
+    /// When to run again.
+    pub kind: RestartKind,
+    /// How often, and how long after it, a refused submission is repeated.
+    pub submission: Budget,
+    /// How often, and how long after it, a failed run is repeated.
+    pub failure: Budget,
+}
+
+/// When an application runs again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestartKind {
+    /// One attempt, whatever becomes of it.
+    Never,
+    /// After a failure, within the budget of its cause.
+    OnFailure,
+    /// After every end, without limit.
+    Always,
+}
+
+/// How often something is repeated, and how long to wait before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Repetitions after the first try: 2 means three runs.
+    pub retries: u32,
+    /// The pause, measured from the failure.
+    pub interval: Duration,
+}
+
+/// The operator's own settings for every application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// A driver whose Spark container has not started after this long is given up.
+    pub pending_driver: Duration,
+    /// A driver pod that is missing for this long is gone.
+    pub missing_driver: Duration,
+    /// A pod that is still terminating this long after its grace period sits on a dead node.
+    pub overdue_termination: Duration,
+    /// How often to look again when nothing happens.
+    pub resync: Duration,
+    /// How many live executors the status lists.
+    pub live_executors: usize,
+    /// How many finished executors the status lists before they become counts.
+    pub finished_executors: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            pending_driver: Duration::from_secs(10 * 60),
+            missing_driver: Duration::from_secs(10),
+            overdue_termination: Duration::from_secs(60),
+            resync: Duration::from_secs(5 * 60),
+            live_executors: 1000,
+            finished_executors: 50,
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The states after a driver: what it left is removed, then the next attempt or the end.
+//!
+//! An attempt has ended when its Spark container has and a live look finds none of its executors.
+//! Only then may the driver's name be used again.
+
+use windlass_api::spark::application::ApplicationStateType as State;
+
+use super::conditions::{self, ConditionKind, Truth};
+use super::health::{self, Ending, Health};
+use super::machine::{Action, Round, Turn};
+use super::observed::DriverPod;
+use super::reason::Reason;
+use super::retry::{self, Cause, Verdict};
+use super::spec::{Fitness, RestartKind};
+use super::time::later;
+
+impl Turn<'_> {
+    /// `SUCCEEDING`: on to COMPLETED, or to the next run of an application that runs always.
+    pub(super) fn succeed(&mut self) {
+        let Some(outcome) = self
+            .status
+            .attempt
+            .as_ref()
+            .and_then(|it| it.outcome.clone())
+        else {
+            let ending = self.known_ending(Reason::Completed, "the driver completed");
+            return self.record_outcome(State::Completed, &ending);
+        };
+        if !self.is_over(Drivers::MayStay) {
+            return;
+        }
+        if self.spec.restart.kind == RestartKind::Always {
+            return self.run_again(Round::Same);
+        }
+        self.require_live();
+        self.enter(State::Completed);
+        self.status.termination_time = Some(outcome.end_time.clone());
+        let message = outcome.message.as_deref().unwrap_or("the driver completed");
+        self.set(
+            ConditionKind::Succeeded,
+            Truth::True,
+            Reason::Completed.as_str(),
+            message,
+        );
+    }
+
+    /// `FAILING`: on to the next attempt when the pause is over, or to FAILED.
+    pub(super) fn fail(&mut self) {
+        let Some(attempt) = self.status.attempt.clone() else {
+            return;
+        };
+        let runs = attempt.runs();
+        let Some(outcome) = attempt.outcome else {
+            let message = self.status.application_state.error_message.clone();
+            let message = message.unwrap_or_else(|| "the driver failed".to_owned());
+            let ending = self.known_ending(Reason::DriverFailed, &message);
+            return self.record_outcome(State::Failed, &ending);
+        };
+        if !self.is_over(Drivers::MayStay) {
+            return;
+        }
+        match retry::after_failure(&self.spec.restart, Cause::Run, runs) {
+            Verdict::Retry { after } => {
+                let due = later(outcome.end_time.0, after);
+                if self.now < due {
+                    self.wake_at(due);
+                } else {
+                    self.run_again(Round::Same);
+                }
+            }
+            Verdict::GiveUp => {
+                let message = outcome.message.unwrap_or_default();
+                self.give_up(&outcome.reason, &message, outcome.end_time);
+            }
+        }
+    }
+
+    /// `INVALIDATING`: what ran under the old spec goes, the new one is run.
+    pub(super) fn invalidate(&mut self) {
+        if self.is_over(Drivers::MustGo) {
+            self.note_interruption(State::Invalidating, Reason::SpecChanged, "the spec changed");
+            self.run_again(Round::Fresh);
+        }
+    }
+
+    /// From any state with work left: nothing may run until the user resumes the application.
+    pub(super) fn begin_suspension(&mut self) {
+        self.enter(State::Suspending);
+        self.forget_ui();
+        let message = "the application is being suspended";
+        self.set(
+            ConditionKind::Running,
+            Truth::False,
+            Reason::Suspended.as_str(),
+            message,
+        );
+    }
+
+    /// `SUSPENDING`: what runs goes.
+    pub(super) fn suspend(&mut self) {
+        if self.is_over(Drivers::MustGo) {
+            let message = "the application was suspended";
+            self.note_interruption(State::Suspended, Reason::Suspended, message);
+            self.rest_suspended();
+        }
+    }
+
+    /// `SUSPENDED`: nothing happens until the user resumes the application.
+    pub(super) fn stay_suspended(&mut self) {
+        if !self.spec.suspend {
+            return self.intend(self.next_number(), Round::Fresh, State::Resuming);
+        }
+        self.is_over(Drivers::MustGo);
+    }
+
+    /// COMPLETED and FAILED: the result stands. What turns up late is removed, and an application
+    /// that never ran because of its spec gets its chance when the spec is repaired.
+    pub(super) fn stay_final(&mut self) {
+        for driver in self.our_drivers() {
+            let live = !matches!(self.health(driver), Health::Ended(_));
+            if live && driver.terminating.is_none() {
+                self.delete_pod(&driver.name, &driver.uid);
+            }
+        }
+        self.remove_ui();
+        if self.spec_was_repaired() {
+            let number = self.next_number();
+            return self.intend(number, Round::Fresh, State::New);
+        }
+        let (Some(keep), Some(ended)) = (self.spec.time_to_live, &self.status.termination_time)
+        else {
+            return;
+        };
+        let due = later(ended.0, keep);
+        if due <= self.now {
+            self.require_live();
+            self.act(Action::DeleteApplication);
+        } else {
+            self.wake_at(due);
+        }
+    }
+
+    fn spec_was_repaired(&self) -> bool {
+        let rejected = conditions::has_reason(
+            &self.status.conditions,
+            ConditionKind::Succeeded,
+            Reason::InvalidSpec.as_str(),
+        );
+        rejected
+            && self.status.application_state.state == State::Failed
+            && self.status.observed_generation != Some(self.spec.generation)
+            && matches!(self.spec.fitness, Fitness::Fit { .. })
+    }
+
+    fn run_again(&mut self, round: Round) {
+        self.require_live();
+        if self.spec.suspend {
+            self.rest_suspended();
+        } else {
+            self.intend(self.next_number(), round, State::PendingRerun);
+        }
+    }
+
+    fn rest_suspended(&mut self) {
+        self.require_live();
+        self.enter(State::Suspended);
+        self.status.application_state.error_message = None;
+        let message = "the application is suspended: set spec.suspend to false to run it";
+        self.set(
+            ConditionKind::Running,
+            Truth::False,
+            Reason::Suspended.as_str(),
+            message,
+        );
+    }
+
+    fn note_interruption(&mut self, state: State, reason: Reason, message: &str) {
+        let open = self
+            .status
+            .attempt
+            .as_ref()
+            .is_some_and(|attempt| attempt.outcome.is_none());
+        if open {
+            let ending = self.ending_now(reason, message);
+            self.record_outcome(state, &ending);
+        }
+    }
+
+    /// Whether nothing of the current attempt is left at work; if something is, it is told to go.
+    fn is_over(&mut self, drivers: Drivers) -> bool {
+        self.remove_ui();
+        self.remove_drivers(drivers) && self.remove_executors()
+    }
+
+    fn remove_drivers(&mut self, drivers: Drivers) -> bool {
+        let mut gone = true;
+        for driver in self.our_drivers() {
+            if drivers == Drivers::MayStay && matches!(self.health(driver), Health::Ended(_)) {
+                continue;
+            }
+            gone = false;
+            let message = format!("waiting for driver pod {} to go", driver.name);
+            self.set(
+                ConditionKind::Running,
+                Truth::Unknown,
+                "DriverLeaving",
+                &message,
+            );
+            if driver.terminating.is_none() {
+                self.delete_pod(&driver.name, &driver.uid);
+            }
+        }
+        let conditions = &self.status.conditions;
+        if gone && conditions::has_reason(conditions, ConditionKind::Running, "DriverLeaving") {
+            self.set(
+                ConditionKind::Running,
+                Truth::False,
+                "DriverGone",
+                "the driver is gone",
+            );
+        }
+        gone
+    }
+
+    /// Whether no executor is left; those that are, are told to go.
+    pub(super) fn remove_executors(&mut self) -> bool {
+        let mut gone = true;
+        for executor in self.seen.executors.iter().filter(|pod| pod.is_live()) {
+            gone = false;
+            if !executor.terminating {
+                self.delete_pod(&executor.name, &executor.uid);
+            }
+        }
+        gone
+    }
+
+    fn remove_ui(&mut self) {
+        if let Some(service) = &self.seen.ui_service {
+            self.require_live();
+            let (name, uid) = (service.name.clone(), service.uid.clone());
+            self.act(Action::DeleteService { name, uid });
+            self.forget_ui();
+        }
+    }
+
+    fn health(&self, driver: &DriverPod) -> Health {
+        health::of_driver(driver, self.limits, self.now)
+    }
+
+    /// How the attempt ended as far as it can still be told, for states that another operator
+    /// wrote.
+    fn known_ending(&self, reason: Reason, message: &str) -> Ending {
+        match self.current_driver().map(|driver| self.health(driver)) {
+            Some(Health::Ended(ending)) if ending.is_success() == (reason == Reason::Completed) => {
+                ending
+            }
+            _ => self.ending_now(reason, message),
+        }
+    }
+}
+
+/// What becomes of driver pods whose Spark container has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Drivers {
+    /// They stay for their logs.
+    MayStay,
+    /// They make room.
+    MustGo,
+}
