@@ -3,7 +3,7 @@
 //! The schema of the kind finds unknown fields, wrong types and missing fields before serde runs;
 //! serde's own error, with its path, is the net below.
 
-use std::fmt;
+use std::{fmt, sync::OnceLock};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{CustomResourceExt, Resource};
@@ -53,6 +53,8 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
+static METADATA_SCHEMA: OnceLock<Value> = OnceLock::new();
+
 /// Whether a document says that it is of this kind and version.
 pub fn is_kind<K: Resource<DynamicType = ()>>(document: &Value) -> bool {
     document["kind"] == *K::kind(&()) && document["apiVersion"] == *K::api_version(&())
@@ -72,7 +74,7 @@ where
     let mut errors = schema::check(&object_schema::<K>(), document, &FieldPath::root());
     let metadata = document.get("metadata").unwrap_or(&Value::Null);
     errors.extend(schema::check(
-        &schema::of::<ObjectMeta>(),
+        METADATA_SCHEMA.get_or_init(schema::of::<ObjectMeta>),
         metadata,
         &FieldPath::new("metadata"),
     ));

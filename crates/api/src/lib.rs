@@ -43,3 +43,77 @@ fn to_object(crd: &CustomResourceDefinition) -> Value {
     parse::normalize_numbers(&mut object);
     object
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_files_in_deploy_are_what_the_types_say() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds");
+        for (name, text) in crd_files().unwrap() {
+            let found = std::fs::read_to_string(folder.join(&name)).unwrap_or_default();
+            assert!(
+                found == text,
+                "deploy/crds/{name} is old: run `cargo run -p xtask -- gen`"
+            );
+        }
+    }
+
+    /// `kubectl apply` keeps a copy of the object in an annotation of at most 262,144 bytes.
+    #[test]
+    fn a_plain_kubectl_apply_can_carry_every_crd() {
+        for crd in crds() {
+            assert!(
+                crd.to_string().len() < 200_000,
+                "{}",
+                crd["metadata"]["name"]
+            );
+        }
+    }
+
+    #[test]
+    fn every_schema_is_structural() {
+        for crd in crds() {
+            let versions = crd["spec"]["versions"].as_array().unwrap();
+            for version in versions {
+                check_structural(&version["schema"]["openAPIV3Schema"], "");
+            }
+        }
+    }
+
+    fn check_structural(schema: &Value, path: &str) {
+        for keyword in [
+            "$ref",
+            "oneOf",
+            "anyOf",
+            "allOf",
+            "not",
+            "definitions",
+            "$defs",
+        ] {
+            assert!(schema.get(keyword).is_none(), "{path} has {keyword}");
+        }
+        let untyped = [
+            "x-kubernetes-int-or-string",
+            "x-kubernetes-preserve-unknown-fields",
+        ];
+        let typed = schema["type"].is_string() || untyped.iter().any(|key| schema[key] == true);
+        assert!(typed, "{path} has no type");
+        let fields = schema["properties"].as_object();
+        assert!(
+            fields.is_none() || !schema["additionalProperties"].is_object(),
+            "{path} has properties and additionalProperties"
+        );
+        for (name, field) in fields.into_iter().flatten() {
+            check_structural(field, &format!("{path}.{name}"));
+        }
+        for inner in ["items", "additionalProperties"] {
+            if schema[inner].is_object() {
+                check_structural(&schema[inner], &format!("{path}.{inner}"));
+            }
+        }
+    }
+}

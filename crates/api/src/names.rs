@@ -286,9 +286,16 @@ impl AttemptId {
 }
 
 fn hex(bytes: &[u8], digits: usize) -> String {
-    let mut text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    text.truncate(digits);
-    text
+    let digit = |index: usize| {
+        let byte = u32::from(bytes[index / 2]);
+        let nibble = if index.is_multiple_of(2) {
+            byte >> 4
+        } else {
+            byte & 0xf
+        };
+        char::from_digit(nibble, 16).unwrap_or_default()
+    };
+    (0..digits.min(bytes.len() * 2)).map(digit).collect()
 }
 
 #[cfg(test)]

@@ -246,10 +246,11 @@ fn is_plain_scalar(text: &str) -> bool {
 }
 
 /// The name that was probably meant: the same but for case and separators, else the one at the
-/// smallest spelling distance if that is small for the length of the word, else one that the word
-/// begins.
+/// smallest spelling distance if that is small for the length of the word, else one that begins
+/// with the word or the other way round.
 pub fn nearest<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     const BEGINNING: usize = 5;
+    const SHORT_NAME: usize = 3;
     let folded = fold(given);
     let mut close: Option<(usize, &str)> = None;
     let mut begun = None;
@@ -260,7 +261,9 @@ pub fn nearest<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> Opt
         if distance <= tolerated && close.is_none_or(|(least, _)| distance < least) {
             close = Some((distance, name));
         }
-        if folded.len() >= BEGINNING && candidate.starts_with(&folded) && begun.is_none() {
+        let begins = (folded.len() >= BEGINNING && candidate.starts_with(&folded))
+            || (candidate.len() >= SHORT_NAME && folded.starts_with(&candidate));
+        if begins && begun.is_none() {
             begun = Some(name);
         }
     }

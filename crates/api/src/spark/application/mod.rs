@@ -37,7 +37,7 @@ pub use self::{
         ApplicationState, ApplicationStateType, Attempt, AttemptOutcome, DriverInfo,
         ExecutorCounts, ExecutorState, SparkApplicationStatus,
     },
-    validate::validate,
+    validate::{is_local_path, validate},
 };
 use crate::schema;
 
@@ -215,3 +215,6 @@ impl PythonVersion {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

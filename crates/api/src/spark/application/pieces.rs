@@ -72,11 +72,17 @@ impl PodPieces {
         let pieces = Self {
             volumes: reader.list(&spec.volumes, &path.field("volumes")),
             driver: RolePieces {
-                lifecycle: reader.one(&spec.driver.lifecycle, &driver_path.field("lifecycle")),
+                lifecycle: reader.one(
+                    spec.driver.lifecycle.as_ref(),
+                    &driver_path.field("lifecycle"),
+                ),
                 ..reader.role(&spec.driver.pod, &driver_path)
             },
             executor: RolePieces {
-                lifecycle: reader.one(&spec.executor.lifecycle, &executor_path.field("lifecycle")),
+                lifecycle: reader.one(
+                    spec.executor.lifecycle.as_ref(),
+                    &executor_path.field("lifecycle"),
+                ),
                 ..reader.role(&spec.executor.pod, &executor_path)
             },
         };
@@ -96,25 +102,30 @@ struct Reader {
 impl Reader {
     fn role(&mut self, pod: &SparkPodSpec, path: &FieldPath) -> RolePieces {
         RolePieces {
-            template: self.one(&pod.template, &path.field("template")),
+            template: self.one(pod.template.as_ref(), &path.field("template")),
             env: self.list(&pod.env, &path.field("env")),
             env_from: self.list(&pod.env_from, &path.field("envFrom")),
             volume_mounts: self.list(&pod.volume_mounts, &path.field("volumeMounts")),
-            affinity: self.one(&pod.affinity, &path.field("affinity")),
+            affinity: self.one(pod.affinity.as_ref(), &path.field("affinity")),
             tolerations: self.list(&pod.tolerations, &path.field("tolerations")),
-            pod_security_context: self
-                .one(&pod.pod_security_context, &path.field("podSecurityContext")),
-            security_context: self.one(&pod.security_context, &path.field("securityContext")),
+            pod_security_context: self.one(
+                pod.pod_security_context.as_ref(),
+                &path.field("podSecurityContext"),
+            ),
+            security_context: self.one(
+                pod.security_context.as_ref(),
+                &path.field("securityContext"),
+            ),
             sidecars: self.list(&pod.sidecars, &path.field("sidecars")),
             init_containers: self.list(&pod.init_containers, &path.field("initContainers")),
             host_aliases: self.list(&pod.host_aliases, &path.field("hostAliases")),
-            dns_config: self.one(&pod.dns_config, &path.field("dnsConfig")),
+            dns_config: self.one(pod.dns_config.as_ref(), &path.field("dnsConfig")),
             lifecycle: None,
         }
     }
 
-    fn one<T: Piece>(&mut self, value: &Option<Value>, path: &FieldPath) -> Option<T> {
-        self.read(value.as_ref()?, path)
+    fn one<T: Piece>(&mut self, value: Option<&Value>, path: &FieldPath) -> Option<T> {
+        self.read(value?, path)
     }
 
     fn list<T: Piece>(&mut self, values: &[Value], path: &FieldPath) -> Vec<T> {
@@ -185,7 +196,9 @@ mod tests {
         let spec: SparkApplicationSpec = serde_json::from_value(object).unwrap();
         match PodPieces::parse(&spec) {
             Ok(_) => String::new(),
-            Err(errors) => errors.iter().map(|error| format!("{error}\n")).collect(),
+            Err(errors) => errors.iter().fold(String::new(), |told, error| {
+                told + &error.to_string() + "\n"
+            }),
         }
     }
 
