@@ -421,7 +421,6 @@ fn with_sources(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use kube::core::Status;
-    use kube::core::response::StatusDetails;
 
     use super::*;
 
@@ -450,15 +449,12 @@ mod tests {
             (410, "Expired", 0, Fault::Unavailable(None)),
         ];
         for (code, reason, retry_after_seconds, fault) in cases {
-            let status = Status {
-                code,
-                reason: reason.to_owned(),
-                details: Some(StatusDetails {
-                    retry_after_seconds,
-                    ..StatusDetails::default()
-                }),
-                ..Status::default()
-            };
+            let status: Status = serde_json::from_value(json!({
+                "code": code,
+                "reason": reason,
+                "details": { "retryAfterSeconds": retry_after_seconds },
+            }))
+            .unwrap();
             let error = kube::Error::Api(Box::new(status));
             assert_eq!(
                 sort_error(Verb::Get, String::new(), error).fault,

@@ -73,7 +73,7 @@ use crate::view::View;
 /// How one kind of object is brought from what is to what should be.
 pub trait Controller: Send + Sync + 'static {
     /// The status as this controller writes it. It becomes `.status` as a whole.
-    type Status: Serialize + Send;
+    type Status: Serialize + Send + Sync;
     /// Everything outside of the object that a plan depends on.
     type Observed: Send + Sync;
 

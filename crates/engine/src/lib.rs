@@ -6,14 +6,28 @@
 
 pub mod api;
 pub mod controller;
+pub mod engine;
+pub mod events;
+mod externals;
+mod gate;
+pub mod health;
 pub mod kind;
+pub mod lease;
 pub mod metrics;
 pub mod object;
+mod pass;
 pub mod plan;
+pub mod queue;
+mod runner;
+mod same;
 pub mod store;
 pub mod view;
+mod watch;
 
 pub use controller::{Child, Class, Controller, Link, Trim, Watch};
+pub use engine::{Engine, EngineBuilder};
 pub use kind::{Kind, ObjectKey};
 pub use object::Object;
+pub use pass::PassError;
+pub use queue::QueueConfig;
 pub use view::View;

@@ -15,6 +15,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::api::Verb;
+use crate::controller::Class;
+use crate::kind::Kind;
+use crate::queue::{Job, WorkQueue};
+
+/// Label values of [`Class`].
+const STATUS: &str = "status";
+const NEW: &str = "new";
 
 /// Seconds, from half a millisecond to over a minute.
 const BUCKETS: [f64; 14] = [
@@ -201,6 +208,77 @@ impl Metrics {
         let mut page = String::new();
         prometheus_client::encoding::text::encode(&mut page, &self.registry.lock())?;
         Ok(page)
+    }
+
+    pub(crate) fn event(&self, outcome: &'static str) {
+        self.events.get_or_create(&EventLabels { outcome }).inc();
+    }
+
+    pub(crate) fn listed(&self, kind: &Kind) {
+        self.relists
+            .get_or_create(&KindLabels {
+                kind: kind.to_string(),
+            })
+            .inc();
+    }
+
+    pub(crate) fn watch_failed(&self, kind: &Kind) {
+        self.watch_errors
+            .get_or_create(&KindLabels {
+                kind: kind.to_string(),
+            })
+            .inc();
+    }
+
+    pub(crate) fn store_size(&self, kind: &Kind, objects: usize, bytes: usize) {
+        let labels = KindLabels {
+            kind: kind.to_string(),
+        };
+        self.store_objects
+            .get_or_create(&labels)
+            .set(objects as i64);
+        self.store_bytes.get_or_create(&labels).set(bytes as i64);
+    }
+
+    pub(crate) fn leading(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    pub(crate) fn queue(&self, name: &'static str, queue: &WorkQueue) {
+        for (class, label) in [(Class::Status, STATUS), (Class::New, NEW)] {
+            let labels = QueueLabels { name, class: label };
+            self.depth
+                .get_or_create(&labels)
+                .set(queue.depth(class) as i64);
+        }
+        self.workers
+            .get_or_create(&NameLabels { name })
+            .set(queue.running() as i64);
+    }
+
+    pub(crate) fn took_from_queue(&self, name: &'static str, job: &Job) {
+        let class = match job.class {
+            Class::Status => STATUS,
+            Class::New => NEW,
+        };
+        self.adds.get_or_create(&QueueLabels { name, class }).inc();
+        if job.failures > 0 {
+            self.retries
+                .get_or_create(&QueueLabels { name, class })
+                .inc();
+        }
+        self.waits
+            .get_or_create(&NameLabels { name })
+            .observe(job.waited.as_secs_f64());
+    }
+
+    pub(crate) fn pass(&self, controller: &'static str, result: &'static str, took: Duration) {
+        self.passes
+            .get_or_create(&PassLabels { controller, result })
+            .inc();
+        self.work
+            .get_or_create(&NameLabels { name: controller })
+            .observe(took.as_secs_f64());
     }
 
     pub(crate) fn api_call(&self, verb: Verb, code: u16, took: Duration) {

@@ -9,8 +9,8 @@
 //!   store already shows the new state.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
@@ -32,7 +32,7 @@ pub struct Store {
     /// Watches that have not yet delivered their first full list.
     unsynced: AtomicUsize,
     synced: watch::Sender<bool>,
-    subscribers: Mutex<Vec<Arc<dyn Subscriber>>>,
+    subscribers: Mutex<Vec<Weak<dyn Subscriber>>>,
 }
 
 /// Is told of every change of a store.
@@ -49,6 +49,14 @@ struct Inner {
     by_label: Vec<HashMap<Box<str>, Vec<ObjectKey>>>,
     namespaces: HashSet<Arc<str>>,
     text_bytes: usize,
+}
+
+/// An object on its way into a store: what is kept, and where the indexes list it.
+pub(crate) struct Prepared {
+    key: ObjectKey,
+    owners: Vec<Box<str>>,
+    labels: Vec<Option<Box<str>>>,
+    stored: Stored,
 }
 
 struct Stored {
@@ -202,15 +210,34 @@ impl Store {
         }
     }
 
-    pub(crate) fn subscribe(&self, subscriber: Arc<dyn Subscriber>) {
+    pub(crate) fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
         self.subscribers.lock().push(subscriber);
+    }
+
+    /// An object in the form it is kept in, so that a long list never stands in memory as trees.
+    pub(crate) fn prepare(&self, object: Object) -> Prepared {
+        self.pack(&self.trimmed(object))
+    }
+
+    fn pack(&self, object: &Object) -> Prepared {
+        Prepared {
+            key: object.key(),
+            owners: object.owner_uids().map(Box::from).collect(),
+            labels: self
+                .indexes
+                .iter()
+                .map(|label| object.label(label).map(Box::from))
+                .collect(),
+            stored: Stored::new(object),
+        }
     }
 
     /// An object was added or changed.
     pub(crate) fn upsert(&self, object: Object) {
         self.note_revision(object.resource_version());
         let new = self.trimmed(object);
-        let old = self.insert(&mut self.inner.write(), &new);
+        let prepared = self.pack(&new);
+        let old = self.insert(&mut self.inner.write(), prepared);
         self.notify(old.as_ref(), Some(&new));
     }
 
@@ -225,11 +252,11 @@ impl Store {
     }
 
     /// A full list of one part (a namespace, or everything) replaces what was known of it.
-    pub(crate) fn replace(&self, part: Option<&str>, list: Vec<Object>) {
-        let listed: HashSet<ObjectKey> = list.iter().map(Object::key).collect();
+    pub(crate) fn replace(&self, part: Option<&str>, list: Vec<Prepared>) {
         let mut differences = Vec::new();
         {
             let mut inner = self.inner.write();
+            let listed: HashSet<&ObjectKey> = list.iter().map(|prepared| &prepared.key).collect();
             let gone: Vec<ObjectKey> = inner
                 .objects
                 .keys()
@@ -240,13 +267,22 @@ impl Store {
             for key in gone {
                 differences.push((self.take(&mut inner, &key), None));
             }
-            for object in list {
-                self.note_revision(object.resource_version());
-                let new = object;
-                let old = self.insert(&mut inner, &new);
-                if old.as_ref().map(Object::resource_version) != Some(new.resource_version()) {
-                    differences.push((old, Some(new)));
+            for prepared in list {
+                self.note_revision(&prepared.stored.revision);
+                let key = prepared.key.clone();
+                let known = inner
+                    .objects
+                    .get(&key)
+                    .map(|stored| stored.revision.clone());
+                if known.as_ref() == Some(&prepared.stored.revision) {
+                    continue;
                 }
+                let old = self.insert(&mut inner, prepared);
+                let new = inner
+                    .objects
+                    .get(&key)
+                    .map(|stored| self.restore(&key, stored));
+                differences.push((old, new));
             }
         }
         for (old, new) in &differences {
@@ -270,13 +306,18 @@ impl Store {
     fn notify(&self, old: Option<&Object>, new: Option<&Object>) {
         // The list only grows while the engine is put together, so cloning it is rare and short.
         let subscribers = self.subscribers.lock().clone();
-        for subscriber in subscribers {
+        for subscriber in subscribers.iter().filter_map(Weak::upgrade) {
             subscriber.changed(self, old, new);
         }
     }
 
-    fn insert(&self, inner: &mut Inner, object: &Object) -> Option<Object> {
-        let mut key = object.key();
+    fn insert(&self, inner: &mut Inner, prepared: Prepared) -> Option<Object> {
+        let Prepared {
+            mut key,
+            owners,
+            labels,
+            stored,
+        } = prepared;
         if let Some(namespace) = &mut key.namespace {
             match inner.namespaces.get(namespace) {
                 Some(known) => *namespace = Arc::clone(known),
@@ -286,22 +327,17 @@ impl Store {
             }
         }
         let old = self.take(inner, &key);
-        for uid in object.owner_uids() {
-            inner
-                .by_owner
-                .entry(uid.into())
-                .or_default()
-                .push(key.clone());
+        for uid in owners {
+            inner.by_owner.entry(uid).or_default().push(key.clone());
         }
-        for (index, label) in self.indexes.iter().enumerate() {
-            if let Some(value) = object.label(label) {
+        for (index, value) in labels.into_iter().enumerate() {
+            if let Some(value) = value {
                 inner.by_label[index]
-                    .entry(value.into())
+                    .entry(value)
                     .or_default()
                     .push(key.clone());
             }
         }
-        let stored = Stored::new(object);
         inner.text_bytes += stored.text.len();
         inner.objects.insert(key, stored);
         old
@@ -406,6 +442,173 @@ fn trim_metadata(value: &mut Value) {
         annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         if annotations.is_empty() {
             metadata.remove("annotations");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const POD_TRIM: Trim = Trim {
+        name: "test-pod",
+        apply: |pod| {
+            if let Some(fields) = pod.as_object_mut() {
+                fields.remove("spec");
+            }
+        },
+    };
+
+    fn store() -> Store {
+        Store::new(&Watch::all(Kind::POD).index("app").trim(POD_TRIM), 1)
+    }
+
+    fn pod(namespace: &str, name: &str, app: &str, owner: &str, revision: u64) -> Object {
+        Object::new(json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "namespace": namespace, "name": name, "uid": format!("uid-{name}"),
+                "resourceVersion": revision.to_string(),
+                "labels": { "app": app },
+                "ownerReferences": [{ "uid": owner }],
+                "managedFields": [{ "manager": "someone" }],
+            },
+            "spec": { "containers": [] },
+            "status": { "phase": "Running" },
+        }))
+    }
+
+    fn names(objects: &[Object]) -> Vec<&str> {
+        objects.iter().map(Object::name).collect()
+    }
+
+    #[derive(Default)]
+    struct Log(Mutex<Vec<(Option<String>, Option<String>)>>);
+
+    impl Subscriber for Log {
+        fn changed(&self, _: &Store, old: Option<&Object>, new: Option<&Object>) {
+            let shown =
+                |object: &Object| format!("{}@{}", object.name(), object.resource_version());
+            self.0.lock().push((old.map(shown), new.map(shown)));
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_written_less_the_trim() {
+        let store = store();
+        store.upsert(pod("team", "a", "x", "o", 7));
+        let found = store.get(&ObjectKey::namespaced("team", "a")).unwrap();
+        insta::assert_yaml_snapshot!(found.as_value());
+        assert_eq!(store.trimmed(pod("team", "a", "x", "o", 7)), found);
+    }
+
+    #[test]
+    fn indexes_follow_changes_and_respect_namespaces() {
+        let store = store();
+        store.upsert(pod("one", "a", "x", "o", 1));
+        store.upsert(pod("two", "b", "x", "o", 2));
+        store.upsert(pod("one", "c", "y", "p", 3));
+        assert_eq!(names(&store.labelled(Some("one"), "app", "x")), ["a"]);
+        assert_eq!(names(&store.labelled(None, "app", "x")), ["a", "b"]);
+        assert_eq!(names(&store.owned(Some("one"), "p")), ["c"]);
+        store.upsert(pod("one", "c", "x", "o", 4));
+        assert_eq!(names(&store.labelled(Some("one"), "app", "x")), ["a", "c"]);
+        assert!(store.owned(None, "p").is_empty());
+        store.remove(&pod("one", "a", "x", "o", 5));
+        assert_eq!(names(&store.owned(Some("one"), "o")), ["c"]);
+        assert_eq!(store.revision(), 5, "deletions move the revision");
+    }
+
+    #[test]
+    fn a_list_replaces_its_part_and_tells_only_differences() {
+        let store = store();
+        let log = Arc::new(Log::default());
+        store.upsert(pod("one", "gone", "x", "o", 1));
+        store.upsert(pod("one", "same", "x", "o", 2));
+        store.upsert(pod("one", "changed", "x", "o", 3));
+        store.upsert(pod("two", "elsewhere", "x", "o", 4));
+        let subscriber: Arc<dyn Subscriber> = log.clone();
+        store.subscribe(Arc::downgrade(&subscriber));
+        let list = [
+            pod("one", "same", "x", "o", 2),
+            pod("one", "changed", "x", "o", 9),
+            pod("one", "new", "x", "o", 8),
+        ];
+        store.replace(
+            Some("one"),
+            list.into_iter().map(|pod| store.prepare(pod)).collect(),
+        );
+        assert_eq!(
+            names(&store.all(None)),
+            ["changed", "new", "same", "elsewhere"]
+        );
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            *log.0.lock(),
+            [
+                (text("gone@1"), None),
+                (text("changed@3"), text("changed@9")),
+                (None, text("new@8")),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_store_is_synced_when_every_part_is() {
+        let store = Store::new(&Watch::all(Kind::POD), 2);
+        store.part_synced();
+        assert!(!store.is_synced());
+        store.part_synced();
+        assert!(store.is_synced());
+    }
+
+    /// The goal is 5 KiB for an application with 6 pods; the pods are most of it.
+    #[test]
+    fn a_trimmed_pod_is_a_few_hundred_bytes_of_text() {
+        let store = store();
+        store.upsert(pod(
+            "team",
+            "spark-pi-0123456789abcdef-exec-1",
+            "spark-0123456789",
+            "o",
+            7,
+        ));
+        assert!(store.text_bytes() < 200, "{} bytes", store.text_bytes());
+    }
+
+    proptest! {
+        #[test]
+        fn indexes_always_agree_with_a_scan(
+            changes in prop::collection::vec((0..6_u8, 0..3_u8, 0..3_u8, any::<bool>()), 1..60),
+        ) {
+            let store = store();
+            for (revision, (name, app, owner, delete)) in changes.into_iter().enumerate() {
+                let pod = pod(
+                    "team", &format!("p{name}"), &format!("a{app}"), &format!("o{owner}"),
+                    revision as u64 + 1,
+                );
+                if delete { store.remove(&pod) } else { store.upsert(pod) }
+                let all = store.all(None);
+                for value in 0..3 {
+                    let app = format!("a{value}");
+                    let with_app: Vec<_> =
+                        all.iter().filter(|pod| pod.label("app") == Some(&app)).cloned().collect();
+                    prop_assert_eq!(store.labelled(None, "app", &app), with_app);
+                    let owner = format!("o{value}");
+                    let with_owner: Vec<_> = all
+                        .iter()
+                        .filter(|pod| pod.owner_uids().any(|uid| uid == owner))
+                        .cloned()
+                        .collect();
+                    prop_assert_eq!(store.owned(None, &owner), with_owner);
+                }
+                let texts: usize = store.inner.read().objects.values().map(|o| o.text.len()).sum();
+                prop_assert_eq!(store.text_bytes(), texts);
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::api::{ApiClient, ApiError};
 use crate::kind::{Kind, ObjectKey};
 use crate::object::Object;
+use crate::plan::Effect;
 use crate::store::Store;
 
 /// Reads on behalf of one object's plan.
@@ -47,7 +48,9 @@ pub enum External {
 /// An effect the API refused: the same request would be refused again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refusal {
-    /// What was asked and what the API answered.
+    /// What was asked.
+    pub effect: Effect,
+    /// What the API answered.
     pub error: ApiError,
     /// How often in a row the same effect was refused.
     pub times: u32,
@@ -155,7 +158,8 @@ impl View {
         self.memory.externals.get(key)
     }
 
-    /// The last effect of this object, if the API refused it.
+    /// The last effect of this object, if the API refused it. It is seen until a pass goes
+    /// through; a plan that asks for the same effect again lets it be tried again, after a while.
     pub fn refusal(&self) -> Option<&Refusal> {
         self.memory.refusal.as_ref()
     }

@@ -1,0 +1,622 @@
+//! The work queue: which object is planned next.
+//!
+//! A pure state machine: time is passed in, nothing waits, nothing is spawned. Laws:
+//! - a key runs at most once at a time; a trigger that arrives while it runs is held;
+//! - no trigger is lost: after it, the key runs at least once more;
+//! - triggers are merged, and the earliest time wins;
+//! - status work goes before new work, but new work gets one turn in [`NEW_WORK_SHARE`];
+//! - within a class, namespaces take turns, and within a namespace the oldest goes first;
+//! - a key that fails waits longer each time, up to a cap, with jitter that depends only on the
+//!   key and the count, so that many keys that failed together do not come back together.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::controller::Class;
+use crate::kind::ObjectKey;
+
+/// At least one of this many turns goes to new work, however much status work is ready, so that a
+/// cluster that is always busy still starts something.
+pub const NEW_WORK_SHARE: u32 = 8;
+
+/// Limits of a queue.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct QueueConfig {
+    /// How many keys may run at once.
+    pub concurrency: usize,
+    /// The first wait after a failure.
+    pub backoff_base: Duration,
+    /// The longest wait after failures.
+    pub backoff_cap: Duration,
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self {
+            concurrency: 16,
+            backoff_base: Duration::from_millis(200),
+            backoff_cap: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Keys that wait, are ready, or run.
+#[derive(Debug)]
+pub struct WorkQueue {
+    config: QueueConfig,
+    entries: HashMap<ObjectKey, Entry>,
+    timers: BTreeSet<(Instant, ObjectKey)>,
+    new: Lane,
+    status: Lane,
+    running: usize,
+    status_turns: u32,
+    next_ticket: u64,
+}
+
+/// A key that was handed out to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Which object.
+    pub key: ObjectKey,
+    /// The class it was ready in.
+    pub class: Class,
+    /// How long it was ready.
+    pub waited: Duration,
+    /// How often in a row it has failed.
+    pub failures: u32,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It went through; run again at this time at the latest.
+    Settled {
+        /// `None` waits for a trigger.
+        again: Option<Instant>,
+    },
+    /// It could not start yet; run again at this time at the latest. Neither success nor failure.
+    Parked {
+        /// When to try again.
+        until: Instant,
+    },
+    /// It failed; run again after its backoff, and not before `at_least` has passed.
+    Failed {
+        /// What the error asks for.
+        at_least: Duration,
+    },
+    /// The object is gone.
+    Gone,
+}
+
+#[derive(Debug)]
+struct Entry {
+    place: Place,
+    class: Class,
+    failures: u32,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// Nothing to do; the entry only remembers failures.
+    Idle,
+    Waiting {
+        at: Instant,
+    },
+    Ready {
+        since: Instant,
+        ticket: u64,
+    },
+    Running {
+        held: Option<Instant>,
+    },
+}
+
+/// One class of ready keys. Entries whose ticket is no longer current are skipped.
+#[derive(Debug, Default)]
+struct Lane {
+    turns: VecDeque<Option<Arc<str>>>,
+    by_namespace: HashMap<Option<Arc<str>>, VecDeque<(ObjectKey, u64)>>,
+    ready: usize,
+}
+
+impl WorkQueue {
+    /// An empty queue.
+    pub fn new(config: QueueConfig) -> Self {
+        Self {
+            config,
+            entries: HashMap::new(),
+            timers: BTreeSet::new(),
+            new: Lane::default(),
+            status: Lane::default(),
+            running: 0,
+            status_turns: 0,
+            next_ticket: 0,
+        }
+    }
+
+    /// How many keys of a class are ready and wait for a worker.
+    pub fn depth(&self, class: Class) -> usize {
+        match class {
+            Class::New => self.new.ready,
+            Class::Status => self.status.ready,
+        }
+    }
+
+    /// How many keys run.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// When the next timer is due.
+    pub fn next_timer(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Asks for a run of `key` at `at`, or at once if that has passed. Returns whether the key
+    /// became ready by this.
+    pub fn trigger(&mut self, key: &ObjectKey, class: Class, at: Instant, now: Instant) -> bool {
+        let entry = self.entries.entry(key.clone()).or_insert(Entry {
+            place: Place::Idle,
+            class,
+            failures: 0,
+        });
+        let promoted = class > entry.class;
+        match &mut entry.place {
+            Place::Running { held } => {
+                *held = Some(held.map_or(at, |earlier| earlier.min(at)));
+                entry.class = entry.class.max(class);
+                false
+            }
+            Place::Ready { since, ticket } if promoted => {
+                let (since, old_class) = (*since, entry.class);
+                *ticket = self.next_ticket;
+                self.next_ticket += 1;
+                entry.class = class;
+                let ticket = *ticket;
+                debug_assert!(since <= now, "a key is ready since a time that has passed");
+                self.lane(old_class).ready -= 1;
+                self.lane(class).push(key.clone(), ticket);
+                false
+            }
+            Place::Ready { .. } => false,
+            Place::Idle => {
+                entry.class = class;
+                self.schedule(key, at, now)
+            }
+            Place::Waiting { at: earlier } => {
+                let earliest = at.min(*earlier);
+                entry.class = entry.class.max(class);
+                self.schedule(key, earliest, now)
+            }
+        }
+    }
+
+    /// Hands out the next key to run, if one is ready and a worker is free.
+    pub fn pop(&mut self, now: Instant) -> Option<Job> {
+        while let Some((at, _)) = self.timers.first()
+            && *at <= now
+        {
+            let (at, key) = self.timers.pop_first()?;
+            self.make_ready(&key, at);
+        }
+        if self.running >= self.config.concurrency {
+            return None;
+        }
+        let class = match (self.status.ready, self.new.ready) {
+            (0, 0) => return None,
+            (0, _) => Class::New,
+            (_, 0) => Class::Status,
+            _ if self.status_turns + 1 >= NEW_WORK_SHARE => Class::New,
+            _ => Class::Status,
+        };
+        self.status_turns = match class {
+            Class::Status => self.status_turns.saturating_add(1),
+            Class::New => 0,
+        };
+        let entries = &self.entries;
+        let is_current = |key: &ObjectKey, expected: u64| {
+            matches!(entries.get(key).map(|entry| &entry.place),
+                Some(Place::Ready { ticket, .. }) if *ticket == expected)
+        };
+        let key = match class {
+            Class::New => self.new.pop(is_current),
+            Class::Status => self.status.pop(is_current),
+        }?;
+        let entry = self.entries.get_mut(&key)?;
+        let waited = match entry.place {
+            Place::Ready { since, .. } => now.saturating_duration_since(since),
+            _ => Duration::ZERO,
+        };
+        entry.place = Place::Running { held: None };
+        // What is held while it runs brings its own class.
+        let failures = entry.failures;
+        entry.class = Class::New;
+        self.running += 1;
+        Some(Job {
+            key,
+            class,
+            waited,
+            failures,
+        })
+    }
+
+    /// Takes back a key that ran. `class` is what the object is now.
+    pub fn done(&mut self, key: &ObjectKey, class: Class, outcome: Outcome, now: Instant) {
+        let Some(entry) = self.entries.get_mut(key) else {
+            return;
+        };
+        let Place::Running { held } = entry.place else {
+            return;
+        };
+        self.running -= 1;
+        entry.place = Place::Idle;
+        entry.class = entry.class.max(class);
+        let next = match outcome {
+            Outcome::Settled { again } => {
+                entry.failures = 0;
+                again
+            }
+            Outcome::Parked { until } => Some(until),
+            Outcome::Failed { at_least } => {
+                entry.failures = entry.failures.saturating_add(1);
+                let wait = backoff(&self.config, key, entry.failures).max(at_least);
+                Some(now + wait)
+            }
+            Outcome::Gone => {
+                entry.failures = 0;
+                None
+            }
+        };
+        match (next, held) {
+            (None, None) => {
+                self.entries.remove(key);
+            }
+            (Some(at), None) | (None, Some(at)) => {
+                self.schedule(key, at, now);
+            }
+            (Some(at), Some(held)) => {
+                self.schedule(key, at.min(held), now);
+            }
+        }
+    }
+
+    /// Forgets everything. Keys that still run may be given back to [`WorkQueue::done`]; nothing
+    /// comes of it.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.config);
+    }
+
+    /// Puts an idle or waiting key where `at` says. Returns whether it became ready.
+    fn schedule(&mut self, key: &ObjectKey, at: Instant, now: Instant) -> bool {
+        let Some(entry) = self.entries.get_mut(key) else {
+            return false;
+        };
+        if let Place::Waiting { at: earlier } = entry.place {
+            self.timers.remove(&(earlier, key.clone()));
+        }
+        if at <= now {
+            self.make_ready(key, now);
+            return true;
+        }
+        entry.place = Place::Waiting { at };
+        self.timers.insert((at, key.clone()));
+        false
+    }
+
+    fn make_ready(&mut self, key: &ObjectKey, since: Instant) {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let Some(entry) = self.entries.get_mut(key) else {
+            return;
+        };
+        entry.place = Place::Ready { since, ticket };
+        let class = entry.class;
+        self.lane(class).push(key.clone(), ticket);
+    }
+
+    fn lane(&mut self, class: Class) -> &mut Lane {
+        match class {
+            Class::New => &mut self.new,
+            Class::Status => &mut self.status,
+        }
+    }
+}
+
+impl Lane {
+    fn push(&mut self, key: ObjectKey, ticket: u64) {
+        let namespace = key.namespace.clone();
+        let queue = self.by_namespace.entry(namespace.clone()).or_default();
+        if queue.is_empty() {
+            self.turns.push_back(namespace);
+        }
+        queue.push_back((key, ticket));
+        self.ready += 1;
+    }
+
+    /// The oldest current key of the namespace whose turn it is.
+    fn pop(&mut self, is_current: impl Fn(&ObjectKey, u64) -> bool) -> Option<ObjectKey> {
+        while let Some(namespace) = self.turns.pop_front() {
+            let queue = self.by_namespace.get_mut(&namespace)?;
+            let mut found = None;
+            while let Some((key, ticket)) = queue.pop_front() {
+                if is_current(&key, ticket) {
+                    found = Some(key);
+                    break;
+                }
+            }
+            if queue.is_empty() {
+                self.by_namespace.remove(&namespace);
+            } else {
+                self.turns.push_back(namespace);
+            }
+            if found.is_some() {
+                self.ready -= 1;
+                return found;
+            }
+        }
+        None
+    }
+}
+
+/// Doubles from the base to the cap; between three quarters of that and all of it, by a hash.
+fn backoff(config: &QueueConfig, key: &ObjectKey, failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(30);
+    let full = config
+        .backoff_base
+        .saturating_mul(1 << doublings)
+        .min(config.backoff_cap);
+    let mut hasher = DefaultHasher::new();
+    (key, failures).hash(&mut hasher);
+    let share = (hasher.finish() % 1024) as f64 / 1024.0;
+    full.mul_f64(0.75 + 0.25 * share)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(namespace: usize, name: usize) -> ObjectKey {
+        ObjectKey::namespaced(format!("ns-{namespace}"), format!("app-{name}"))
+    }
+
+    fn queue(concurrency: usize) -> WorkQueue {
+        WorkQueue::new(QueueConfig {
+            concurrency,
+            ..QueueConfig::default()
+        })
+    }
+
+    const SETTLED: Outcome = Outcome::Settled { again: None };
+
+    #[test]
+    fn the_earliest_of_several_triggers_wins() {
+        let start = Instant::now();
+        let second = |n| start + Duration::from_secs(n);
+        let mut queue = queue(1);
+        queue.trigger(&key(0, 0), Class::New, second(9), start);
+        queue.trigger(&key(0, 0), Class::New, second(3), start);
+        queue.trigger(&key(0, 0), Class::New, second(7), start);
+        assert_eq!(queue.next_timer(), Some(second(3)));
+        assert_eq!(queue.pop(second(2)), None);
+        assert_eq!(queue.pop(second(3)).map(|job| job.key), Some(key(0, 0)));
+        assert_eq!(queue.next_timer(), None, "the later triggers are merged");
+    }
+
+    #[test]
+    fn a_trigger_during_a_run_is_held_until_its_end() {
+        let now = Instant::now();
+        let mut queue = queue(2);
+        queue.trigger(&key(0, 0), Class::New, now, now);
+        let job = queue.pop(now).unwrap();
+        queue.trigger(&key(0, 0), Class::Status, now, now);
+        assert_eq!(queue.pop(now), None, "it must not run twice at once");
+        queue.done(&job.key, Class::New, SETTLED, now);
+        assert_eq!(queue.pop(now).map(|job| job.class), Some(Class::Status));
+    }
+
+    #[test]
+    fn status_work_goes_first_but_new_work_is_not_starved() {
+        let now = Instant::now();
+        let mut queue = queue(100);
+        for name in 0..20 {
+            queue.trigger(&key(0, name), Class::Status, now, now);
+            queue.trigger(&key(0, 100 + name), Class::New, now, now);
+        }
+        let first: Vec<Class> = (0..16)
+            .filter_map(|_| queue.pop(now))
+            .map(|job| job.class)
+            .collect();
+        let turn_of_new = NEW_WORK_SHARE as usize - 1;
+        for (turn, class) in first.into_iter().enumerate() {
+            let expected = if turn % 8 == turn_of_new {
+                Class::New
+            } else {
+                Class::Status
+            };
+            assert_eq!(class, expected, "turn {turn}");
+        }
+    }
+
+    #[test]
+    fn a_ready_key_is_promoted_and_runs_once() {
+        let now = Instant::now();
+        let mut queue = queue(100);
+        queue.trigger(&key(0, 1), Class::New, now, now);
+        queue.trigger(&key(0, 2), Class::New, now, now);
+        queue.trigger(&key(0, 2), Class::Status, now, now);
+        assert_eq!(
+            (queue.depth(Class::New), queue.depth(Class::Status)),
+            (1, 1)
+        );
+        let order: Vec<ObjectKey> = std::iter::from_fn(|| queue.pop(now))
+            .map(|job| job.key)
+            .collect();
+        assert_eq!(order, [key(0, 2), key(0, 1)]);
+    }
+
+    #[test]
+    fn backoff_doubles_to_the_cap_and_success_forgets_it() {
+        let config = QueueConfig::default();
+        let mut now = Instant::now();
+        let mut queue = WorkQueue::new(config);
+        let mut last = Duration::ZERO;
+        queue.trigger(&key(0, 0), Class::New, now, now);
+        for _ in 0..20 {
+            let job = queue.pop(now).unwrap();
+            queue.done(
+                &job.key,
+                Class::New,
+                Outcome::Failed {
+                    at_least: Duration::ZERO,
+                },
+                now,
+            );
+            let wait = queue.next_timer().unwrap() - now;
+            assert!(wait <= config.backoff_cap);
+            assert!(
+                wait >= last.mul_f64(0.75),
+                "waits do not shrink but by jitter"
+            );
+            (last, now) = (wait, now + wait);
+        }
+        assert!(last >= config.backoff_cap.mul_f64(0.75));
+        let job = queue.pop(now).unwrap();
+        queue.done(&job.key, Class::New, SETTLED, now);
+        queue.trigger(&key(0, 0), Class::New, now, now);
+        assert_eq!(queue.pop(now).map(|job| job.failures), Some(0));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Trigger {
+            namespace: usize,
+            name: usize,
+            class: Class,
+            in_ms: u64,
+        },
+        Advance {
+            ms: u64,
+        },
+        Pop,
+        Done {
+            which: usize,
+            outcome: u8,
+            ms: u64,
+        },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let class = prop_oneof![Just(Class::New), Just(Class::Status)];
+        prop_oneof![
+            4 => (0..3_usize, 0..4_usize, class, 0..50_u64).prop_map(|(namespace, name, class, in_ms)| {
+                Step::Trigger { namespace, name, class, in_ms }
+            }),
+            2 => (0..40_u64).prop_map(|ms| Step::Advance { ms }),
+            4 => Just(Step::Pop),
+            4 => (0..8_usize, 0..4_u8, 0..60_u64)
+                .prop_map(|(which, outcome, ms)| Step::Done { which, outcome, ms }),
+        ]
+    }
+
+    proptest! {
+        /// Against a model that knows, for every key, the earliest run it is still owed.
+        #[test]
+        fn no_trigger_is_lost_and_nothing_runs_twice_at_once(
+            steps in prop::collection::vec(step(), 1..200),
+            concurrency in 1..4_usize,
+        ) {
+            let mut now = Instant::now();
+            let mut queue = queue(concurrency);
+            let mut running: Vec<ObjectKey> = Vec::new();
+            let mut owed: BTreeMap<ObjectKey, Instant> = BTreeMap::new();
+            for step in steps {
+                match step {
+                    Step::Trigger { namespace, name, class, in_ms } => {
+                        let (key, at) = (key(namespace, name), now + Duration::from_millis(in_ms));
+                        queue.trigger(&key, class, at, now);
+                        let earliest = owed.entry(key).or_insert(at);
+                        *earliest = at.min(*earliest);
+                    }
+                    Step::Advance { ms } => now += Duration::from_millis(ms),
+                    Step::Pop => {
+                        let due = owed
+                            .iter()
+                            .filter(|(key, at)| **at <= now && !running.contains(key))
+                            .count();
+                        let job = queue.pop(now);
+                        prop_assert_eq!(
+                            job.is_some(), due > 0 && running.len() < concurrency,
+                            "a due key runs exactly when a worker is free"
+                        );
+                        if let Some(job) = job {
+                            prop_assert!(!running.contains(&job.key));
+                            prop_assert!(owed.remove(&job.key).is_some_and(|at| at <= now));
+                            running.push(job.key);
+                        }
+                    }
+                    Step::Done { which, outcome, ms } => {
+                        if running.is_empty() { continue; }
+                        let key = running.swap_remove(which % running.len());
+                        let later = now + Duration::from_millis(ms);
+                        let (outcome, again) = match outcome {
+                            0 => (SETTLED, None),
+                            1 => (Outcome::Settled { again: Some(later) }, Some(later)),
+                            2 => (Outcome::Parked { until: later }, Some(later)),
+                            _ => (Outcome::Gone, None),
+                        };
+                        queue.done(&key, Class::New, outcome, now);
+                        if let Some(at) = again {
+                            let earliest = owed.entry(key).or_insert(at);
+                            *earliest = at.min(*earliest);
+                        }
+                    }
+                }
+                prop_assert_eq!(queue.running(), running.len());
+                prop_assert!(running.len() <= concurrency);
+            }
+            // Whatever happened, everything owed runs in the end, once.
+            for key in running.drain(..) {
+                queue.done(&key, Class::New, SETTLED, now);
+            }
+            now += Duration::from_secs(1);
+            while let Some(job) = queue.pop(now) {
+                prop_assert!(owed.remove(&job.key).is_some());
+                queue.done(&job.key, Class::New, SETTLED, now);
+            }
+            prop_assert!(owed.is_empty(), "lost: {:?}", owed);
+            prop_assert!(queue.entries.is_empty(), "an idle queue holds nothing");
+        }
+
+        /// A namespace with many ready keys does not keep another one waiting.
+        #[test]
+        fn namespaces_take_turns(sizes in prop::collection::vec(1..30_usize, 2..6)) {
+            let now = Instant::now();
+            let mut queue = queue(usize::MAX);
+            for (namespace, size) in sizes.iter().enumerate() {
+                for name in 0..*size {
+                    queue.trigger(&key(namespace, name), Class::New, now, now);
+                }
+            }
+            let order: Vec<ObjectKey> =
+                std::iter::from_fn(|| queue.pop(now)).map(|job| job.key).collect();
+            prop_assert_eq!(order.len(), sizes.iter().sum::<usize>());
+            // While n namespaces have ready keys, any n turns in a row serve all of them.
+            let mut left = sizes.clone();
+            let mut at = 0;
+            while at < order.len() {
+                let open = left.iter().filter(|size| **size > 0).count();
+                let served: HashSet<_> =
+                    order[at..at + open].iter().map(|key| key.namespace.clone()).collect();
+                prop_assert_eq!(served.len(), open);
+                left.iter_mut().for_each(|size| *size = size.saturating_sub(1));
+                at += open;
+            }
+        }
+    }
+}
