@@ -273,8 +273,11 @@ pub enum Link {
     /// A label whose value is the primary object's name, in the same namespace.
     Label(&'static str),
     /// Any other rule.
-    Map(Arc<dyn Fn(&Object) -> Vec<ObjectKey> + Send + Sync>),
+    Map(MapChild),
 }
+
+/// Names the primary objects that one child concerns.
+pub type MapChild = Arc<dyn Fn(&Object) -> Vec<ObjectKey> + Send + Sync>;
 
 impl Link {
     /// The primary objects a child's change concerns.

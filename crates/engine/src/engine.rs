@@ -382,9 +382,9 @@ impl EngineBuilder {
         }
         let mut stores: Vec<Arc<Store>> = stores.by_watch.into_values().collect();
         stores.sort_by(|a, b| a.kind().cmp(b.kind()));
-        stores
-            .iter()
-            .for_each(|store| health.watch_store(Arc::clone(store)));
+        for store in &stores {
+            health.watch_store(Arc::clone(store));
+        }
         Ok(Engine {
             api,
             metrics: self.metrics,

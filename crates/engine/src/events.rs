@@ -25,7 +25,7 @@ use crate::plan::{EventNote, Severity};
 pub const WINDOW: SignedDuration = SignedDuration::from_mins(6);
 
 /// How often the count of a running series is written.
-const REFRESH: SignedDuration = SignedDuration::from_secs(60);
+const REFRESH: SignedDuration = SignedDuration::from_mins(1);
 
 /// The longest note the API accepts, in bytes.
 pub const NOTE_LIMIT: usize = 1024;
@@ -382,12 +382,8 @@ impl Fingerprint {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
-        let hash: String = hash
-            .finalize()
-            .iter()
-            .take(8)
-            .map(|b| format!("{b:02x}"))
-            .collect();
+        let digest = hash.finalize();
+        let hash = u64::from_be_bytes(std::array::from_fn(|index| digest[index]));
         let namespace = self
             .regarding
             .namespace
@@ -396,7 +392,7 @@ impl Fingerprint {
             .to_owned();
         (
             namespace,
-            format!("{}.{hash}", cut(&self.regarding.name, 236)),
+            format!("{}.{hash:016x}", cut(&self.regarding.name, 236)),
         )
     }
 }

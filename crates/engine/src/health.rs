@@ -95,15 +95,18 @@ impl Health {
             Role::Standby => (true, "leadership: standby".to_owned()),
             Role::Leader => (true, "leadership: leader".to_owned()),
         };
-        let stores = inner.stores.iter().map(|store| match store.is_synced() {
-            true => (
-                true,
-                format!("store {}: {} objects", store.kind(), store.len()),
-            ),
-            false => (
-                false,
-                format!("store {}: waiting for the first list", store.kind()),
-            ),
+        let stores = inner.stores.iter().map(|store| {
+            if store.is_synced() {
+                (
+                    true,
+                    format!("store {}: {} objects", store.kind(), store.len()),
+                )
+            } else {
+                (
+                    false,
+                    format!("store {}: waiting for the first list", store.kind()),
+                )
+            }
         });
         Report::of(stores.chain([role]))
     }
@@ -214,9 +217,13 @@ fn page(
             "only GET and HEAD\n".to_owned(),
         );
     }
-    let probe = |report: Report| match report.ok {
-        true => (StatusCode::OK, TEXT, report.text),
-        false => (StatusCode::SERVICE_UNAVAILABLE, TEXT, report.text),
+    let probe = |report: Report| {
+        let status = if report.ok {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        (status, TEXT, report.text)
     };
     match path {
         "/healthz" | "/livez" => probe(health.live()),

@@ -133,9 +133,7 @@ impl Candidate {
         let key = self.elector.config.key();
         let manager = "windlass-lease";
         let found = self.api.get(&Kind::LEASE, &key).await?;
-        let observed = found
-            .as_ref()
-            .map(|lease| (Record::read(lease), lease.resource_version().to_owned()));
+        let observed = found.as_ref().map(Record::read);
         // The claim counts from before it was sent: others may see it from then on.
         let now = Instant::now();
         let reply = match (self.elector.observe(observed, now, Timestamp::now()), found) {
@@ -254,8 +252,8 @@ impl Elector {
     }
 
     /// Takes in what the Lease says now.
-    fn observe(&mut self, lease: Option<(Record, String)>, now: Instant, wall: Timestamp) -> Move {
-        let Some((record, _)) = lease else {
+    fn observe(&mut self, lease: Option<Record>, now: Instant, wall: Timestamp) -> Move {
+        let Some(record) = lease else {
             self.seen = None;
             return Move::Claim(self.claim(None, wall));
         };
@@ -366,15 +364,14 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
-    fn held(holder: &str, renewed: i64) -> Option<(Record, String)> {
-        let record = Record {
+    fn held(holder: &str, renewed: i64) -> Record {
+        Record {
             holder: holder.to_owned(),
             duration_seconds: 15,
             acquired: micro_time(wall(0)),
             renewed: micro_time(wall(renewed)),
             transitions: 3,
-        };
-        Some((record, "1".to_owned()))
+        }
     }
 
     #[test]
@@ -384,7 +381,7 @@ mod tests {
         assert!(
             matches!(b.observe(None, now, wall(0)), Move::Claim(record) if record.transitions == 0)
         );
-        let Move::Claim(record) = b.observe(held("", 0), now, wall(1)) else {
+        let Move::Claim(record) = b.observe(Some(held("", 0)), now, wall(1)) else {
             panic!("free")
         };
         assert_eq!((record.holder.as_str(), record.transitions), ("b", 4));
@@ -396,17 +393,20 @@ mod tests {
         let second = |n| start + Duration::from_secs(n);
         let mut b = elector("b");
         // The remote clock is an hour behind: what it wrote means nothing here.
-        assert_eq!(b.observe(held("a", -3600), start, wall(0)), Move::Wait);
         assert_eq!(
-            b.observe(held("a", -3590), second(14), wall(14)),
+            b.observe(Some(held("a", -3600)), start, wall(0)),
             Move::Wait
         );
         assert_eq!(
-            b.observe(held("a", -3590), second(28), wall(28)),
+            b.observe(Some(held("a", -3590)), second(14), wall(14)),
+            Move::Wait
+        );
+        assert_eq!(
+            b.observe(Some(held("a", -3590)), second(28), wall(28)),
             Move::Wait
         );
         assert!(matches!(
-            b.observe(held("a", -3590), second(29), wall(29)),
+            b.observe(Some(held("a", -3590)), second(29), wall(29)),
             Move::Claim(_)
         ));
     }
@@ -434,15 +434,14 @@ mod tests {
         };
         a.claimed(first.clone(), start);
         let later = start + Duration::from_secs(2);
-        let Move::Claim(second) = a.observe(Some((first.clone(), "1".to_owned())), later, wall(2))
-        else {
+        let Move::Claim(second) = a.observe(Some(first.clone()), later, wall(2)) else {
             panic!("still ours")
         };
         assert_eq!(
             (second.acquired, second.transitions),
             (first.acquired, first.transitions)
         );
-        assert_eq!(a.observe(held("b", 3), later, wall(3)), Move::Wait);
+        assert_eq!(a.observe(Some(held("b", 3)), later, wall(3)), Move::Wait);
         assert!(!a.leads(later), "the Lease names another holder");
     }
 
@@ -461,8 +460,7 @@ mod tests {
                 now += Duration::from_millis(ms);
                 elapsed += ms;
                 let wall = wall(0) + jiff::SignedDuration::from_millis(elapsed as i64);
-                let read = lease.clone().map(|record| (record, "1".to_owned()));
-                if let Move::Claim(record) = electors[who].observe(read, now, wall) {
+                                if let Move::Claim(record) = electors[who].observe(lease.clone(), now, wall) {
                     lease = Some(record.clone());
                     if !reply_is_lost {
                         electors[who].claimed(record, now);

@@ -30,4 +30,5 @@ pub use kind::{Kind, ObjectKey};
 pub use object::Object;
 pub use pass::PassError;
 pub use queue::QueueConfig;
+pub use runner::Clock;
 pub use view::View;

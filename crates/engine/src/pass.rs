@@ -35,7 +35,7 @@ const ROUNDS: usize = 10;
 const CONFLICTS: usize = 3;
 
 /// How long an object that the API refused, or whose plan is a bug, waits if nothing changes.
-pub(crate) const SLOW_RETRY: Duration = Duration::from_secs(300);
+pub(crate) const SLOW_RETRY: Duration = Duration::from_mins(5);
 
 /// What one pass works with. Borrowed from the runner for the time of the pass.
 pub(crate) struct Pass<'a, C: Controller> {
@@ -177,11 +177,9 @@ impl<C: Controller> Pass<'_, C> {
             return Ok(PassEnd::Gone);
         };
         if state.uid != object.uid() {
-            // Another object took the name: nothing known of the old one holds for it.
-            *state = ObjectState {
-                uid: object.uid().to_owned(),
-                ..ObjectState::default()
-            };
+            // Another object took the name: what was refused to the old one means nothing.
+            object.uid().clone_into(&mut state.uid);
+            state.refusal = None;
         }
         let mut written: Option<Value> = None;
         let mut conflicts = 0;

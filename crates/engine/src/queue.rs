@@ -37,7 +37,7 @@ impl Default for QueueConfig {
         Self {
             concurrency: 16,
             backoff_base: Duration::from_millis(200),
-            backoff_cap: Duration::from_secs(300),
+            backoff_cap: Duration::from_mins(5),
         }
     }
 }
@@ -614,7 +614,9 @@ mod tests {
                 let served: HashSet<_> =
                     order[at..at + open].iter().map(|key| key.namespace.clone()).collect();
                 prop_assert_eq!(served.len(), open);
-                left.iter_mut().for_each(|size| *size = size.saturating_sub(1));
+                for size in &mut left {
+                    *size = size.saturating_sub(1);
+                }
                 at += open;
             }
         }

@@ -32,7 +32,7 @@ use crate::store::{Store, Subscriber};
 use crate::view::External;
 
 /// A timer never sleeps longer than this: wall clocks jump, and `wake_at` is wall time.
-const LONGEST_SLEEP: Duration = Duration::from_secs(600);
+const LONGEST_SLEEP: Duration = Duration::from_mins(10);
 
 /// How often an idle loop shows that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -355,7 +355,8 @@ impl<C: Controller> Subscriber for Runner<C> {
         if !self.active.load(Ordering::Acquire) {
             return;
         }
-        if std::ptr::eq(store, &*self.primary) {
+        // A controller watches each kind once, so the kind names the store.
+        if store.kind() == self.primary.kind() {
             if let Some(object) = new {
                 self.trigger(&object.key(), self.controller.class(object));
             } else if let Some(object) = old {
@@ -363,7 +364,7 @@ impl<C: Controller> Subscriber for Runner<C> {
             }
         }
         for (linked, link) in &self.links {
-            if std::ptr::eq(store, &**linked) {
+            if store.kind() == linked.kind() {
                 let mut keys: Vec<ObjectKey> = [old, new]
                     .into_iter()
                     .flatten()
@@ -372,7 +373,9 @@ impl<C: Controller> Subscriber for Runner<C> {
                 keys.sort_unstable();
                 keys.dedup();
                 // Something of the object runs, or has just ended.
-                keys.iter().for_each(|key| self.trigger(key, Class::Status));
+                for key in &keys {
+                    self.trigger(key, Class::Status);
+                }
             }
         }
     }

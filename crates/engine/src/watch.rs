@@ -27,10 +27,10 @@ use crate::store::{Prepared, Store};
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
 /// A watch that held this long without an error starts over with the first wait.
-const HEALTHY: Duration = Duration::from_secs(60);
+const HEALTHY: Duration = Duration::from_mins(1);
 
 /// How long the next piece of a list may take.
-const LIST_PATIENCE: Duration = Duration::from_secs(60);
+const LIST_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Feeds one part of a store (a namespace, or everything) until `stop`.
 pub(crate) async fn feed(
