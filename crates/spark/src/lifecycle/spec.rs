@@ -107,10 +107,10 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            pending_driver: Duration::from_secs(10 * 60),
+            pending_driver: Duration::from_mins(10),
             missing_driver: Duration::from_secs(10),
-            overdue_termination: Duration::from_secs(60),
-            resync: Duration::from_secs(5 * 60),
+            overdue_termination: Duration::from_mins(1),
+            resync: Duration::from_mins(5),
             live_executors: 1000,
             finished_executors: 50,
         }

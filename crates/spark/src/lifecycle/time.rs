@@ -1,5 +1,6 @@
 //! Times in the precision of the API, so that a status read back equals the status written.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -25,11 +26,11 @@ pub(super) fn in_words(duration: Duration) -> String {
         (seconds / 60 % 60, "m"),
         (seconds % 60, "s"),
     ];
-    let words: String = parts
-        .iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(n, unit)| format!("{n}{unit}"))
-        .collect();
+    let mut words = String::new();
+    for (n, unit) in parts.into_iter().filter(|(n, _)| *n > 0) {
+        // Writing to a String cannot fail.
+        let _ = write!(words, "{n}{unit}");
+    }
     if words.is_empty() {
         "0s".to_owned()
     } else {

@@ -2,6 +2,8 @@
 //! sentences people read, and laws that hold in a small simulated world.
 
 mod fixtures;
+mod laws;
 mod sentences;
 mod stories;
 mod table;
+mod world;

@@ -8,7 +8,7 @@ use super::fixtures::*;
 use crate::lifecycle::executors::{Book, Outlook, keep};
 use crate::lifecycle::observed::{Companions, DriverPod, ExecutorPod, Observed, UiServiceSeen};
 use crate::lifecycle::spec::{Limits, RestartPolicy, Spec};
-use crate::lifecycle::{Action, Decision, plan};
+use crate::lifecycle::{Action, Basis, Decision, plan};
 
 /// An application whose story is told.
 struct Story {
@@ -266,6 +266,7 @@ fn a_missing_driver_gets_a_moment_to_come_back() {
         (story.state(), waits.wake_at),
         (State::Running, Some(at(40)))
     );
+    assert_eq!(waits.basis, Basis::Live);
     story.sees(driver(1).running(), 31);
     assert_eq!(story.state(), State::Running);
 
@@ -430,7 +431,7 @@ fn an_application_that_runs_always_runs_again_after_a_success() {
 fn a_finished_application_is_removed_when_its_time_is_over() {
     let mut story = Story::of(never());
     story.status = status_in(State::Completed);
-    story.spec.time_to_live = Some(std::time::Duration::from_secs(60));
+    story.spec.time_to_live = Some(std::time::Duration::from_mins(1));
     let waits = story.sees(driver(1).exited(0), 30);
     assert_eq!((waits.actions, waits.wake_at), (vec![], Some(at(80))));
     let removes = story.sees(driver(1).exited(0), 80);

@@ -233,7 +233,11 @@ fn what_holds_in_every_state() {
                             | Action::DeleteApplication
                     )
                 });
-                let ends = after.is_terminal() && !state.is_terminal();
+                let winding_down = matches!(
+                    state,
+                    State::Succeeding | State::Failing | State::Invalidating | State::Suspending
+                );
+                let ends = after != state && (after.is_terminal() || winding_down);
                 if grave || ends {
                     assert_eq!(decision.basis, Basis::Live, "{case}: on a cache");
                 }
