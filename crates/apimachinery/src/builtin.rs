@@ -2,32 +2,55 @@
 //!
 //! Covered are the kinds that clients of the embedded API server touch; others get metadata checks
 //! only. The order of a write is: [`default`], [`prepare_create`] or [`prepare_update`], then
-//! [`validate_create`] or [`validate_update`].
+//! [`validate_create`] or [`validate_update`]. Objects are expected to have passed
+//! [`crate::schema::type_mismatch`]: what has the wrong JSON type is treated as absent here.
+
+mod defaults;
+mod json;
+mod metadata;
+mod pod;
+mod prepare;
+mod service;
+mod validate;
+mod volumes;
+
+#[cfg(test)]
+mod tests;
 
 use serde_json::Value;
+
+pub use metadata::{validate_metadata, validate_metadata_update};
 
 use crate::field::FieldError;
 
 /// Fills in the defaults of a kind. Idempotent; applied to every decoded object.
 pub fn default(group: &str, version: &str, kind: &str, object: &mut Value) {
-    let _ = (group, version, kind, object);
+    let _ = version;
+    defaults::apply(group, kind, object);
 }
 
 /// Sets what only the server decides when an object is created: initial phases, quality of
-/// service class, finalizers of namespaces.
+/// service class, finalizers of namespaces, selectors of Jobs.
+///
+/// `metadata.name` and `metadata.uid` must be set already.
 pub fn prepare_create(group: &str, version: &str, kind: &str, object: &mut Value) {
-    let _ = (group, version, kind, object);
+    let _ = version;
+    prepare::create(group, kind, object);
 }
 
-/// Carries over what an update may leave out: a Service's addresses, a claim's volume name.
+/// Carries over what an update may leave out: the addresses and node ports of a Service, the
+/// generated labels of a Job's template.
 pub fn prepare_update(group: &str, version: &str, kind: &str, object: &mut Value, old: &Value) {
-    let _ = (group, version, kind, object, old);
+    let _ = version;
+    prepare::update(group, kind, object, old);
 }
 
 /// Validates a new object.
 pub fn validate_create(group: &str, version: &str, kind: &str, object: &Value) -> Vec<FieldError> {
-    let _ = (group, version, kind, object);
-    Vec::new()
+    let _ = version;
+    let mut errors = metadata::validate(object, metadata::name_rule(group, kind));
+    validate::create(group, kind, object, &mut errors);
+    errors
 }
 
 /// Validates a replacement of `old`, including what may not change.
@@ -38,18 +61,8 @@ pub fn validate_update(
     object: &Value,
     old: &Value,
 ) -> Vec<FieldError> {
-    let _ = (group, version, kind, object, old);
-    Vec::new()
-}
-
-/// Validates the metadata of any object, custom ones too, when it is created.
-pub fn validate_metadata(object: &Value, namespaced: bool) -> Vec<FieldError> {
-    let _ = (object, namespaced);
-    Vec::new()
-}
-
-/// Validates a change of metadata of any object, custom ones too.
-pub fn validate_metadata_update(object: &Value, old: &Value, namespaced: bool) -> Vec<FieldError> {
-    let _ = (object, old, namespaced);
-    Vec::new()
+    let _ = version;
+    let mut errors = metadata::validate_update(object, old);
+    validate::update(group, kind, object, old, &mut errors);
+    errors
 }

@@ -1,0 +1,204 @@
+//! What the server decides itself when an object is written.
+
+use serde_json::{Value, json};
+
+use super::json::{child, entries, existing, fill, flag, items, items_mut, text};
+use crate::quantity::Quantity;
+
+pub(super) fn create(group: &str, kind: &str, object: &mut Value) {
+    match (group, kind) {
+        ("", "Pod") => pod(object),
+        ("", "Namespace") => {
+            object["status"] = json!({"phase": "Active"});
+            if let Some(spec) = child(object, "spec")
+                && !items(spec, "/finalizers")
+                    .iter()
+                    .any(|name| name == "kubernetes")
+            {
+                let mut finalizers = items(spec, "/finalizers").to_vec();
+                finalizers.push("kubernetes".into());
+                spec["finalizers"] = finalizers.into();
+            }
+        }
+        ("", "PersistentVolumeClaim" | "PersistentVolume") => {
+            object["status"] = json!({"phase": "Pending"});
+        }
+        ("", "Service") => service(object),
+        ("batch", "Job") => job(object),
+        _ => {}
+    }
+}
+
+pub(super) fn update(group: &str, kind: &str, object: &mut Value, old: &Value) {
+    match (group, kind) {
+        ("", "Service") => keep_allocated(object, old),
+        ("", "Secret") => {
+            let kept = old.get("type").cloned();
+            if text(object, "/type").is_empty()
+                && let Some(kept) = kept
+            {
+                object["type"] = kept;
+            }
+        }
+        _ => {}
+    }
+}
+
+fn pod(object: &mut Value) {
+    let class = quality_of_service(object);
+    object["status"] = json!({"phase": "Pending", "qosClass": class});
+    let Some(spec) = child(object, "spec") else {
+        return;
+    };
+    fill(spec, "preemptionPolicy", "PreemptLowerPriority");
+    if text(spec, "/priorityClassName").is_empty() {
+        fill(spec, "priority", 0);
+    }
+    // Pods stay five minutes on a node that is not ready or not reachable, unless they say.
+    for key in [
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+    ] {
+        let tolerated = items(spec, "/tolerations").iter().any(|toleration| {
+            let all = text(toleration, "/key").is_empty();
+            let effect = text(toleration, "/effect");
+            (all || text(toleration, "/key") == key) && matches!(effect, "" | "NoExecute")
+        });
+        if !tolerated {
+            let mut tolerations = items(spec, "/tolerations").to_vec();
+            tolerations.push(json!({
+                "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300,
+            }));
+            spec["tolerations"] = tolerations.into();
+        }
+    }
+}
+
+/// `Guaranteed`, `Burstable` or `BestEffort`, from requests and limits of CPU and memory.
+fn quality_of_service(pod: &Value) -> &'static str {
+    const COUNTED: [&str; 2] = ["cpu", "memory"];
+    let mut requests: [Option<Quantity>; 2] = [None; 2];
+    let mut limits: [Option<Quantity>; 2] = [None; 2];
+    let mut every_limit_set = true;
+    let containers = items(pod, "/spec/containers").iter();
+    for container in containers.chain(items(pod, "/spec/initContainers")) {
+        for (index, name) in COUNTED.into_iter().enumerate() {
+            let amount = |kind: &str| {
+                let value = container.get("resources")?.get(kind)?.get(name)?;
+                let text = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
+                Quantity::parse(&text)
+                    .ok()
+                    .filter(|amount| !amount.is_zero())
+            };
+            let add = |sum: &mut Option<Quantity>, amount: Quantity| {
+                *sum = Some(sum.map_or(amount, |sum| sum.plus(amount)));
+            };
+            if let Some(request) = amount("requests")
+                && let Some(sum) = requests.get_mut(index)
+            {
+                add(sum, request);
+            }
+            match (amount("limits"), limits.get_mut(index)) {
+                (Some(limit), Some(sum)) => add(sum, limit),
+                _ => every_limit_set = false,
+            }
+        }
+    }
+    let nothing = requests.iter().chain(&limits).all(Option::is_none);
+    match (nothing, every_limit_set && requests == limits) {
+        (true, _) => "BestEffort",
+        (false, true) => "Guaranteed",
+        (false, false) => "Burstable",
+    }
+}
+
+fn service(object: &mut Value) {
+    object["status"] = json!({"loadBalancer": {}});
+    let Some(spec) = child(object, "spec") else {
+        return;
+    };
+    if text(spec, "/type") == "ExternalName" {
+        return;
+    }
+    fill(spec, "ipFamilyPolicy", "SingleStack");
+    if items(spec, "/ipFamilies").is_empty() {
+        spec["ipFamilies"] = json!(["IPv4"]);
+    }
+    let address = text(spec, "/clusterIP").to_owned();
+    if !address.is_empty() && items(spec, "/clusterIPs").is_empty() {
+        spec["clusterIPs"] = json!([address]);
+    } else if address.is_empty()
+        && let Some(first) = items(spec, "/clusterIPs").first().cloned()
+    {
+        spec["clusterIP"] = first;
+    }
+}
+
+/// An update that does not name the addresses and node ports a Service was given keeps them.
+fn keep_allocated(object: &mut Value, old: &Value) {
+    let needs_address = |service: &Value| text(service, "/spec/type") != "ExternalName";
+    let needs_port =
+        |service: &Value| matches!(text(service, "/spec/type"), "NodePort" | "LoadBalancer");
+    let keep_address = needs_address(object) && needs_address(old);
+    let keep_ports = needs_port(object) && needs_port(old);
+    let Some(spec) = existing(object, "spec") else {
+        return;
+    };
+    if keep_address {
+        for key in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+            let unset = match spec.get(key) {
+                None | Some(Value::Null) => true,
+                Some(Value::String(text)) => text.is_empty(),
+                Some(Value::Array(items)) => items.is_empty(),
+                Some(_) => false,
+            };
+            if unset && let Some(kept) = old.get("spec").and_then(|spec| spec.get(key)) {
+                spec[key] = kept.clone();
+            }
+        }
+    }
+    if keep_ports {
+        for port in items_mut(spec, "/ports") {
+            let same = |other: &&Value| {
+                other.get("port") == port.get("port")
+                    && other.get("protocol") == port.get("protocol")
+            };
+            let kept = items(old, "/spec/ports").iter().find(same);
+            if let Some(kept) = kept.and_then(|kept| kept.get("nodePort")).cloned() {
+                fill(port, "nodePort", kept);
+            }
+        }
+    }
+}
+
+/// The selector of a Job is its own uid, unless the user takes that on.
+fn job(object: &mut Value) {
+    let uid = text(object, "/metadata/uid").to_owned();
+    let name = text(object, "/metadata/name").to_owned();
+    if uid.is_empty() || flag(object, "/spec/manualSelector") {
+        return;
+    }
+    let Some(spec) = child(object, "spec") else {
+        return;
+    };
+    if let Some(template) = child(spec, "template")
+        && let Some(metadata) = child(template, "metadata")
+        && let Some(labels) = child(metadata, "labels")
+    {
+        for (key, value) in [
+            ("controller-uid", &uid),
+            ("batch.kubernetes.io/controller-uid", &uid),
+            ("job-name", &name),
+            ("batch.kubernetes.io/job-name", &name),
+        ] {
+            labels[key] = value.as_str().into();
+        }
+    }
+    if entries(spec, "/selector/matchLabels").is_none_or(serde_json::Map::is_empty)
+        && let Some(selector) = child(spec, "selector")
+    {
+        selector["matchLabels"] = json!({"batch.kubernetes.io/controller-uid": uid});
+    }
+}
