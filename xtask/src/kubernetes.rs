@@ -58,6 +58,9 @@ const MESSAGES: [(Module, &str); 19] = [
     (Module::Machinery, "pkg/apis/meta/v1"),
 ];
 
+/// Messages that are one value in JSON.
+const SCALAR_MESSAGES: [&str; 4] = [".Quantity", ".IntOrString", ".Time", ".MicroTime"];
+
 #[derive(Clone, Copy)]
 enum Module {
     Api,
@@ -172,9 +175,20 @@ fn without_prose(schema: &Value, tags: Option<&BTreeMap<u32, Tag>>) -> Value {
         return schema;
     };
     for tag in tags.into_iter().flat_map(BTreeMap::values) {
-        if tag.drops_zero
-            && let Some(Value::Object(property)) = properties.get_mut(&tag.json)
-        {
+        let Some(Value::Object(property)) = properties.get_mut(&tag.json) else {
+            continue;
+        };
+        // A struct that is no pointer is always there, whatever omitempty says.
+        let message = property.contains_key("allOf") || property.contains_key("$ref");
+        let scalar = SCALAR_MESSAGES.iter().any(|name| {
+            let target = property
+                .get("$ref")
+                .or_else(|| property.get("allOf")?[0].get("$ref"));
+            target
+                .and_then(Value::as_str)
+                .is_some_and(|target| target.ends_with(name))
+        });
+        if tag.drops_zero || (!tag.pointer && message && !scalar) {
             property.insert("x-omit-zero".to_owned(), Value::Bool(true));
         }
     }
@@ -204,6 +218,7 @@ struct Tag {
     inline: bool,
     /// The zero value is left out of JSON, and the field is no pointer.
     drops_zero: bool,
+    pointer: bool,
 }
 
 /// A Go struct: its import path and name.
@@ -257,6 +272,7 @@ fn go_tag(line: &str) -> Option<(u32, Tag)> {
     let go_type = code.split_whitespace().nth(1).unwrap_or_default();
     let tag = Tag {
         inline: options.contains(&"inline"),
+        pointer: go_type.starts_with('*'),
         drops_zero: options.contains(&"omitempty") && !go_type.starts_with('*'),
         json: name,
     };

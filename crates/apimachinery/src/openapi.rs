@@ -66,8 +66,7 @@ pub fn v3_index<'a>(custom: impl IntoIterator<Item = (&'a str, &'a str)>) -> Val
 }
 
 fn entry(path: &str, content: &[u8]) -> Value {
-    let digest = Sha256::digest(content);
-    let hash: String = digest.iter().map(|byte| format!("{byte:02X}")).collect();
+    let hash = format!("{:X}", Sha256::digest(content));
     json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")})
 }
 

@@ -250,14 +250,10 @@ fn service(object: &mut Value) {
     };
     fill(spec, "sessionAffinity", "None");
     fill(spec, "type", "ClusterIP");
+    let timeout = spec.pointer("/sessionAffinityConfig/clientIP/timeoutSeconds");
     match text(spec, "/sessionAffinity") {
-        "ClientIP" => {
-            if spec
-                .pointer("/sessionAffinityConfig/clientIP/timeoutSeconds")
-                .is_none()
-            {
-                spec["sessionAffinityConfig"] = json!({"clientIP": {"timeoutSeconds": 10800}});
-            }
+        "ClientIP" if timeout.is_none() => {
+            spec["sessionAffinityConfig"] = json!({"clientIP": {"timeoutSeconds": 10800}});
         }
         "None" => {
             if let Some(spec) = spec.as_object_mut() {

@@ -31,6 +31,17 @@ pub(super) fn create(group: &str, kind: &str, object: &mut Value) {
 
 pub(super) fn update(group: &str, kind: &str, object: &mut Value, old: &Value) {
     match (group, kind) {
+        ("", "Pod") => {
+            let Some(spec) = child(object, "spec") else {
+                return;
+            };
+            for field in ["priority", "preemptionPolicy"] {
+                if let Some(kept) = old.get("spec").and_then(|spec| spec.get(field)) {
+                    fill(spec, field, kept.clone());
+                }
+            }
+            tolerate_node_trouble(spec);
+        }
         ("", "Service") => keep_allocated(object, old),
         ("", "Secret") => {
             let kept = old.get("type").cloned();
@@ -54,7 +65,11 @@ fn pod(object: &mut Value) {
     if text(spec, "/priorityClassName").is_empty() {
         fill(spec, "priority", 0);
     }
-    // Pods stay five minutes on a node that is not ready or not reachable, unless they say.
+    tolerate_node_trouble(spec);
+}
+
+/// Pods stay five minutes on a node that is not ready or not reachable, unless they say.
+fn tolerate_node_trouble(spec: &mut Value) {
     for key in [
         "node.kubernetes.io/not-ready",
         "node.kubernetes.io/unreachable",

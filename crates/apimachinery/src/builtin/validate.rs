@@ -48,10 +48,8 @@ pub(super) fn create(group: &str, kind: &str, object: &Value, errors: &mut Vec<F
         }
         ("policy", "PodDisruptionBudget") => disruption_budget(object, errors),
         ("coordination.k8s.io", "Lease") => lease(object, errors),
-        ("storage.k8s.io", "StorageClass") => {
-            if text(object, "/provisioner").is_empty() {
-                errors.push(FieldError::required("provisioner", ""));
-            }
+        ("storage.k8s.io", "StorageClass") if text(object, "/provisioner").is_empty() => {
+            errors.push(FieldError::required("provisioner", ""));
         }
         ("apiextensions.k8s.io", "CustomResourceDefinition") => {
             custom_resource_definition(object, errors);
@@ -378,7 +376,7 @@ fn workload(kind: &str, object: &Value, errors: &mut Vec<FieldError>) {
             }
             match LabelSelector::from_object(Some(selector)) {
                 Err(error) => {
-                    errors.push(FieldError::invalid(path.child("selector"), selector, error))
+                    errors.push(FieldError::invalid(path.child("selector"), selector, error));
                 }
                 Ok(parsed) => {
                     let labels = spec.pointer("/template/metadata/labels");

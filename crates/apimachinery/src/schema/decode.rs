@@ -134,10 +134,8 @@ fn scalar_mismatch(scalar: Scalar, value: &Value, place: &Place) -> Option<Strin
     let fits = match (scalar, value) {
         (Scalar::String, Value::String(_)) | (Scalar::Boolean, Value::Bool(_)) => true,
         (Scalar::Bytes, Value::String(text)) => {
-            return match base64_complaint(text) {
-                None => None,
-                Some(at) => Some(format!("illegal base64 data at input byte {at}")),
-            };
+            return base64_complaint(text)
+                .map(|at| format!("illegal base64 data at input byte {at}"));
         }
         (Scalar::Number, Value::Number(_)) => true,
         (Scalar::Int32, Value::Number(number)) => {
