@@ -1,0 +1,170 @@
+//! The rules of one kind in one version: built-in ones come from the machinery's tables, custom
+//! ones from their definition.
+
+use serde_json::Value;
+use windlass_apimachinery::{
+    builtin,
+    field::FieldError,
+    printers::Printer,
+    schema::{self, TypeSchema},
+};
+
+use crate::{
+    crd,
+    registry::{CustomVersion, Resource},
+    status::{ApiError, ApiResult},
+};
+
+/// A kind as a request means it.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind<'a> {
+    pub(crate) resource: &'a Resource,
+    pub(crate) version: &'a str,
+    custom: Option<&'a CustomVersion>,
+}
+
+impl<'a> Kind<'a> {
+    pub(crate) fn of(resource: &'a Resource, version: &'a str) -> Self {
+        let custom = resource.custom_version(version).map(|custom| &**custom);
+        Self {
+            resource,
+            version,
+            custom,
+        }
+    }
+
+    fn group(&self) -> &'a str {
+        &self.resource.group
+    }
+
+    fn name(&self) -> &'a str {
+        &self.resource.kind
+    }
+
+    /// The shape, for patches and field ownership.
+    pub(crate) fn types(&self) -> TypeSchema {
+        match self.custom {
+            Some(custom) => custom.types.clone(),
+            None => schema::builtin(self.group(), self.version, self.name())
+                .unwrap_or_else(schema::deduced),
+        }
+    }
+
+    /// How objects print.
+    pub(crate) fn printer(&self) -> Printer {
+        match self.custom {
+            Some(custom) => custom.printer.clone(),
+            None => Printer::builtin(self.group(), self.name()),
+        }
+    }
+
+    /// Brings a decoded object into shape: types checked, unknown fields dropped and reported,
+    /// defaults filled in.
+    pub(crate) fn admit(&self, object: &mut Value) -> ApiResult<Vec<String>> {
+        if let Some(custom) = self.custom {
+            let dropped = custom.schema.prune(object);
+            custom.schema.default(object);
+            return Ok(dropped
+                .into_iter()
+                .map(|path| format!("unknown field \"{path}\""))
+                .collect());
+        }
+        let types = self.types();
+        if let Some(mismatch) = schema::type_mismatch(&types, object) {
+            return Err(self.cannot_be_handled(&mismatch.to_string()));
+        }
+        let unknown = schema::unknown_fields(&types, object);
+        schema::normalize(&types, object);
+        self.default(object);
+        Ok(unknown)
+    }
+
+    /// Fills in defaults.
+    pub(crate) fn default(&self, object: &mut Value) {
+        match self.custom {
+            Some(custom) => custom.schema.default(object),
+            None => builtin::default(self.group(), self.version, self.name(), object),
+        }
+    }
+
+    /// What only the server decides about a new object.
+    pub(crate) fn prepare_create(&self, object: &mut Value) {
+        if self.custom.is_some() {
+            return;
+        }
+        builtin::prepare_create(self.group(), self.version, self.name(), object);
+        if self.is_definition() {
+            crd::prepare_create(object);
+        }
+    }
+
+    /// What an update may leave out.
+    pub(crate) fn prepare_update(&self, object: &mut Value, old: &Value) {
+        if self.custom.is_some() {
+            return;
+        }
+        builtin::prepare_update(self.group(), self.version, self.name(), object, old);
+    }
+
+    /// What is wrong with a new object.
+    pub(crate) fn validate_create(&self, object: &Value) -> Vec<FieldError> {
+        let mut errors = builtin::validate_metadata(object, self.resource.namespaced);
+        match self.custom {
+            Some(custom) => errors.extend(custom.schema.validate(object)),
+            None => {
+                errors.extend(builtin::validate_create(
+                    self.group(),
+                    self.version,
+                    self.name(),
+                    object,
+                ));
+                if self.is_definition() {
+                    errors.extend(crd::validate(object, None));
+                }
+            }
+        }
+        errors
+    }
+
+    /// What is wrong with a replacement.
+    pub(crate) fn validate_update(&self, object: &Value, old: &Value) -> Vec<FieldError> {
+        let namespaced = self.resource.namespaced;
+        let mut errors = builtin::validate_metadata_update(object, old, namespaced);
+        match self.custom {
+            Some(custom) => errors.extend(custom.schema.validate_update(object, old)),
+            None => {
+                errors.extend(builtin::validate_update(
+                    self.group(),
+                    self.version,
+                    self.name(),
+                    object,
+                    old,
+                ));
+                if self.is_definition() {
+                    errors.extend(crd::validate(object, Some(old)));
+                }
+            }
+        }
+        errors
+    }
+
+    /// 400 for a body that is no object of this kind.
+    pub(crate) fn cannot_be_handled(&self, why: &str) -> ApiError {
+        let (kind, version) = (self.name(), self.version);
+        ApiError::bad_request(format!(
+            "{kind} in version \"{version}\" cannot be handled as a {kind}: {why}"
+        ))
+    }
+
+    /// 422 if there are errors.
+    pub(crate) fn check(&self, name: &str, errors: &[FieldError]) -> ApiResult<()> {
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(ApiError::invalid(self.group(), self.name(), name, errors))
+    }
+
+    pub(crate) fn is_definition(&self) -> bool {
+        self.group() == crd::GROUP && self.name() == "CustomResourceDefinition"
+    }
+}

@@ -1,0 +1,176 @@
+//! The rules of `metadata` that hold for every kind.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use serde_json::{Map, Value, json};
+
+/// The longest prefix that `generateName` keeps.
+const MAX_GENERATED_PREFIX: usize = 58;
+/// Letters and digits that make no words and are not mistaken for each other.
+const SUFFIX_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// Now, to the second, as API objects write it.
+pub(crate) fn now() -> String {
+    time(Timestamp::now())
+}
+
+/// A time, to the second.
+pub(crate) fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Gives a new object its identity.
+pub(crate) fn stamp_new(object: &mut Value) {
+    let metadata = fields(object);
+    metadata.insert("uid".to_owned(), json!(uuid::Uuid::new_v4().to_string()));
+    metadata.insert("creationTimestamp".to_owned(), json!(now()));
+}
+
+/// The metadata, made if it is missing or no object.
+pub(crate) fn fields(object: &mut Value) -> &mut Map<String, Value> {
+    if !object.is_object() {
+        *object = json!({});
+    }
+    let metadata = &mut object["metadata"];
+    if !metadata.is_object() {
+        *metadata = json!({});
+    }
+    match metadata {
+        Value::Object(fields) => fields,
+        _ => unreachable!("metadata was just made an object"),
+    }
+}
+
+/// A text field of the metadata; empty when absent.
+pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+    object["metadata"][field].as_str().unwrap_or_default()
+}
+
+/// The name that the object has or, for `generateName`, could have.
+pub(crate) fn generated_name(prefix: &str) -> String {
+    let mut cut = prefix.len().min(MAX_GENERATED_PREFIX);
+    while !prefix.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    format!("{}{}", &prefix[..cut], random_suffix())
+}
+
+/// Five random letters.
+pub(crate) fn random_suffix() -> String {
+    let mut bytes = [0_u8; 5];
+    if SystemRandom::new().fill(&mut bytes).is_err() {
+        // Without a random source, time has to do: uniqueness is checked by the store anyway.
+        bytes.copy_from_slice(&Timestamp::now().as_nanosecond().to_le_bytes()[..5]);
+    }
+    bytes
+        .iter()
+        .map(|byte| char::from(SUFFIX_ALPHABET[usize::from(*byte) % SUFFIX_ALPHABET.len()]))
+        .collect()
+}
+
+/// The finalizers.
+pub(crate) fn finalizers(object: &Value) -> BTreeSet<&str> {
+    let list = object["metadata"]["finalizers"].as_array();
+    list.into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
+}
+
+/// Whether deletion has begun.
+pub(crate) fn is_deleting(object: &Value) -> bool {
+    object["metadata"]["deletionTimestamp"].is_string()
+}
+
+/// Whether two states differ in anything but the revision.
+pub(crate) fn same_but_revision(a: &Value, b: &Value) -> bool {
+    let (Value::Object(a), Value::Object(b)) = (a, b) else {
+        return a == b;
+    };
+    a.len() == b.len()
+        && a.iter()
+            .all(|(field, value)| match (field.as_str(), b.get(field)) {
+                (_, None) => false,
+                ("metadata", Some(other)) => same_metadata(value, other),
+                (_, Some(other)) => value == other,
+            })
+}
+
+fn same_metadata(a: &Value, b: &Value) -> bool {
+    let (Value::Object(a), Value::Object(b)) = (a, b) else {
+        return a == b;
+    };
+    let relevant = |fields: &Map<String, Value>| {
+        fields.len() - usize::from(fields.contains_key("resourceVersion"))
+    };
+    relevant(a) == relevant(b)
+        && a.iter()
+            .filter(|(field, _)| *field != "resourceVersion")
+            .all(|(field, value)| b.get(field) == Some(value))
+}
+
+/// Whether what is wanted differs: anything outside metadata and status.
+pub(crate) fn same_desire(a: &Value, b: &Value) -> bool {
+    let (Value::Object(a), Value::Object(b)) = (a, b) else {
+        return a == b;
+    };
+    let wanted = |field: &str| !matches!(field, "metadata" | "status" | "apiVersion" | "kind");
+    let covers = |a: &Map<String, Value>, b: &Map<String, Value>| {
+        a.iter()
+            .filter(|(field, _)| wanted(field))
+            .all(|(field, value)| b.get(field) == Some(value))
+    };
+    covers(a, b) && covers(b, a)
+}
+
+/// What clients may never set themselves.
+pub(crate) fn strip_system_fields(object: &mut Value) {
+    let metadata = fields(object);
+    for field in [
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+        "generation",
+    ] {
+        metadata.remove(field);
+    }
+}
+
+/// `metadata` and nothing else, as `PartialObjectMetadata`.
+pub(crate) fn partial(object: &Value) -> Value {
+    json!({
+        "apiVersion": "meta.k8s.io/v1",
+        "kind": "PartialObjectMetadata",
+        "metadata": object["metadata"],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_names_keep_the_prefix_and_stay_short() {
+        let name = generated_name(&"x".repeat(80));
+        assert_eq!(name.len(), 63);
+        assert!(generated_name("job-").starts_with("job-"));
+        assert_ne!(generated_name("job-"), generated_name("job-"));
+    }
+
+    #[test]
+    fn only_the_revision_may_differ_between_equal_states() {
+        let a = json!({"metadata": {"name": "x", "resourceVersion": "1"}, "spec": {"a": 1}});
+        let mut b = a.clone();
+        b["metadata"]["resourceVersion"] = json!("2");
+        assert!(same_but_revision(&a, &b));
+        b["metadata"]["labels"] = json!({"k": "v"});
+        assert!(!same_but_revision(&a, &b) && !same_but_revision(&b, &a));
+        assert!(same_desire(&a, &b));
+        b["spec"]["a"] = json!(2);
+        assert!(!same_desire(&a, &b));
+    }
+}

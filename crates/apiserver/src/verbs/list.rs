@@ -1,0 +1,329 @@
+//! Reading collections, whole or page by page.
+//!
+//! Every page of a list shows the store at the revision of the first page.
+
+use std::sync::Arc;
+
+use ::http::{Response, StatusCode};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use windlass_apimachinery::selectors::{FieldSelector, LabelSelector};
+
+use super::{Tables, encoded, get::parse_revision};
+use crate::{
+    convert,
+    faults::Fault,
+    http::{self as transport, Body, Call, Encoding, Form, negotiate},
+    metadata,
+    status::{ApiError, ApiResult},
+    store::{Key, Object, Snapshot},
+};
+
+pub(super) fn list(call: &Call) -> ApiResult<Response<Body>> {
+    let selection = Selection::parse(call)?;
+    let page = Page::read(call, &selection)?;
+    render(call, &page)
+}
+
+/// The selectors of a request.
+pub(crate) struct Selection {
+    labels: LabelSelector,
+    fields: FieldSelector,
+}
+
+impl Selection {
+    pub(crate) fn parse(call: &Call) -> ApiResult<Self> {
+        let wrong = |error: windlass_apimachinery::selectors::SelectorError| {
+            ApiError::bad_request(error.to_string())
+        };
+        let labels = match call.query.get("labelSelector") {
+            Some(text) => LabelSelector::parse(text).map_err(|error| {
+                ApiError::bad_request(format!("unable to parse requirement: {error}"))
+            })?,
+            None => LabelSelector::everything(),
+        };
+        let selectable = call.resource.selectable(&call.target.version);
+        let fields = match call.query.get("fieldSelector") {
+            Some(text) => FieldSelector::parse(text, &selectable).map_err(wrong)?,
+            None => FieldSelector::default(),
+        };
+        Ok(Self { labels, fields })
+    }
+
+    pub(crate) fn is_everything(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    pub(crate) fn matches(&self, object: &Value) -> bool {
+        self.labels.matches(object) && self.fields.matches(object)
+    }
+
+    /// The one name the objects can have, when there is only one.
+    fn name(&self) -> Option<&str> {
+        self.fields.required_value("metadata.name")
+    }
+
+    /// The selection of a reader of `call`'s version.
+    pub(crate) fn admits(&self, call: &Call, object: &Object) -> bool {
+        self.is_everything()
+            || self.matches(&convert::read(&call.resource, &call.target.version, object))
+    }
+}
+
+/// One answer.
+struct Page {
+    revision: u64,
+    objects: Vec<Arc<Object>>,
+    token: Option<String>,
+    remaining: Option<usize>,
+}
+
+/// Where a list goes on: the revision it shows, and the first key not yet shown.
+struct Token {
+    revision: u64,
+    start: String,
+}
+
+/// The revision of a token that goes on with whatever is there.
+const INCONSISTENT: i64 = -1;
+
+impl Token {
+    fn encode(&self) -> String {
+        let json = json!({"v": "meta.k8s.io/v1", "rv": self.revision, "start": self.start});
+        BASE64_URL_SAFE_NO_PAD.encode(json.to_string())
+    }
+
+    fn inconsistent(start: &str) -> String {
+        let json = json!({"v": "meta.k8s.io/v1", "rv": INCONSISTENT, "start": start});
+        BASE64_URL_SAFE_NO_PAD.encode(json.to_string())
+    }
+
+    /// The token; without a revision it is one that goes on inconsistently.
+    fn decode(text: &str) -> ApiResult<(Option<u64>, String)> {
+        let refused = || ApiError::bad_request("continue key is not valid: the token is damaged");
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| refused())?;
+        let json: Value = serde_json::from_slice(&bytes).map_err(|_| refused())?;
+        let start = json["start"].as_str().ok_or_else(refused)?.to_owned();
+        match json["rv"].as_i64() {
+            Some(INCONSISTENT) => Ok((None, start)),
+            Some(revision) if revision > 0 => Ok((Some(revision as u64), start)),
+            _ => Err(refused()),
+        }
+    }
+}
+
+impl Page {
+    fn read(call: &Call, selection: &Selection) -> ApiResult<Self> {
+        let limit = call.query.number("limit")?.unwrap_or(0).max(0) as usize;
+        let token = call.query.get("continue");
+        let matching = call.query.get("resourceVersionMatch");
+        let asked = call
+            .query
+            .get("resourceVersion")
+            .map(parse_revision)
+            .transpose()?;
+        check_modes(asked, matching, token.is_some())?;
+        let (snapshot, start) = match token {
+            Some(token) => resume(call, token)?,
+            None => (begin(call, selection, asked, matching)?, String::new()),
+        };
+        let from = snapshot
+            .objects
+            .partition_point(|(key, _)| key.as_str() < start.as_str());
+        let mut objects = Vec::new();
+        let mut token = None;
+        let mut remaining = None;
+        for (index, (key, object)) in snapshot.objects.iter().enumerate().skip(from) {
+            if !selection.admits(call, object) {
+                continue;
+            }
+            if limit > 0 && objects.len() == limit {
+                let revision = snapshot.revision;
+                token = Some(
+                    Token {
+                        revision,
+                        start: key.as_str().to_owned(),
+                    }
+                    .encode(),
+                );
+                // With selectors nobody has looked at the rest, so its size is not known.
+                remaining = selection
+                    .is_everything()
+                    .then_some(snapshot.objects.len() - index);
+                break;
+            }
+            objects.push(Arc::clone(object));
+        }
+        Ok(Self {
+            revision: snapshot.revision,
+            objects,
+            token,
+            remaining,
+        })
+    }
+}
+
+fn check_modes(asked: Option<u64>, matching: Option<&str>, continued: bool) -> ApiResult<()> {
+    let refused = |field: &str, why: &str| Err(ApiError::bad_request(format!("{field}: {why}")));
+    match (matching, asked) {
+        (None, None) => Ok(()),
+        (None, Some(revision)) if continued && revision != 0 => refused(
+            "resourceVersion",
+            "Forbidden: specifying resource version is not allowed when using continue",
+        ),
+        (None, Some(_)) => Ok(()),
+        (Some(_), _) if continued => refused(
+            "resourceVersionMatch",
+            "Forbidden: resourceVersionMatch is forbidden when continue is provided",
+        ),
+        (Some(_), None) => refused(
+            "resourceVersionMatch",
+            "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ),
+        (Some("Exact"), Some(0)) => refused(
+            "resourceVersionMatch",
+            "Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"",
+        ),
+        (Some("Exact" | "NotOlderThan"), Some(_)) => Ok(()),
+        (Some(other), Some(_)) => Err(ApiError::bad_request(format!(
+            "resourceVersionMatch: Unsupported value: \"{other}\": supported values: \"Exact\", \
+             \"NotOlderThan\""
+        ))),
+    }
+}
+
+fn begin(
+    call: &Call,
+    selection: &Selection,
+    asked: Option<u64>,
+    matching: Option<&str>,
+) -> ApiResult<Snapshot> {
+    let store = &call.server.store;
+    let scope = call.resource.scope(&call.target.namespace);
+    let current = store.revision();
+    if let Some(asked) = asked.filter(|asked| *asked > current) {
+        return Err(ApiError::revision_too_large(asked, current));
+    }
+    if let Some(Fault::OldRevision(revision)) = call.fault {
+        return store.list_at(&scope, revision).map_err(|_| too_old());
+    }
+    if let (Some(asked), Some("Exact")) = (asked, matching) {
+        return store.list_at(&scope, asked).map_err(|_| too_old());
+    }
+    // A list by name is a read: clients wait for single objects this way, often.
+    if let Some(name) = selection.name()
+        && (!call.resource.namespaced || !call.target.namespace.is_empty())
+    {
+        let key = call.resource.key(&call.target.namespace, name);
+        let revision = store.revision();
+        let objects: Vec<(Key, Arc<Object>)> = store
+            .get(&key)
+            .map(|object| (key, object))
+            .into_iter()
+            .collect();
+        // Should the object have been written in between, the list is as new as the object.
+        let newest = objects.first().map_or(0, |(_, object)| object.revision());
+        return Ok(Snapshot {
+            revision: revision.max(newest),
+            objects,
+        });
+    }
+    Ok(store.list(&scope))
+}
+
+fn resume(call: &Call, token: &str) -> ApiResult<(Snapshot, String)> {
+    let (revision, start) = Token::decode(token)?;
+    let scope = call.resource.scope(&call.target.namespace);
+    if !start.starts_with(scope.prefix()) {
+        return Err(ApiError::bad_request(
+            "continue key is not valid: it is for another list",
+        ));
+    }
+    let snapshot = match revision {
+        None => call.server.store.list(&scope),
+        Some(revision) => call
+            .server
+            .store
+            .list_at(&scope, revision)
+            .map_err(|_| ApiError::expired_continue(Token::inconsistent(&start)))?,
+    };
+    Ok((snapshot, start))
+}
+
+fn too_old() -> ApiError {
+    ApiError::expired("The resourceVersion for the provided list is too old.")
+}
+
+fn render(call: &Call, page: &Page) -> ApiResult<Response<Body>> {
+    let wanted = negotiate(&call.headers)?;
+    let mut list_meta = json!({"resourceVersion": page.revision.to_string()});
+    if let Some(token) = &page.token {
+        list_meta["continue"] = json!(token);
+    }
+    if let Some(remaining) = page.remaining {
+        list_meta["remainingItemCount"] = json!(remaining);
+    }
+    let version = call.target.version.as_str();
+    let mut response = match (wanted.form, wanted.encoding) {
+        (Form::Objects, Encoding::Json) => {
+            let bytes = whole_objects(call, page, &list_meta);
+            transport::response(StatusCode::OK, "application/json", bytes)
+        }
+        (Form::Objects, Encoding::Yaml) => {
+            let bytes = whole_objects(call, page, &list_meta);
+            let value = serde_json::from_slice(&bytes).map_err(ApiError::internal)?;
+            encoded(StatusCode::OK, wanted, &value)
+        }
+        (Form::Metadata, _) => {
+            let items: Vec<Value> = page
+                .objects
+                .iter()
+                .map(|object| metadata::partial(object.value()))
+                .collect();
+            let list = json!({
+                "kind": "PartialObjectMetadataList",
+                "apiVersion": "meta.k8s.io/v1",
+                "metadata": list_meta,
+                "items": items,
+            });
+            encoded(StatusCode::OK, wanted, &list)
+        }
+        (Form::Table, _) => {
+            let tables = Tables::new(call);
+            let rows = page
+                .objects
+                .iter()
+                .map(|object| tables.row(&convert::read(&call.resource, version, object)))
+                .collect();
+            encoded(StatusCode::OK, wanted, &tables.table(rows, list_meta))
+        }
+    };
+    transport::warn(&mut response, &call.deprecation());
+    Ok(response)
+}
+
+/// The list as text, put together from the objects' stored text.
+fn whole_objects(call: &Call, page: &Page, list_meta: &Value) -> Bytes {
+    let version = call.target.version.as_str();
+    let head = format!(
+        "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{list_meta},\"items\":[",
+        call.resource.names.list_kind,
+        call.resource.api_version(version),
+    );
+    let bytes: usize = page
+        .objects
+        .iter()
+        .map(|object| object.json().len() + 1)
+        .sum();
+    let mut text = Vec::with_capacity(head.len() + bytes + 2);
+    text.extend_from_slice(head.as_bytes());
+    for (index, object) in page.objects.iter().enumerate() {
+        if index > 0 {
+            text.push(b',');
+        }
+        text.extend_from_slice(&convert::read_json(&call.resource, version, object));
+    }
+    text.extend_from_slice(b"]}");
+    text.into()
+}

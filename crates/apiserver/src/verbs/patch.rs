@@ -1,0 +1,223 @@
+//! PATCH in its four formats.
+
+use ::http::{Response, StatusCode};
+use serde_json::{Value, json};
+use windlass_apimachinery::{
+    managed::{self, ApplyError},
+    patch::{self, PatchError},
+};
+
+use super::write::{self, Ownership, Written};
+use crate::{
+    http::{Body, Call, content_type, decode_json, decode_yaml},
+    metadata,
+    status::{ApiError, ApiResult},
+};
+
+const JSON_PATCH: &str = "application/json-patch+json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
+const APPLY_PATCH: &str = "application/apply-patch+yaml";
+
+/// A patch that has been read.
+#[derive(Debug)]
+pub(super) enum Patch {
+    Json(Value),
+    Merge(Value),
+    Strategic(Value),
+    Apply { config: Value, force: bool },
+}
+
+pub(super) async fn patch(call: &Call) -> ApiResult<Response<Body>> {
+    let mut warnings = Vec::new();
+    let patch = Patch::read(call, &mut warnings)?;
+    if let Patch::Apply { config, force } = &patch {
+        return apply(call, config, *force, warnings).await;
+    }
+    let kind = call.kind();
+    let types = kind.types();
+    let change = |live: &Value| patch.on(live, &types);
+    let written = write::modify(call, Ownership::Follow, &mut warnings, &change).await?;
+    written.answer(call, StatusCode::OK, &warnings)
+}
+
+impl Patch {
+    pub(super) fn read(call: &Call, warnings: &mut Vec<String>) -> ApiResult<Self> {
+        let force = call.query.get("force").is_some_and(|force| force == "true");
+        let format = content_type(&call.headers);
+        if format != APPLY_PATCH && call.query.get("force").is_some() {
+            return Err(ApiError::unprocessable(
+                "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified \
+                 for non-apply patch",
+            ));
+        }
+        let decoded = match format {
+            JSON_PATCH | MERGE_PATCH | STRATEGIC_PATCH => decode_json(&call.body),
+            APPLY_PATCH => decode_yaml(&call.body),
+            _ => return Err(unsupported(call)),
+        }
+        .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
+        write::judge_fields(call, decoded.duplicates, warnings)?;
+        let value = decoded.value;
+        Ok(match format {
+            JSON_PATCH => Self::Json(value),
+            MERGE_PATCH => Self::Merge(value),
+            STRATEGIC_PATCH if call.resource.is_custom() => return Err(unsupported(call)),
+            STRATEGIC_PATCH => Self::Strategic(value),
+            _ => Self::Apply {
+                config: value,
+                force,
+            },
+        })
+    }
+
+    /// The patched object. Apply is not done here: it needs to know about owners.
+    pub(super) fn on(
+        &self,
+        live: &Value,
+        types: &windlass_apimachinery::schema::TypeSchema,
+    ) -> ApiResult<Value> {
+        let mut patched = match self {
+            Self::Json(patch) => patch::json_patch(live, patch),
+            Self::Merge(patch) => patch::merge_patch(live, patch),
+            Self::Strategic(patch) => patch::strategic_merge(live, patch, types),
+            Self::Apply { .. } => return Err(ApiError::internal("apply is no plain patch")),
+        }
+        .map_err(refused)?;
+        if !patched.is_object() {
+            return Err(ApiError::bad_request("the patch does not leave an object"));
+        }
+        // A patch cannot make the object another kind; what it says about that is ignored.
+        patched["apiVersion"] = live["apiVersion"].clone();
+        patched["kind"] = live["kind"].clone();
+        Ok(patched)
+    }
+}
+
+async fn apply(
+    call: &Call,
+    config: &Value,
+    force: bool,
+    mut warnings: Vec<String>,
+) -> ApiResult<Response<Body>> {
+    if call.query.get("fieldManager").is_none() {
+        return Err(ApiError::unprocessable(
+            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required \
+             for apply patch",
+        ));
+    }
+    let mut config = config.clone();
+    write::check_kind(call, &mut config)?;
+    check_names(call, &mut config)?;
+    let kind = call.kind();
+    let types = kind.types();
+    let complaints = if call.resource.is_custom() {
+        Vec::new()
+    } else {
+        windlass_apimachinery::schema::unknown_fields(&types, &config)
+    };
+    write::judge_fields(call, complaints, &mut warnings)?;
+
+    let actor = write::actor(call);
+    if call.stored().is_err() {
+        if !call.target.subresource.is_empty() {
+            return Err(call.not_found(&call.target.name));
+        }
+        let mut created = match managed::apply(None, &config, &types, &actor, force) {
+            Ok(created) => created,
+            Err(error) => return Err(apply_refused(error)),
+        };
+        if metadata::text(&created, "resourceVersion") == "0" {
+            metadata::fields(&mut created).remove("resourceVersion");
+        }
+        if !metadata::text(&created, "uid").is_empty() {
+            let why =
+                "uid mismatch: the provided object specified uid, and no existing object was found";
+            let (group, plural) = (&call.resource.group, &call.resource.plural);
+            return Err(ApiError::conflict(group, plural, &call.target.name, why));
+        }
+        match write::create(call, created, Ownership::Settled, &mut warnings).await {
+            Ok(written) => return written.answer(call, StatusCode::CREATED, &warnings),
+            // Somebody else was faster: then this is a change of theirs.
+            Err(error) if error.reason() == "AlreadyExists" => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if metadata::text(&config, "resourceVersion") == "0" {
+        // Revision 0 asks for the object not to exist.
+        let (group, plural) = (&call.resource.group, &call.resource.plural);
+        return Err(ApiError::modified(group, plural, &call.target.name));
+    }
+    let change = |live: &Value| {
+        managed::apply(Some(live), &config, &types, &actor, force).map_err(apply_refused)
+    };
+    let written: Written = write::modify(call, Ownership::Settled, &mut warnings, &change).await?;
+    written.answer(call, StatusCode::OK, &warnings)
+}
+
+/// An applied configuration names its object; the path names it too.
+fn check_names(call: &Call, config: &mut Value) -> ApiResult<()> {
+    if !config["metadata"]["managedFields"]
+        .as_array()
+        .is_none_or(Vec::is_empty)
+    {
+        return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+    }
+    let metadata = metadata::fields(config);
+    metadata.remove("managedFields");
+    if metadata
+        .get("name")
+        .and_then(Value::as_str)
+        .is_none_or(str::is_empty)
+    {
+        metadata.insert("name".to_owned(), json!(call.target.name));
+    }
+    if call.resource.namespaced && !metadata.contains_key("namespace") {
+        metadata.insert("namespace".to_owned(), json!(call.target.namespace));
+    }
+    let given = metadata::text(config, "name");
+    if given != call.target.name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({})",
+            call.target.name
+        )));
+    }
+    Ok(())
+}
+
+fn refused(error: PatchError) -> ApiError {
+    match error {
+        PatchError::Malformed(why) => ApiError::bad_request(why),
+        PatchError::TooLarge { .. } => ApiError::patch_too_large(error.to_string()),
+        PatchError::Rejected(_) => ApiError::unprocessable(error.to_string()),
+    }
+}
+
+fn apply_refused(error: ApplyError) -> ApiError {
+    let message = error.to_string();
+    match error {
+        ApplyError::Conflicts(conflicts) => {
+            let causes = conflicts
+                .iter()
+                .map(|conflict| {
+                    json!({
+                        "reason": "FieldManagerConflict",
+                        "message": conflict.message,
+                        "field": conflict.field,
+                    })
+                })
+                .collect();
+            ApiError::apply_conflict(message, causes)
+        }
+        ApplyError::BadRequest(why) => ApiError::bad_request(why),
+        ApplyError::Typed(_) => ApiError::internal(message),
+    }
+}
+
+fn unsupported(call: &Call) -> ApiError {
+    if call.resource.is_custom() {
+        ApiError::unsupported_media_type(&[JSON_PATCH, MERGE_PATCH, APPLY_PATCH])
+    } else {
+        ApiError::unsupported_media_type(&[JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH])
+    }
+}
