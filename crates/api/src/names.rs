@@ -12,6 +12,8 @@ use thiserror::Error;
 
 /// The longest DNS label, label value and Service name.
 pub const LABEL_MAX: usize = 63;
+/// How much of a hash is put behind a shortened name.
+const HASH_DIGITS: usize = 8;
 /// The longest DNS subdomain and name of most objects.
 pub const SUBDOMAIN_MAX: usize = 253;
 
@@ -230,11 +232,10 @@ pub fn check_env_name(name: &str) -> Result<(), NameError> {
 /// What fits comes back unchanged. A shortened name ends in `-` and 8 hex digits; two names that
 /// differ anywhere stay different.
 pub fn shorten(name: &str, max: usize) -> String {
-    const HASH_DIGITS: usize = 8;
     if name.len() <= max {
         return name.to_owned();
     }
-    let hash = hex(&Sha256::digest(name.as_bytes()), HASH_DIGITS);
+    let hash = hash(name);
     let room = max.saturating_sub(HASH_DIGITS + 1);
     let head: String = name.chars().take(room).collect();
     let head = head.trim_end_matches(['-', '.', '_']);
@@ -243,6 +244,11 @@ pub fn shorten(name: &str, max: usize) -> String {
     } else {
         format!("{head}-{hash}")
     }
+}
+
+/// 8 hex digits that stand for a name.
+pub fn hash(name: &str) -> String {
+    hex(&Sha256::digest(name.as_bytes()), HASH_DIGITS)
 }
 
 /// What every name of one attempt of one object is made from: sha256 of `uid/attempt`.

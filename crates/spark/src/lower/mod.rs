@@ -1,0 +1,225 @@
+//! From a SparkApplication to what is submitted for one attempt of it.
+//!
+//! Flow: typed fields become Spark settings and pod templates, [`submission::build`] makes what
+//! Spark's own `spark-submit` would make of them, and what Spark has no setting for is applied to
+//! the finished driver pod and, for executors, to the template the driver makes them from.
+//! Operator labels and the owner come last, as a layer of their own.
+//!
+//! Laws:
+//! - pure: the same application and attempt give the same objects, byte for byte;
+//! - typed fields beat `sparkConf`;
+//! - every field of the API has a row in one of three tables ([`application`], [`driver`],
+//!   [`executor`]), and what cannot be honoured is told as [`NotApplied`], never dropped silently;
+//! - values of Secrets are in no object: they reach the driver as environment variables, and the
+//!   driver's settings as `$(VARIABLE)` in its arguments, which the node expands.
+
+mod application;
+mod common;
+mod driver;
+mod editor;
+mod executor;
+mod identity;
+mod monitoring;
+mod role;
+mod route;
+mod secrets;
+mod ui;
+mod volumes;
+
+use windlass_api::{
+    field::FieldError,
+    spark::{
+        SparkApplication,
+        application::{Attempt, PodPieces, Resolved, validate},
+    },
+};
+
+pub use self::{
+    identity::{ATTEMPT_LABEL, driver_pod_name, submit_ids},
+    ui::ui_service,
+};
+use self::{
+    monitoring::Monitoring,
+    role::{Kind, Role},
+    route::ConfBuilder,
+};
+use crate::submission::{self, Client, Conf, SparkVersion, Submission, SubmitError, SubmitRequest};
+
+/// What the operator adds to every application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The URL of the Kubernetes API as the driver reaches it.
+    pub master: String,
+    /// The ServiceAccount of drivers that name none.
+    pub driver_service_account: Option<String>,
+    /// The user that Spark runs as, unless the application says otherwise.
+    pub user: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            master: "https://kubernetes.default.svc".to_owned(),
+            driver_service_account: None,
+            user: "spark".to_owned(),
+        }
+    }
+}
+
+/// What is submitted for one attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lowered {
+    /// The driver, complete with labels and owner, and the objects beside it.
+    pub submission: Submission,
+    /// Fields that have no effect, each with the reason.
+    pub not_applied: Vec<NotApplied>,
+}
+
+/// A field that is set and has no effect.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NotApplied {
+    /// The path of the field.
+    pub field: String,
+    /// Why it has none, and what to do instead.
+    pub reason: String,
+}
+
+impl std::fmt::Display for NotApplied {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.field, self.reason)
+    }
+}
+
+/// Why an application cannot be submitted.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum LowerError {
+    /// Fields of the application are wrong.
+    #[error("{}", lines(.0))]
+    Invalid(Vec<FieldError>),
+    /// Spark would refuse the settings.
+    #[error(transparent)]
+    Refused(#[from] SubmitError),
+}
+
+impl LowerError {
+    /// One line per problem.
+    pub fn problems(&self) -> Vec<String> {
+        match self {
+            Self::Invalid(errors) => errors.iter().map(ToString::to_string).collect(),
+            Self::Refused(error) => vec![error.to_string()],
+        }
+    }
+}
+
+fn lines(errors: &[FieldError]) -> String {
+    errors
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Everything that is known before the first setting is made.
+struct Context<'a> {
+    app: &'a SparkApplication,
+    pieces: &'a PodPieces,
+    resolved: Resolved,
+    version: SparkVersion,
+    settings: &'a Settings,
+    monitoring: Monitoring,
+    attempt: &'a Attempt,
+}
+
+impl Context<'_> {
+    fn name(&self) -> &str {
+        self.app.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    fn namespace(&self) -> &str {
+        self.app.metadata.namespace.as_deref().unwrap_or("default")
+    }
+
+    /// Whether the application runs at least this version of Spark.
+    fn is_at_least(&self, major: u32, minor: u32) -> bool {
+        (self.version.major, self.version.minor) >= (major, minor)
+    }
+}
+
+/// Makes what is submitted for this attempt of the application.
+pub fn lower(
+    app: &SparkApplication,
+    attempt: &Attempt,
+    settings: &Settings,
+) -> Result<Lowered, LowerError> {
+    let wrong = validate(app);
+    if !wrong.is_empty() {
+        return Err(LowerError::Invalid(wrong));
+    }
+    let pieces = PodPieces::parse(&app.spec).map_err(LowerError::Invalid)?;
+    let context = Context {
+        app,
+        pieces: &pieces,
+        resolved: Resolved::of(&app.spec),
+        version: application::version(&app.spec)?,
+        settings,
+        monitoring: Monitoring::of(app, attempt),
+        attempt,
+    };
+    let driver = Role::new(&context, Kind::Driver);
+    let executor = Role::new(&context, Kind::Executor);
+    let mut not_applied = application::notes(&context);
+    not_applied.extend(route::notes(&driver, driver::FIELDS));
+    not_applied.extend(route::notes(&executor, executor::FIELDS));
+    not_applied.sort();
+
+    let mut submission = submission::build(&request(&driver, &executor))?;
+    driver::finish(&driver, &mut submission)?;
+    submission
+        .objects
+        .splice(0..0, context.monitoring.config_map(&context));
+    identity::mark(&context, &mut submission);
+    Ok(Lowered {
+        submission,
+        not_applied,
+    })
+}
+
+/// What is asked of Spark's submission; later settings beat earlier ones.
+fn request(driver: &Role<'_>, executor: &Role<'_>) -> SubmitRequest {
+    let context = driver.context;
+    let spec = &context.app.spec;
+    let mut conf = ConfBuilder::default();
+    application::settings(context, &mut conf);
+    route::settings(driver, driver::FIELDS, &mut conf);
+    route::settings(executor, executor::FIELDS, &mut conf);
+    context.monitoring.settings(context, &mut conf);
+    secrets::settings(spec, &mut conf);
+    let templates = submission::Templates {
+        driver: driver::template(driver, &mut conf),
+        executor: Some(executor::template(executor, &mut conf)),
+    };
+    SubmitRequest {
+        version: context.version.clone(),
+        conf: conf.into_conf(),
+        main: application::main_resource(spec),
+        args: spec.arguments.clone(),
+        proxy_user: spec.proxy_user.clone(),
+        templates,
+        client: Client::bare(&context.settings.user),
+        ids: submit_ids(context.app, context.attempt),
+    }
+}
+
+/// What the first attempt of an application would create, in order: the driver pod, then what it
+/// owns, then the Service of its web page.
+pub fn render(
+    app: &SparkApplication,
+    settings: &Settings,
+) -> Result<(Vec<serde_json::Value>, Lowered), LowerError> {
+    let attempt = identity::first_attempt(app);
+    let lowered = lower(app, &attempt, settings)?;
+    let mut objects = vec![lowered.submission.driver.clone()];
+    objects.extend(lowered.submission.objects.iter().cloned());
+    objects.push(ui_service(app, &lowered.submission.conf));
+    Ok((objects, lowered))
+}
