@@ -1,1 +1,151 @@
 //! The built-in controllers of the embedded cluster: garbage collection, namespaces, accounts, Services, scheduling.
+//!
+//! On a real cluster kube-controller-manager, kube-scheduler and kube-proxy do this work. Here one
+//! [`Cluster`] does what the embedded cluster needs of it, over a [`kube::Client`] and nothing
+//! else.
+//!
+//! Laws:
+//! - each controller decides in a pure core from trimmed copies of objects, and a thin wiring
+//!   carries the decision out;
+//! - destructive decisions are made from live reads and name the uid they are about;
+//! - a second pass over an unchanged cluster writes nothing;
+//! - [`Cluster::shutdown`] leaves no task, no listener and no connection behind.
+
+mod api;
+mod catalog;
+mod endpoints;
+mod events;
+mod garbage;
+mod mirror;
+mod namespaces;
+mod objects;
+mod proxy;
+mod queue;
+mod resources;
+mod scheduler;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::Api;
+use crate::catalog::Catalog;
+use crate::mirror::Mirror;
+use crate::objects::{Namespace, Node, Pod, Service, Slice};
+
+/// What the controllers must know about the cluster they run in.
+#[derive(Debug, Clone)]
+pub struct ClusterConfig {
+    /// The octet N of the cluster's own loopback network 127.N.0.0/16.
+    pub loopback_octet: u8,
+    /// The API server's CA, which every namespace gets in ConfigMap `kube-root-ca.crt`.
+    pub ca_pem: String,
+    /// The namespaces in which jobs run; [`ClusterConfig::job_manifests`] are kept there.
+    pub job_namespaces: Vec<String>,
+    /// Namespaced objects without a namespace, applied to every job namespace in this order.
+    pub job_manifests: Vec<Value>,
+}
+
+/// Why the controllers did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// The octet cannot be used.
+    #[error("loopback octet {0}: must be between 16 and 250")]
+    LoopbackOctet(u8),
+    /// A job manifest that cannot be applied.
+    #[error("job manifest {index}: {reason}")]
+    JobManifest {
+        /// Its position in the list.
+        index: usize,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+/// The running controllers.
+#[derive(Debug)]
+pub struct Cluster {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Cluster {
+    /// Starts all controllers. They retry for as long as the API does not answer, so this returns
+    /// at once.
+    pub fn start(client: kube::Client, config: ClusterConfig) -> Result<Self, ClusterError> {
+        if !(16..=250).contains(&config.loopback_octet) {
+            return Err(ClusterError::LoopbackOctet(config.loopback_octet));
+        }
+        let job_objects = namespaces::job_objects(&config)?;
+        let cluster = Self {
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        let api = Api::new(client.clone());
+        let catalog = Arc::new(Catalog::new(api.clone()));
+        let pods = Mirror::<Pod>::new();
+        let nodes = Mirror::<Node>::new();
+        let services = Mirror::<Service>::new();
+        let slices = Mirror::<Slice>::new();
+        let spaces = Mirror::<Namespace>::new();
+
+        let garbage = garbage::Collector::new(api.clone(), Arc::clone(&catalog));
+        let keeper = namespaces::Keeper::new(
+            api.clone(),
+            Arc::clone(&catalog),
+            Arc::clone(&spaces),
+            namespaces::Contents {
+                ca_pem: config.ca_pem,
+                job_namespaces: config.job_namespaces,
+                job_objects,
+            },
+        );
+        let endpoints = endpoints::Publisher::new(
+            api.clone(),
+            Arc::clone(&services),
+            Arc::clone(&pods),
+            Arc::clone(&slices),
+        );
+        let proxy = proxy::Proxy::new(
+            api.clone(),
+            config.loopback_octet,
+            Arc::clone(&services),
+            Arc::clone(&slices),
+        );
+        let scheduler = scheduler::Scheduler::new(api, Arc::clone(&pods), Arc::clone(&nodes));
+
+        cluster.spawn(catalog.run());
+        cluster.spawn(garbage.run());
+        cluster.spawn(keeper.run());
+        cluster.spawn(endpoints.run());
+        cluster.spawn(proxy.run());
+        cluster.spawn(scheduler.run());
+        // Everyone listens by now, so no change is missed.
+        cluster.spawn(pods.run(client.clone()));
+        cluster.spawn(nodes.run(client.clone()));
+        cluster.spawn(services.run(client.clone()));
+        cluster.spawn(slices.run(client.clone()));
+        cluster.spawn(spaces.run(client));
+        Ok(cluster)
+    }
+
+    /// Stops every controller and waits until all their tasks are gone.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(stop.run_until_cancelled_owned(work));
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
