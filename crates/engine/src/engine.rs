@@ -165,6 +165,8 @@ impl Engine {
             }
             None => {
                 leadership.send_replace(Leadership::Leader(CancellationToken::new()));
+                // Nobody will ever say otherwise, so nobody must wait to be told.
+                drop(leadership);
             }
         }
         let mut events = JoinSet::new();

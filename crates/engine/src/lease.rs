@@ -162,6 +162,10 @@ impl Candidate {
 
     fn publish(&mut self) {
         let leads = self.elector.leads(Instant::now());
+        if !leads {
+            // An old deadline must not cut off the tries that follow.
+            self.elector.renewed = None;
+        }
         let identity = &self.elector.config.identity;
         self.leadership
             .send_if_modified(|leadership| match (&*leadership, leads) {
@@ -189,6 +193,7 @@ impl Candidate {
         let led = self.elector.leads(Instant::now());
         self.elector.renewed = None;
         self.publish();
+        // Whoever did not lead has nothing to give back.
         if !led {
             return;
         }

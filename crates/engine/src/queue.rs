@@ -7,7 +7,9 @@
 //! - status work goes before new work, but new work gets one turn in [`NEW_WORK_SHARE`];
 //! - within a class, namespaces take turns, and within a namespace the oldest goes first;
 //! - a key that fails waits longer each time, up to a cap, with jitter that depends only on the
-//!   key and the count, so that many keys that failed together do not come back together.
+//!   key and the count, so that many keys that failed together do not come back together;
+//! - a trigger cuts such a wait short, but not below [`COOLING`]: a key that fails and by failing
+//!   triggers itself must not spin.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -20,6 +22,9 @@ use crate::kind::ObjectKey;
 /// At least one of this many turns goes to new work, however much status work is ready, so that a
 /// cluster that is always busy still starts something.
 pub const NEW_WORK_SHARE: u32 = 8;
+
+/// How long a failed key is left alone at most, however it is triggered.
+pub const COOLING: Duration = Duration::from_secs(5);
 
 /// Limits of a queue.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -86,6 +91,9 @@ pub enum Outcome {
         /// What the error asks for.
         at_least: Duration,
     },
+    /// It lost a race. The first in a row is bad luck and runs again at once; from then on it is
+    /// a failure.
+    Conflicted,
     /// The object is gone.
     Gone,
 }
@@ -95,6 +103,8 @@ struct Entry {
     place: Place,
     class: Class,
     failures: u32,
+    /// After a failure: triggers do not run it earlier.
+    not_before: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -161,7 +171,9 @@ impl WorkQueue {
             place: Place::Idle,
             class,
             failures: 0,
+            not_before: None,
         });
+        let floored = entry.not_before.map_or(at, |floor| at.max(floor));
         let promoted = class > entry.class;
         match &mut entry.place {
             Place::Running { held } => {
@@ -183,10 +195,10 @@ impl WorkQueue {
             Place::Ready { .. } => false,
             Place::Idle => {
                 entry.class = class;
-                self.schedule(key, at, now)
+                self.schedule(key, floored, now)
             }
             Place::Waiting { at: earlier } => {
-                let earliest = at.min(*earlier);
+                let earliest = floored.min(*earlier);
                 entry.class = entry.class.max(class);
                 self.schedule(key, earliest, now)
             }
@@ -256,19 +268,23 @@ impl WorkQueue {
         let next = match outcome {
             Outcome::Settled { again } => {
                 entry.failures = 0;
+                entry.not_before = None;
                 again
             }
             Outcome::Parked { until } => Some(until),
-            Outcome::Failed { at_least } => {
-                entry.failures = entry.failures.saturating_add(1);
-                let wait = backoff(&self.config, key, entry.failures).max(at_least);
-                Some(now + wait)
+            Outcome::Conflicted if entry.failures == 0 => {
+                entry.failures = 1;
+                Some(now)
             }
+            Outcome::Conflicted => Some(entry.fail(&self.config, key, Duration::ZERO, now)),
+            Outcome::Failed { at_least } => Some(entry.fail(&self.config, key, at_least, now)),
             Outcome::Gone => {
                 entry.failures = 0;
+                entry.not_before = None;
                 None
             }
         };
+        let held = held.map(|at| entry.not_before.map_or(at, |floor| at.max(floor)));
         match (next, held) {
             (None, None) => {
                 self.entries.remove(key);
@@ -321,6 +337,22 @@ impl WorkQueue {
             Class::New => &mut self.new,
             Class::Status => &mut self.status,
         }
+    }
+}
+
+impl Entry {
+    /// Counts a failure; returns when to run again if nothing happens.
+    fn fail(
+        &mut self,
+        config: &QueueConfig,
+        key: &ObjectKey,
+        at_least: Duration,
+        now: Instant,
+    ) -> Instant {
+        self.failures = self.failures.saturating_add(1);
+        let wait = backoff(config, key, self.failures);
+        self.not_before = Some(now + wait.min(COOLING));
+        now + wait.max(at_least)
     }
 }
 
@@ -492,6 +524,35 @@ mod tests {
         assert_eq!(queue.pop(now).map(|job| job.failures), Some(0));
     }
 
+    #[test]
+    fn the_first_conflict_runs_again_at_once_and_the_second_waits() {
+        let now = Instant::now();
+        let mut queue = queue(1);
+        queue.trigger(&key(0, 0), Class::New, now, now);
+        let job = queue.pop(now).unwrap();
+        queue.done(&job.key, Class::New, Outcome::Conflicted, now);
+        let job = queue.pop(now).unwrap();
+        queue.done(&job.key, Class::New, Outcome::Conflicted, now);
+        assert_eq!(queue.pop(now), None);
+    }
+
+    #[test]
+    fn a_key_that_triggers_itself_by_failing_does_not_spin() {
+        let now = Instant::now();
+        let mut queue = queue(1);
+        queue.trigger(&key(0, 0), Class::New, now, now);
+        let job = queue.pop(now).unwrap();
+        queue.trigger(&key(0, 0), Class::Status, now, now);
+        let at_least = Duration::from_mins(5);
+        queue.done(&job.key, Class::New, Outcome::Failed { at_least }, now);
+        assert_eq!(queue.pop(now), None);
+        let next = queue.next_timer().unwrap();
+        assert!(
+            next > now && next <= now + COOLING,
+            "a trigger cuts the long wait short"
+        );
+    }
+
     #[derive(Debug, Clone)]
     enum Step {
         Trigger {
@@ -519,7 +580,7 @@ mod tests {
             }),
             2 => (0..40_u64).prop_map(|ms| Step::Advance { ms }),
             4 => Just(Step::Pop),
-            4 => (0..8_usize, 0..4_u8, 0..60_u64)
+            4 => (0..8_usize, 0..6_u8, 0..60_u64)
                 .prop_map(|(which, outcome, ms)| Step::Done { which, outcome, ms }),
         ]
     }
@@ -535,11 +596,17 @@ mod tests {
             let mut queue = queue(concurrency);
             let mut running: Vec<ObjectKey> = Vec::new();
             let mut owed: BTreeMap<ObjectKey, Instant> = BTreeMap::new();
+            // Failures in a row, and the time before which triggers do nothing.
+            let mut floors: BTreeMap<ObjectKey, (u32, Option<Instant>)> = BTreeMap::new();
             for step in steps {
                 match step {
                     Step::Trigger { namespace, name, class, in_ms } => {
                         let (key, at) = (key(namespace, name), now + Duration::from_millis(in_ms));
                         queue.trigger(&key, class, at, now);
+                        let at = match floors.get(&key) {
+                            Some((_, Some(floor))) if !running.contains(&key) => at.max(*floor),
+                            _ => at,
+                        };
                         let earliest = owed.entry(key).or_insert(at);
                         *earliest = at.min(*earliest);
                     }
@@ -564,17 +631,31 @@ mod tests {
                         if running.is_empty() { continue; }
                         let key = running.swap_remove(which % running.len());
                         let later = now + Duration::from_millis(ms);
-                        let (outcome, again) = match outcome {
-                            0 => (SETTLED, None),
-                            1 => (Outcome::Settled { again: Some(later) }, Some(later)),
-                            2 => (Outcome::Parked { until: later }, Some(later)),
-                            _ => (Outcome::Gone, None),
+                        let (failures, floor) = floors.remove(&key).unwrap_or_default();
+                        let wait = backoff(&queue.config, &key, failures + 1);
+                        let failed = (failures + 1, Some(now + wait.min(COOLING)));
+                        let at_least = Duration::from_millis(ms);
+                        let (outcome, again, after) = match outcome {
+                            0 => (SETTLED, None, (0, None)),
+                            1 => (Outcome::Settled { again: Some(later) }, Some(later), (0, None)),
+                            2 => (Outcome::Parked { until: later }, Some(later), (failures, floor)),
+                            3 => (Outcome::Gone, None, (0, None)),
+                            4 if failures == 0 => (Outcome::Conflicted, Some(now), (1, None)),
+                            4 => (Outcome::Conflicted, Some(now + wait), failed),
+                            _ => {
+                                let again = now + wait.max(at_least);
+                                (Outcome::Failed { at_least }, Some(again), failed)
+                            }
                         };
                         queue.done(&key, Class::New, outcome, now);
+                        if let (Some(held), Some(floor)) = (owed.get_mut(&key), after.1) {
+                            *held = floor.max(*held);
+                        }
                         if let Some(at) = again {
-                            let earliest = owed.entry(key).or_insert(at);
+                            let earliest = owed.entry(key.clone()).or_insert(at);
                             *earliest = at.min(*earliest);
                         }
+                        floors.insert(key, after);
                     }
                 }
                 prop_assert_eq!(queue.running(), running.len());
@@ -584,7 +665,8 @@ mod tests {
             for key in running.drain(..) {
                 queue.done(&key, Class::New, SETTLED, now);
             }
-            now += Duration::from_secs(1);
+            // Longer than any backoff.
+            now += Duration::from_mins(10);
             while let Some(job) = queue.pop(now) {
                 prop_assert!(owed.remove(&job.key).is_some());
                 queue.done(&job.key, Class::New, SETTLED, now);

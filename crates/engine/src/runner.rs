@@ -223,7 +223,7 @@ impl<C: Controller> Runner<C> {
             .metrics
             .pass(self.controller.name(), result, started.elapsed());
 
-        let (class, outcome) = self.outcome(&job, &end, &state, now);
+        let (class, outcome) = outcome(&job, &end, &state, now);
         if outcome == Outcome::Gone {
             self.externals.forget(key);
         } else if !state.is_blank() {
@@ -231,50 +231,6 @@ impl<C: Controller> Runner<C> {
         }
         self.queue.lock().done(key, class, outcome, monotonic_now());
         self.wake.notify_one();
-    }
-
-    fn outcome(
-        &self,
-        job: &Job,
-        end: &PassEnd,
-        state: &ObjectState,
-        now: Timestamp,
-    ) -> (Class, Outcome) {
-        match end {
-            PassEnd::Settled { wake_at, class } => {
-                let timer = wake_at.map(|at| {
-                    let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
-                    monotonic_now() + wait.min(LONGEST_SLEEP)
-                });
-                // If the watch never shows what was written, the next pass reads live.
-                let again = match (timer, state.gate.deadline()) {
-                    (Some(timer), Some(deadline)) => Some(timer.min(deadline)),
-                    (timer, deadline) => timer.or(deadline),
-                };
-                (*class, Outcome::Settled { again })
-            }
-            PassEnd::Behind { until } => (job.class, Outcome::Parked { until: *until }),
-            PassEnd::Gone => (Class::New, Outcome::Gone),
-            PassEnd::Failed(error) => {
-                // The first conflict is only bad luck and is tried again at once.
-                let is_first_conflict =
-                    matches!(error, PassError::Conflict(_)) && job.failures == 0;
-                if is_first_conflict {
-                    self.queue.lock().trigger(
-                        &job.key,
-                        job.class,
-                        monotonic_now(),
-                        monotonic_now(),
-                    );
-                }
-                (
-                    job.class,
-                    Outcome::Failed {
-                        at_least: error.at_least(),
-                    },
-                )
-            }
-        }
     }
 
     fn report(&self, key: &ObjectKey, end: &PassEnd, now: Timestamp) -> &'static str {
@@ -378,6 +334,33 @@ impl<C: Controller> Subscriber for Runner<C> {
                 }
             }
         }
+    }
+}
+
+/// When the queue should run an object again.
+fn outcome(job: &Job, end: &PassEnd, state: &ObjectState, now: Timestamp) -> (Class, Outcome) {
+    match end {
+        PassEnd::Settled { wake_at, class } => {
+            let timer = wake_at.map(|at| {
+                let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+                monotonic_now() + wait.min(LONGEST_SLEEP)
+            });
+            // If the watch never shows what was written, the next pass reads live.
+            let again = match (timer, state.gate.deadline()) {
+                (Some(timer), Some(deadline)) => Some(timer.min(deadline)),
+                (timer, deadline) => timer.or(deadline),
+            };
+            (*class, Outcome::Settled { again })
+        }
+        PassEnd::Behind { until } => (job.class, Outcome::Parked { until: *until }),
+        PassEnd::Gone => (Class::New, Outcome::Gone),
+        PassEnd::Failed(PassError::Conflict(_)) => (job.class, Outcome::Conflicted),
+        PassEnd::Failed(error) => (
+            job.class,
+            Outcome::Failed {
+                at_least: error.at_least(),
+            },
+        ),
     }
 }
 
