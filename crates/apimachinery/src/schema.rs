@@ -240,4 +240,6 @@ impl Arena {
 }
 
 #[cfg(test)]
+pub(crate) mod recorded;
+#[cfg(test)]
 mod tests;

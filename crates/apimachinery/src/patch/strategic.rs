@@ -159,7 +159,11 @@ fn set_element_orders(
             check_order(patched, &order, field.merge_key)?;
         }
         let live = as_list(original.remove(&key))?;
-        let server_order = live.clone().unwrap_or_default();
+        let server_order = server_order(
+            live.as_deref().unwrap_or_default(),
+            patched.as_deref().unwrap_or_default(),
+            field.merge_key,
+        );
         let merged = match (live, patched) {
             (None, None) => continue,
             (Some(live), None) => live,
@@ -173,6 +177,21 @@ fn set_element_orders(
         original.insert(key, Value::Array(ordered));
     }
     Ok(())
+}
+
+/// The places of items on the server: a new item may take the place of one that goes.
+fn server_order(live: &[Value], patched: &[Value], merge_key: Option<&str>) -> Vec<Value> {
+    let deletes = |item: &Value| item.get(DIRECTIVE).and_then(Value::as_str) == Some("delete");
+    let same = |a: &Value, b: &Value| identity(a, merge_key) == identity(b, merge_key);
+    let kept = live.iter().filter(|item| {
+        !patched
+            .iter()
+            .any(|other| deletes(other) && same(item, other))
+    });
+    let new = patched.iter().filter(|item| {
+        item.get(DIRECTIVE).is_none() && !live.iter().any(|other| same(item, other))
+    });
+    kept.chain(new).take(live.len()).cloned().collect()
 }
 
 /// The items a patch sets must come in the order it asks for.

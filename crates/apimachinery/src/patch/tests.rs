@@ -175,3 +175,32 @@ fn strategic_patches_merge_pods() {
         );
     }
 }
+
+/// Every patch that upstream's own tests apply gives the document it gives there.
+#[test]
+fn recorded_strategic_patches_give_the_same_document() {
+    let text =
+        zstd::decode_all(&include_bytes!("../../testdata/strategic-merge-patch.json.zst")[..]);
+    let recorded: Value = serde_json::from_slice(&text.unwrap()).unwrap();
+    let definitions = recorded["definitions"].as_object().unwrap();
+    let schema = schema::recorded::from_definitions(definitions, "mergeItem");
+    let cases = recorded["cases"].as_array().unwrap();
+    let mut failures = Vec::new();
+    for case in cases {
+        let outcome = strategic_merge(&case["original"], &case["patch"], &schema);
+        let complaint = match (&outcome, case.get("result")) {
+            (Ok(document), Some(expected)) if document == expected => None,
+            (Err(_), None) => None,
+            _ => Some(format!("{outcome:?}\n not {case}")),
+        };
+        failures.extend(complaint);
+    }
+    assert!(cases.len() > 200, "only {} cases", cases.len());
+    assert!(
+        failures.is_empty(),
+        "{} of {} failed:\n{}",
+        failures.len(),
+        cases.len(),
+        failures.join("\n")
+    );
+}

@@ -62,6 +62,17 @@ pub fn deduced() -> TypeSchema {
     DEDUCED_SCHEMA.clone()
 }
 
+/// The schema of one definition among others.
+#[cfg(test)]
+pub(super) fn from_definitions(definitions: &Map<String, Value>, root: &str) -> TypeSchema {
+    let mut builder = Builder::new(definitions);
+    let root = builder.definition(root);
+    TypeSchema {
+        arena: Arc::new(builder.arena),
+        root,
+    }
+}
+
 impl Builtin {
     fn load() -> Self {
         let definitions = zstd::decode_all(DEFINITIONS)
