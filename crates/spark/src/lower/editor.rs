@@ -48,8 +48,8 @@ impl PodEditor {
 
     /// Sets variables of Spark's container; each goes behind those it may refer to.
     pub(super) fn set_env(&mut self, variables: impl IntoIterator<Item = EnvVar>) {
-        let env = self.spark().env.get_or_insert_default();
         for variable in variables {
+            let env = self.spark().env.get_or_insert_default();
             env.retain(|present| present.name != variable.name);
             env.push(variable);
         }

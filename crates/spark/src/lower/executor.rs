@@ -96,8 +96,8 @@ pub(super) const FIELDS: &[Row] = &[
     Row::conf("volumeMounts", volumes::settings).and_pod(mounts),
     // Environment: a setting where it can be one, else the template.
     Row::conf("env", environment_settings).and_pod(environment_of_template),
-    Row::conf("envVars", |_, _| {}),
-    Row::pod("envSecretKeyRefs", |_, _| {}),
+    Row::within("envVars", "env"),
+    Row::within("envSecretKeyRefs", "env"),
     // The template.
     Row::pod("envFrom", common::env_from),
     Row::pod("configMaps", common::config_maps),

@@ -26,6 +26,7 @@ mod secrets;
 mod ui;
 mod volumes;
 
+use serde_json::Value;
 use windlass_api::{
     field::FieldError,
     spark::{
@@ -210,16 +211,30 @@ fn request(driver: &Role<'_>, executor: &Role<'_>) -> SubmitRequest {
     }
 }
 
-/// What the first attempt of an application would create, in order: the driver pod, then what it
-/// owns, then the Service of its web page.
-pub fn render(
-    app: &SparkApplication,
-    settings: &Settings,
-) -> Result<(Vec<serde_json::Value>, Lowered), LowerError> {
+/// What an application would create.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rendered {
+    /// In order: the driver pod, then what it owns, then the Service of its web page.
+    pub objects: Vec<Value>,
+    /// Fields that have no effect, each with the reason.
+    pub not_applied: Vec<NotApplied>,
+    /// What submission has to say.
+    pub notes: Vec<submission::Note>,
+}
+
+/// What the first attempt of an application would create.
+pub fn render(app: &SparkApplication, settings: &Settings) -> Result<Rendered, LowerError> {
     let attempt = identity::first_attempt(app);
-    let lowered = lower(app, &attempt, settings)?;
-    let mut objects = vec![lowered.submission.driver.clone()];
-    objects.extend(lowered.submission.objects.iter().cloned());
-    objects.push(ui_service(app, &lowered.submission.conf));
-    Ok((objects, lowered))
+    let Lowered {
+        submission,
+        not_applied,
+    } = lower(app, &attempt, settings)?;
+    let mut objects = vec![submission.driver];
+    objects.extend(submission.objects);
+    objects.extend(ui_service(app, &submission.conf));
+    Ok(Rendered {
+        objects,
+        not_applied,
+        notes: submission.notes,
+    })
 }

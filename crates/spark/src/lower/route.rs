@@ -44,6 +44,11 @@ impl Row {
         }
     }
 
+    /// The field is a part of what the row of `_other` does.
+    pub(super) const fn within(field: &'static str, _other: &'static str) -> Self {
+        Self::start(field)
+    }
+
     /// The field cannot be honoured.
     pub(super) const fn obstructed(
         field: &'static str,

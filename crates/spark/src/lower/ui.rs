@@ -14,8 +14,15 @@ const DEFAULT_PORT: u16 = 4040;
 const DEFAULT_PORT_NAME: &str = "spark-driver-ui-port";
 
 /// The Service that leads to the web page of the application's driver, whichever attempt it is.
-/// The settings say where the driver serves it.
-pub fn ui_service(app: &SparkApplication, conf: &Conf) -> Value {
+/// The settings say where the driver serves it, and whether it does at all.
+pub fn ui_service(app: &SparkApplication, conf: &Conf) -> Option<Value> {
+    let enabled = conf
+        .get("spark.ui.enabled")
+        .is_none_or(|value| value.trim() != "false");
+    enabled.then(|| service(app, conf))
+}
+
+fn service(app: &SparkApplication, conf: &Conf) -> Value {
     let name = app.metadata.name.as_deref().unwrap_or_default();
     let options = app.spec.spark_ui_options.clone().unwrap_or_default();
     let target: u16 = conf
