@@ -1,6 +1,7 @@
-//! Spark on Kubernetes: native submission, lifecycle and the controllers of the Spark kinds.
 
 pub mod lifecycle;
 pub mod lower;
+pub mod observe;
+pub mod rbac;
 pub mod spark_submit;
 pub mod submission;

@@ -7,7 +7,7 @@ use windlass_api::spark::application::ApplicationStateType as State;
 use super::conditions::{self, ConditionKind, Truth};
 use super::health::{self, Ending, Health, Hold};
 use super::machine::{Action, Turn};
-use super::observed::{Companions, DriverPod, Subject};
+use super::observed::{Companions, DriverPod, Subject, UiService};
 use super::reason::Reason;
 use super::time::{in_words, later, to_the_second};
 
@@ -185,16 +185,20 @@ impl Turn<'_> {
     }
 
     fn ensure_ui(&mut self) {
-        let Some(wanted) = &self.spec.ui else {
-            return;
-        };
-        let Some(service) = &self.seen.ui_service else {
-            return self.act(Action::EnsureUiService);
-        };
-        let port = service.port.unwrap_or(wanted.port);
-        let info = &mut self.status.driver_info;
-        info.web_ui_service_name = Some(service.name.clone());
-        info.web_ui_port = Some(i32::from(port));
-        info.web_ui_address = service.cluster_ip.as_ref().map(|ip| format!("{ip}:{port}"));
+        match &self.seen.ui_service {
+            UiService::Absent if self.spec.ui_service => self.act(Action::EnsureUiService),
+            UiService::Absent | UiService::Foreign => {}
+            UiService::Ours {
+                name,
+                port,
+                address,
+                ..
+            } => {
+                let info = &mut self.status.driver_info;
+                info.web_ui_service_name = Some(name.clone());
+                info.web_ui_port = port.map(i32::from);
+                info.web_ui_address.clone_from(address);
+            }
+        }
     }
 }

@@ -233,6 +233,7 @@ impl Turn<'_> {
                     &message,
                 );
             }
+            Fitness::Unassessed => {}
         }
     }
 

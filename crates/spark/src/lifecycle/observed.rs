@@ -11,8 +11,8 @@ pub struct Observed {
     pub executors: Vec<ExecutorPod>,
     /// Whether the driver's Service and ConfigMaps are all there.
     pub companions: Companions,
-    /// The application's UI Service, if it exists and is ours.
-    pub ui_service: Option<UiServiceSeen>,
+    /// What has the name of the application's UI Service.
+    pub ui_service: UiService,
     /// What the API server refused when it was last asked to create something.
     pub refusal: Option<Refusal>,
 }
@@ -24,7 +24,7 @@ impl Observed {
             drivers: Vec::new(),
             executors: Vec::new(),
             companions: Companions::Missing,
-            ui_service: None,
+            ui_service: UiService::Absent,
             refusal: None,
         }
     }
@@ -39,17 +39,24 @@ pub enum Companions {
     Missing,
 }
 
-/// The UI Service as it is.
+/// What has the name of the application's UI Service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UiServiceSeen {
-    /// The Service's name.
-    pub name: String,
-    /// The Service's uid.
-    pub uid: String,
-    /// Its address inside of the cluster, once it has one.
-    pub cluster_ip: Option<String>,
-    /// Its first port.
-    pub port: Option<u16>,
+pub enum UiService {
+    /// Nothing.
+    Absent,
+    /// The Service of this application.
+    Ours {
+        /// The Service's name.
+        name: String,
+        /// The Service's uid.
+        uid: String,
+        /// Its port, once it is known.
+        port: Option<u16>,
+        /// `address:port` inside of the cluster, once it has one.
+        address: Option<String>,
+    },
+    /// A Service of somebody else, which stays as it is.
+    Foreign,
 }
 
 /// A pod that holds, or may hold, the driver of this application.

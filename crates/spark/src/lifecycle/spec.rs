@@ -26,19 +26,10 @@ pub struct Spec {
     pub restart: RestartPolicy,
     /// How long a finished application is kept, where the user limits it.
     pub time_to_live: Option<Duration>,
-    /// The Service in front of the driver's UI, unless it is switched off.
-    pub ui: Option<UiService>,
+    /// Whether the driver's UI gets a Service.
+    pub ui_service: bool,
     /// Whether the spec can be submitted at all.
     pub fitness: Fitness,
-}
-
-/// The Service that leads to the driver's UI.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UiService {
-    /// The Service's name.
-    pub name: String,
-    /// The Service's port.
-    pub port: u16,
 }
 
 /// What validation and lowering said about the spec.
@@ -54,6 +45,8 @@ pub enum Fitness {
         /// One line per problem, each naming the field, what is wrong and what to do.
         problems: Vec<String>,
     },
+    /// Nobody asked: nothing is about to be submitted.
+    Unassessed,
 }
 
 /// What happens after an attempt has ended.

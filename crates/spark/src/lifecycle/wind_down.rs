@@ -8,7 +8,7 @@ use windlass_api::spark::application::ApplicationStateType as State;
 use super::conditions::{self, ConditionKind, Truth};
 use super::health::{self, Ending, Health};
 use super::machine::{Action, Round, Turn};
-use super::observed::DriverPod;
+use super::observed::{DriverPod, UiService};
 use super::reason::Reason;
 use super::retry::{self, Cause, Verdict};
 use super::spec::{Fitness, RestartKind};
@@ -235,10 +235,12 @@ impl Turn<'_> {
     }
 
     fn remove_ui(&mut self) {
-        if let Some(service) = &self.seen.ui_service {
+        if let UiService::Ours { name, uid, .. } = &self.seen.ui_service {
             self.require_live();
-            let (name, uid) = (service.name.clone(), service.uid.clone());
-            self.act(Action::DeleteService { name, uid });
+            self.act(Action::DeleteService {
+                name: name.clone(),
+                uid: uid.clone(),
+            });
             self.forget_ui();
         }
     }

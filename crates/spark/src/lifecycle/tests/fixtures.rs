@@ -10,11 +10,9 @@ use windlass_api::spark::application::{
 
 use crate::lifecycle::observed::{
     Companions, DriverPod, ExecutorPod, Exit, Observed, Owner, PodPhase, Refusal, SparkContainer,
-    Subject,
+    Subject, UiService,
 };
-use crate::lifecycle::spec::{
-    Budget, Fitness, Limits, RestartKind, RestartPolicy, Spec, UiService,
-};
+use crate::lifecycle::spec::{Budget, Fitness, Limits, RestartKind, RestartPolicy, Spec};
 use crate::lifecycle::{Decision, plan};
 
 pub(super) const UID: &str = "0b6b1f3e-7f0a-4a39-9a5b-0d3f2f2b8a11";
@@ -67,10 +65,7 @@ pub(super) fn pi(restart: RestartPolicy) -> Spec {
         driver_pod: "pi-driver".into(),
         restart,
         time_to_live: None,
-        ui: Some(UiService {
-            name: "pi-ui-svc".into(),
-            port: 4040,
-        }),
+        ui_service: true,
         fitness: Fitness::Fit {
             not_applied: vec![],
         },
@@ -194,6 +189,16 @@ pub(super) fn refusal(code: u16, message: &str) -> Refusal {
         at: at(10),
         code,
         message: message.into(),
+    }
+}
+
+/// The application's UI Service.
+pub(super) fn ui(uid: &str) -> UiService {
+    UiService::Ours {
+        name: "pi-ui-svc".into(),
+        uid: uid.into(),
+        port: Some(4040),
+        address: Some("10.0.0.7:4040".into()),
     }
 }
 

@@ -6,7 +6,7 @@ use windlass_api::spark::application::{
 
 use super::fixtures::*;
 use crate::lifecycle::executors::{Book, Outlook, keep};
-use crate::lifecycle::observed::{Companions, DriverPod, ExecutorPod, Observed, UiServiceSeen};
+use crate::lifecycle::observed::{Companions, DriverPod, ExecutorPod, Observed};
 use crate::lifecycle::spec::{Limits, RestartPolicy, Spec};
 use crate::lifecycle::{Action, Basis, Decision, plan};
 
@@ -328,14 +328,8 @@ fn the_ui_service_lives_as_long_as_the_attempt() {
     story.sees_nothing(0);
     assert_eq!(story.sees(driver(1), 1).actions, [Action::EnsureUiService]);
 
-    let service = UiServiceSeen {
-        name: "pi-ui-svc".into(),
-        uid: "ui".into(),
-        cluster_ip: Some("10.0.0.7".into()),
-        port: Some(4040),
-    };
     let with_ui = |driver: DriverPod| Observed {
-        ui_service: Some(service.clone()),
+        ui_service: ui("ui"),
         ..seen(vec![driver], vec![])
     };
     story.look(&with_ui(driver(1).running()), 5);

@@ -8,10 +8,10 @@ use windlass_api::spark::application::{
     ApplicationStateType as State, SparkApplicationStatus as Status,
 };
 
-use super::fixtures::{at, driver, executor, exit, pi};
+use super::fixtures::{at, driver, executor, exit, pi, ui};
 use crate::lifecycle::observed::{
     Companions, DriverPod, ExecutorPod, Observed, PodPhase, Refusal, SparkContainer, Subject,
-    UiServiceSeen,
+    UiService,
 };
 use crate::lifecycle::spec::{Limits, RestartPolicy, Spec};
 use crate::lifecycle::{Action, Basis, plan};
@@ -24,7 +24,7 @@ pub(super) struct Cluster {
     pub(super) status: Status,
     pub(super) drivers: Vec<DriverPod>,
     pub(super) executors: Vec<ExecutorPod>,
-    pub(super) ui: Option<UiServiceSeen>,
+    pub(super) ui: UiService,
     /// The uids of drivers whose Service and ConfigMaps exist.
     pub(super) equipped: BTreeSet<String>,
     /// The application is gone.
@@ -91,7 +91,7 @@ impl World {
             status: Status::default(),
             drivers: Vec::new(),
             executors: Vec::new(),
-            ui: None,
+            ui: UiService::Absent,
             equipped: BTreeSet::new(),
             deleted: false,
         };
@@ -373,15 +373,10 @@ impl World {
                 cluster.equipped.insert(driver_uid.clone());
             }
             Action::EnsureUiService => {
-                if cluster.ui.is_some() {
+                if cluster.ui != UiService::Absent {
                     return false;
                 }
-                cluster.ui = Some(UiServiceSeen {
-                    name: "pi-ui-svc".into(),
-                    uid: format!("ui-{}", cluster.revision),
-                    cluster_ip: Some("10.0.0.7".into()),
-                    port: Some(4040),
-                });
+                cluster.ui = ui(&format!("ui-{}", cluster.revision));
             }
             Action::DeletePod { uid, .. } => {
                 if let Some(pod) = cluster.drivers.iter_mut().find(|pod| pod.uid == *uid) {
@@ -392,7 +387,9 @@ impl World {
                 }
             }
             Action::DeleteService { uid, .. } => {
-                cluster.ui.take_if(|service| service.uid == *uid);
+                if cluster.ui == ui(uid) {
+                    cluster.ui = UiService::Absent;
+                }
             }
             Action::DeleteApplication => cluster.deleted = true,
         }

@@ -1,0 +1,110 @@
+//! What is kept in memory of pods and of the objects beside them.
+//!
+//! An executor pod of a real cluster is 10 KiB of JSON, of which decisions need a few hundred
+//! bytes; with five thousand applications that is the difference between megabytes and gigabytes.
+
+use serde_json::{Map, Value};
+use windlass_engine::Trim;
+
+use super::{APP_NAME, APP_SELECTOR, EXECUTOR_ID, LAUNCHED_BY, ROLE, SUBMISSION_ID};
+
+/// Keeps of a pod what [`super::driver_pod`] and [`super::executor_pod`] read.
+pub const POD: Trim = Trim {
+    name: "spark-pod",
+    apply: trim_pod,
+};
+
+/// Keeps of a Service or ConfigMap its identity, and where a Service is reached.
+pub const CHILD: Trim = Trim {
+    name: "spark-child",
+    apply: trim_child,
+};
+
+const METADATA: [&str; 8] = [
+    "name",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "labels",
+    "ownerReferences",
+];
+const LABELS: [&str; 6] = [
+    APP_NAME,
+    APP_SELECTOR,
+    EXECUTOR_ID,
+    LAUNCHED_BY,
+    ROLE,
+    SUBMISSION_ID,
+];
+
+fn trim_pod(pod: &mut Value) {
+    trim_metadata(pod);
+    with(pod, "spec", |spec| {
+        keep(spec, &["nodeName", "containers"]);
+        each(spec, "containers", |container| {
+            keep(container, &["name", "args"]);
+            if let Some(args) = container.get_mut("args").and_then(Value::as_array_mut) {
+                args.truncate(1);
+            }
+        });
+    });
+    with(pod, "status", |status| {
+        keep(
+            status,
+            &[
+                "phase",
+                "reason",
+                "message",
+                "conditions",
+                "containerStatuses",
+                "initContainerStatuses",
+            ],
+        );
+        if let Some(conditions) = status.get_mut("conditions").and_then(Value::as_array_mut) {
+            conditions.retain(|it| it["type"] == "PodScheduled" && it["status"] == "False");
+        }
+        for statuses in ["containerStatuses", "initContainerStatuses"] {
+            each(status, statuses, |container| {
+                keep(container, &["name", "image", "state"])
+            });
+        }
+    });
+}
+
+fn trim_child(object: &mut Value) {
+    trim_metadata(object);
+    if let Value::Object(fields) = object {
+        keep(fields, &["apiVersion", "kind", "metadata", "spec"]);
+    }
+    with(object, "spec", |spec| keep(spec, &["clusterIP", "ports"]));
+}
+
+fn trim_metadata(object: &mut Value) {
+    with(object, "metadata", |metadata| {
+        keep(metadata, &METADATA);
+        if let Some(labels) = metadata.get_mut("labels").and_then(Value::as_object_mut) {
+            keep(labels, &LABELS);
+        }
+    });
+}
+
+fn with(object: &mut Value, field: &str, edit: impl FnOnce(&mut Map<String, Value>)) {
+    if let Some(fields) = object.get_mut(field).and_then(Value::as_object_mut) {
+        edit(fields);
+    }
+}
+
+fn each(fields: &mut Map<String, Value>, list: &str, edit: impl Fn(&mut Map<String, Value>)) {
+    let items = fields.get_mut(list).and_then(Value::as_array_mut);
+    items
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+        .for_each(edit);
+}
+
+fn keep(fields: &mut Map<String, Value>, names: &[&str]) {
+    fields.retain(|name, _| names.contains(&name.as_str()));
+}

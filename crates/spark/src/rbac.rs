@@ -1,0 +1,247 @@
+//! Who may do what: the operator's own rules and those of the drivers it starts, as data.
+//!
+//! Law: no wildcards. Each rule says which resources and verbs are used, and next to it why; what
+//! is not listed is refused by the API, and by the embedded cluster just the same.
+
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::{
+    ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+/// The Role of drivers, in every namespace that runs jobs.
+pub const DRIVER_ROLE: &str = "windlass-spark-driver";
+/// The role of the operator, in the whole cluster or in each namespace it serves.
+pub const OPERATOR_ROLE: &str = "windlass-spark-operator";
+/// The Role of the operator in its own namespace.
+pub const LEADER_ROLE: &str = "windlass-leader";
+
+const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
+
+/// What a driver does: it makes executors and what they need, watches them, and cleans up behind
+/// itself by label.
+pub fn driver_rules() -> Vec<PolicyRule> {
+    vec![rule(
+        "",
+        &["pods", "configmaps", "persistentvolumeclaims", "services"],
+        &[
+            "create",
+            "get",
+            "list",
+            "watch",
+            "patch",
+            "delete",
+            "deletecollection",
+        ],
+    )]
+}
+
+/// What the operator does for Spark applications.
+pub fn operator_rules() -> Vec<PolicyRule> {
+    vec![
+        // Follow applications; remove those whose time to live is over.
+        rule(
+            "sparkoperator.k8s.io",
+            &["sparkapplications"],
+            &["get", "list", "watch", "delete"],
+        ),
+        // Report. Status is the only part of an application that the operator writes.
+        rule(
+            "sparkoperator.k8s.io",
+            &["sparkapplications/status"],
+            &["update"],
+        ),
+        // Owner references that block deletion of their owner need it where that is enforced.
+        rule(
+            "sparkoperator.k8s.io",
+            &["sparkapplications/finalizers"],
+            &["update"],
+        ),
+        // Create drivers, follow them and their executors, remove what an attempt left.
+        rule("", &["pods"], &["get", "list", "watch", "create", "delete"]),
+        // The driver's own Service and the one of its UI, applied and removed.
+        rule(
+            "",
+            &["services"],
+            &["get", "list", "watch", "create", "patch", "delete"],
+        ),
+        // The driver's settings and templates; they go with their driver.
+        rule(
+            "",
+            &["configmaps"],
+            &["get", "list", "watch", "create", "patch"],
+        ),
+        // Claims that a driver asks for; they go with their driver.
+        rule("", &["persistentvolumeclaims"], &["create", "patch"]),
+        // Tell people what happens.
+        rule("events.k8s.io", &["events"], &["create", "patch"]),
+    ]
+}
+
+/// What the operator does in its own namespace: hold the Lease that says which replica acts.
+pub fn leader_rules() -> Vec<PolicyRule> {
+    vec![rule(
+        "coordination.k8s.io",
+        &["leases"],
+        &["get", "create", "update"],
+    )]
+}
+
+/// The Role of drivers in a namespace.
+pub fn driver_role(namespace: &str) -> Role {
+    Role {
+        metadata: named(DRIVER_ROLE, Some(namespace)),
+        rules: Some(driver_rules()),
+    }
+}
+
+/// Binds a ServiceAccount of the same namespace to the Role of drivers.
+pub fn driver_role_binding(namespace: &str, service_account: &str) -> RoleBinding {
+    let name = format!("{DRIVER_ROLE}-{service_account}");
+    role_binding(&name, DRIVER_ROLE, namespace, namespace, service_account)
+}
+
+/// A ServiceAccount for drivers.
+pub fn driver_service_account(namespace: &str, name: &str) -> ServiceAccount {
+    ServiceAccount {
+        metadata: named(name, Some(namespace)),
+        ..ServiceAccount::default()
+    }
+}
+
+/// The operator's role in the whole cluster.
+pub fn operator_cluster_role() -> ClusterRole {
+    ClusterRole {
+        metadata: named(OPERATOR_ROLE, None),
+        rules: Some(operator_rules()),
+        ..ClusterRole::default()
+    }
+}
+
+/// Binds the operator's ServiceAccount in the whole cluster.
+pub fn operator_cluster_role_binding(namespace: &str, service_account: &str) -> ClusterRoleBinding {
+    ClusterRoleBinding {
+        metadata: named(OPERATOR_ROLE, None),
+        role_ref: role_ref("ClusterRole", OPERATOR_ROLE),
+        subjects: Some(vec![subject(namespace, service_account)]),
+    }
+}
+
+/// The operator's role in one namespace it serves, where it may not have the whole cluster.
+pub fn operator_role(namespace: &str) -> Role {
+    Role {
+        metadata: named(OPERATOR_ROLE, Some(namespace)),
+        rules: Some(operator_rules()),
+    }
+}
+
+/// Binds the operator's ServiceAccount, which lives in `home`, in a namespace it serves.
+pub fn operator_role_binding(namespace: &str, home: &str, service_account: &str) -> RoleBinding {
+    role_binding(
+        OPERATOR_ROLE,
+        OPERATOR_ROLE,
+        namespace,
+        home,
+        service_account,
+    )
+}
+
+/// The operator's Role in its own namespace.
+pub fn leader_role(home: &str) -> Role {
+    Role {
+        metadata: named(LEADER_ROLE, Some(home)),
+        rules: Some(leader_rules()),
+    }
+}
+
+/// Binds the operator's ServiceAccount in its own namespace.
+pub fn leader_role_binding(home: &str, service_account: &str) -> RoleBinding {
+    role_binding(LEADER_ROLE, LEADER_ROLE, home, home, service_account)
+}
+
+fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
+    let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    PolicyRule {
+        api_groups: Some(vec![group.to_owned()]),
+        resources: Some(owned(resources)),
+        verbs: owned(verbs),
+        ..PolicyRule::default()
+    }
+}
+
+fn role_binding(
+    name: &str,
+    role: &str,
+    namespace: &str,
+    account_namespace: &str,
+    account: &str,
+) -> RoleBinding {
+    RoleBinding {
+        metadata: named(name, Some(namespace)),
+        role_ref: role_ref("Role", role),
+        subjects: Some(vec![subject(account_namespace, account)]),
+    }
+}
+
+fn role_ref(kind: &str, name: &str) -> RoleRef {
+    RoleRef {
+        api_group: Some(RBAC_GROUP.to_owned()),
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn subject(namespace: &str, service_account: &str) -> Subject {
+    Subject {
+        kind: "ServiceAccount".to_owned(),
+        name: service_account.to_owned(),
+        namespace: Some(namespace.to_owned()),
+        ..Subject::default()
+    }
+}
+
+fn named(name: &str, namespace: Option<&str>) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: namespace.map(str::to_owned),
+        ..ObjectMeta::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_granted_by_wildcard() {
+        for rule in [driver_rules(), operator_rules(), leader_rules()].concat() {
+            let words = [
+                rule.api_groups.unwrap(),
+                rule.resources.unwrap(),
+                rule.verbs,
+            ]
+            .concat();
+            assert!(!words.iter().any(|word| word.contains('*')), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn the_rules_are_these() {
+        insta::assert_yaml_snapshot!((
+            operator_cluster_role(),
+            leader_role("windlass"),
+            driver_role("jobs")
+        ));
+    }
+
+    #[test]
+    fn bindings_name_the_account_where_it_lives() {
+        insta::assert_yaml_snapshot!((
+            operator_cluster_role_binding("windlass", "windlass"),
+            operator_role_binding("jobs", "windlass", "windlass"),
+            leader_role_binding("windlass", "windlass"),
+            driver_role_binding("jobs", "spark"),
+            driver_service_account("jobs", "spark"),
+        ));
+    }
+}
