@@ -1,0 +1,13 @@
+//! The controllers against the embedded API server, in process.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests"
+)]
+
+mod garbage;
+mod home;
+mod namespaces;
+mod scheduling;
+mod services;
