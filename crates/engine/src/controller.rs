@@ -14,8 +14,8 @@
 //! - One object is never planned twice at once; a trigger that arrives meanwhile is kept.
 //! - No plan is made before every store of the controller has its first full list.
 //! - No plan is made on a store that has not yet seen the engine's own writes for the object.
-//! - A plan that [`Controller::needs_live_read`] is only carried out when it was made from reads
-//!   that went to the API just before.
+//! - A plan with [`Basis::Live`](crate::plan::Basis::Live), and every plan that deletes, is only
+//!   carried out when it was made from reads that went to the API just before.
 //!
 //! # Assumptions
 //! - `plan` with the status it asked for, and nothing else changed, asks for that status again.
@@ -51,6 +51,7 @@
 //!             },
 //!             events: vec![],
 //!             wake_at: None,
+//!             basis: Basis::Cached,
 //!         }
 //!     }
 //! }
@@ -67,7 +68,7 @@ use serde_json::Value;
 use crate::api::ApiError;
 use crate::kind::{Kind, ObjectKey};
 use crate::object::Object;
-use crate::plan::{Effect, Plan};
+use crate::plan::Plan;
 use crate::view::View;
 
 /// How one kind of object is brought from what is to what should be.
@@ -110,16 +111,7 @@ pub trait Controller: Send + Sync + 'static {
         now: Timestamp,
     ) -> Plan<Self::Status>;
 
-    /// Whether a plan made from the stores must be made again from live reads before any of it is
-    /// carried out. Plans that delete always should; plans that reach a final state as well.
-    fn needs_live_read(&self, object: &Object, plan: &Plan<Self::Status>) -> bool {
-        let _ = object;
-        plan.effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::Delete { .. }))
-    }
-
-    /// Does the work behind [`Effect::External`], outside of any worker. Its result is kept and
+    /// Does the work behind [`Effect::External`](crate::plan::Effect::External), outside of any worker. Its result is kept and
     /// seen through [`View::external`] until a pass that saw it has gone through without asking
     /// for the same key again.
     fn external(

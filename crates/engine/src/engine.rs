@@ -105,6 +105,9 @@ pub enum EngineError {
     /// One of the engine's own tasks ended; everything else was shut down in order.
     #[error("the engine's {0} task ended unexpectedly")]
     TaskEnded(&'static str),
+    /// One of the engine's own tasks panicked; everything else was shut down in order.
+    #[error("a task of the engine panicked: {0}")]
+    TaskPanicked(String),
 }
 
 impl Engine {
@@ -255,10 +258,7 @@ async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static s
 fn unexpected(ended: Result<&'static str, tokio::task::JoinError>) -> EngineError {
     match ended {
         Ok(name) => EngineError::TaskEnded(name),
-        Err(error) => {
-            tracing::error!(%error, "a task of the engine failed");
-            EngineError::TaskEnded("background")
-        }
+        Err(error) => EngineError::TaskPanicked(error.to_string()),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::externals::Externals;
 use crate::gate::{Gate, PATIENCE, Verdict};
 use crate::kind::{Kind, ObjectKey};
 use crate::object::Object;
-use crate::plan::{Effect, EventNote, ObjectRef, Plan, Severity};
+use crate::plan::{Basis, Effect, EventNote, ObjectRef, Plan, Severity};
 use crate::same::first_difference;
 use crate::store::Store;
 use crate::view::{External, Freshness, Memory, Refusal, View};
@@ -190,10 +190,7 @@ impl<C: Controller> Pass<'_, C> {
                 .map_err(|error| PassError::Bug(format!("the status is not JSON: {error}")))?;
             let difference = first_difference("status", object.status(), &status);
             let changes_something = difference.is_some() || !plan.effects.is_empty();
-            if freshness == Freshness::Cached
-                && changes_something
-                && self.controller.needs_live_read(&object, &plan)
-            {
+            if freshness == Freshness::Cached && changes_something && rests_on_live_reads(&plan) {
                 freshness = Freshness::Live;
                 match self.read(key, state, freshness).await? {
                     Some(found) => object = found,
@@ -455,6 +452,11 @@ pub(crate) fn failure_event(error: &PassError) -> Option<EventNote> {
         action: "Reconcile".to_owned(),
         note,
     })
+}
+
+fn rests_on_live_reads<S>(plan: &Plan<S>) -> bool {
+    let deletes = |effect: &Effect| matches!(effect, Effect::Delete { .. });
+    plan.basis == Basis::Live || plan.effects.iter().any(deletes)
 }
 
 fn patience() -> Instant {

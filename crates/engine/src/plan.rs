@@ -5,6 +5,7 @@
 //! - a plan depends on what is, never on which event arrived;
 //! - status is written before any effect, and a plan is made again from the written object;
 //! - effects run in order and stop at the first error;
+//! - a plan that is final, destructive or starts something names [`Basis::Live`];
 //! - every state that is not final names a `wake_at`;
 //! - when nothing is left to do, a second pass writes nothing.
 
@@ -16,12 +17,27 @@ use serde_json::Value;
 pub struct Plan<S> {
     /// The status the object should have. The engine writes it only when it differs.
     pub status: S,
-    /// Changes to other objects, in order.
+    /// Changes to other objects, in order. They run only while the status is as planned.
     pub effects: Vec<Effect>,
-    /// What to tell the people who watch this object.
+    /// What to tell the people who watch this object. Events ride on a change: they are told when
+    /// the status they come with has been written, or when their effects have run; a plan that
+    /// changes nothing tells nothing.
     pub events: Vec<EventNote>,
     /// When to look again even if nothing happens; `None` only in a final state.
     pub wake_at: Option<Timestamp>,
+    /// What the plan must rest on before any of it is carried out.
+    pub basis: Basis,
+}
+
+/// What a plan must rest on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Basis {
+    /// The stores: if they were behind, the next plan corrects it.
+    #[default]
+    Cached,
+    /// Reads that went to the API just before: what follows cannot be taken back. A plan with a
+    /// [`Effect::Delete`] always rests on live reads, whatever it says here.
+    Live,
 }
 
 /// One change to the cluster, or to something outside of it.
@@ -45,7 +61,8 @@ pub enum Effect {
         /// The uid that was observed.
         uid: String,
     },
-    /// Something outside the Kubernetes API; its result comes back as an observation.
+    /// Something outside the Kubernetes API; its result comes back as an observation, and the
+    /// effects after it wait for that.
     External {
         /// What the controller's external handler knows the work by.
         key: String,

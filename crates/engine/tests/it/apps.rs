@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use windlass_engine::api::ApiError;
 use windlass_engine::engine::EngineError;
-use windlass_engine::plan::{Effect, EventNote, Plan, Severity};
+use windlass_engine::plan::{Basis, Effect, EventNote, Plan, Severity};
 use windlass_engine::view::{External, Refusal};
 use windlass_engine::{
     Child, Class, Controller, Engine, EngineBuilder, Kind, Object, QueueConfig, View, Watch,
@@ -129,17 +129,12 @@ impl Controller for Apps {
                 note: format!("the app is {phase}"),
             }],
             wake_at: (!is_final).then(|| now + SignedDuration::from_mins(5)),
+            basis: if is_final && phase != before {
+                Basis::Live
+            } else {
+                Basis::Cached
+            },
         }
-    }
-
-    fn needs_live_read(&self, object: &Object, plan: &Plan<Value>) -> bool {
-        let phase = &plan.status["phase"];
-        let becomes_final = phase == "Completed" || phase == "Failed";
-        let deletes = plan
-            .effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::Delete { .. }));
-        (becomes_final && object.status()["phase"] != *phase) || deletes
     }
 
     async fn external(&self, object: Object, key: String) -> Result<Value, String> {
