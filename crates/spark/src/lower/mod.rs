@@ -211,30 +211,16 @@ fn request(driver: &Role<'_>, executor: &Role<'_>) -> SubmitRequest {
     }
 }
 
-/// What an application would create.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rendered {
-    /// In order: the driver pod, then what it owns, then the Service of its web page.
-    pub objects: Vec<Value>,
-    /// Fields that have no effect, each with the reason.
-    pub not_applied: Vec<NotApplied>,
-    /// What submission has to say.
-    pub notes: Vec<submission::Note>,
-}
-
-/// What the first attempt of an application would create.
-pub fn render(app: &SparkApplication, settings: &Settings) -> Result<Rendered, LowerError> {
-    let attempt = identity::first_attempt(app);
-    let Lowered {
-        submission,
-        not_applied,
-    } = lower(app, &attempt, settings)?;
-    let mut objects = vec![submission.driver];
-    objects.extend(submission.objects);
+/// What the first attempt of an application would create, in order: the driver pod, then what it
+/// owns, then the Service of its web page.
+pub fn render(
+    app: &SparkApplication,
+    settings: &Settings,
+) -> Result<(Vec<Value>, Lowered), LowerError> {
+    let lowered = lower(app, &identity::first_attempt(app), settings)?;
+    let submission = &lowered.submission;
+    let mut objects = vec![submission.driver.clone()];
+    objects.extend(submission.objects.iter().cloned());
     objects.extend(ui_service(app, &submission.conf));
-    Ok(Rendered {
-        objects,
-        not_applied,
-        notes: submission.notes,
-    })
+    Ok((objects, lowered))
 }
