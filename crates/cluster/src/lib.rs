@@ -23,7 +23,9 @@ mod proxy;
 mod queue;
 mod resources;
 mod scheduler;
+mod storage;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -42,6 +44,8 @@ pub struct ClusterConfig {
     pub loopback_octet: u8,
     /// The API server's CA, which every namespace gets in ConfigMap `kube-root-ca.crt`.
     pub ca_pem: String,
+    /// Where the volumes of claims live, one directory for each.
+    pub volumes_dir: PathBuf,
     /// The namespaces in which jobs run; [`ClusterConfig::job_manifests`] are kept there.
     pub job_namespaces: Vec<String>,
     /// Namespaced objects without a namespace, applied to every job namespace in this order.
@@ -114,6 +118,8 @@ impl Cluster {
             Arc::clone(&services),
             Arc::clone(&slices),
         );
+        let provisioner =
+            storage::Provisioner::new(api.clone(), config.volumes_dir, Arc::clone(&pods));
         let scheduler = scheduler::Scheduler::new(api, Arc::clone(&pods), Arc::clone(&nodes));
 
         cluster.spawn(catalog.run());
@@ -121,6 +127,7 @@ impl Cluster {
         cluster.spawn(keeper.run());
         cluster.spawn(endpoints.run());
         cluster.spawn(proxy.run());
+        cluster.spawn(provisioner.run());
         cluster.spawn(scheduler.run());
         // Everyone listens by now, so no change is missed.
         cluster.spawn(pods.run(client.clone()));

@@ -298,6 +298,7 @@ mod tests {
         ClusterConfig {
             loopback_octet: 20,
             ca_pem: String::new(),
+            volumes_dir: "/volumes".into(),
             job_namespaces: vec!["default".to_owned()],
             job_manifests: manifests,
         }

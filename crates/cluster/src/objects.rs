@@ -41,6 +41,8 @@ pub(crate) struct Pod {
     pub(crate) subdomain: Option<String>,
     /// The named ports of its containers.
     pub(crate) ports: Vec<NamedPort>,
+    /// The PersistentVolumeClaims it mounts.
+    pub(crate) claims: Vec<String>,
     pub(crate) demands: Demands,
 }
 
@@ -109,7 +111,13 @@ impl View for Pod {
             let declared: Vec<NamedPort> = field(container, "/ports")?;
             ports.extend(declared.into_iter().filter(|port| !port.name.is_empty()));
         }
+        let volumes = object.pointer("/spec/volumes").and_then(Value::as_array);
+        let claims = volumes
+            .into_iter()
+            .flatten()
+            .filter_map(|volume| text(volume, "/persistentVolumeClaim/claimName"));
         Ok(Self {
+            claims: claims.collect(),
             uid: meta.uid.unwrap_or_default(),
             created: text(&object, "/metadata/creationTimestamp").unwrap_or_default(),
             deleting: meta.deletion_timestamp.is_some(),
@@ -315,7 +323,7 @@ impl View for Slice {
     }
 }
 
-fn field<T: DeserializeOwned + Default>(
+pub(crate) fn field<T: DeserializeOwned + Default>(
     object: &Value,
     pointer: &str,
 ) -> Result<T, serde_json::Error> {
@@ -325,7 +333,7 @@ fn field<T: DeserializeOwned + Default>(
     }
 }
 
-fn text(object: &Value, pointer: &str) -> Option<String> {
+pub(crate) fn text(object: &Value, pointer: &str) -> Option<String> {
     object
         .pointer(pointer)
         .and_then(Value::as_str)

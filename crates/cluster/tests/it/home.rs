@@ -26,8 +26,8 @@ pub(crate) struct Home {
     pub(crate) octet: u8,
     pub(crate) client: kube::Client,
     pub(crate) cluster: Option<Cluster>,
-    _server: ApiServer,
-    _data: tempfile::TempDir,
+    pub(crate) server: ApiServer,
+    pub(crate) data: tempfile::TempDir,
 }
 
 impl Home {
@@ -51,6 +51,7 @@ impl Home {
         let config = ClusterConfig {
             loopback_octet: octet,
             ca_pem: "the certificate".to_owned(),
+            volumes_dir: data.path().join("volumes"),
             job_namespaces: vec!["default".to_owned()],
             job_manifests,
         };
@@ -58,8 +59,8 @@ impl Home {
             octet,
             client: client.clone(),
             cluster: Some(Cluster::start(client, config).unwrap()),
-            _server: server,
-            _data: data,
+            server,
+            data,
         }
     }
 

@@ -9,5 +9,7 @@
 mod garbage;
 mod home;
 mod namespaces;
+mod quiet;
 mod scheduling;
 mod services;
+mod storage;
