@@ -120,17 +120,16 @@ impl FieldError {
         Self::with_value(FieldErrorKind::NotFound, field, value, "")
     }
 
-    /// `Unsupported value: VALUE: supported values: "A", "B"`, the supported values sorted.
+    /// `Unsupported value: VALUE: supported values: "A", "B"`, in the order given.
     pub fn not_supported<S: AsRef<str>>(
         field: impl fmt::Display,
         value: &Value,
         supported: impl IntoIterator<Item = S>,
     ) -> Self {
-        let mut quoted: Vec<String> = supported
+        let quoted: Vec<String> = supported
             .into_iter()
             .map(|text| quote(text.as_ref()))
             .collect();
-        quoted.sort();
         let detail = if quoted.is_empty() {
             String::new()
         } else {
@@ -383,7 +382,7 @@ mod tests {
     #[test]
     fn one_error_stands_alone_and_several_are_bracketed() {
         let one = FieldError::required("spec.x", "");
-        let two = FieldError::not_supported("spec.y", &json!("Z"), ["B", "A"]);
+        let two = FieldError::not_supported("spec.y", &json!("Z"), ["A", "B"]);
         assert_eq!(join(std::slice::from_ref(&one)), "spec.x: Required value");
         assert_eq!(
             join(&[one, two]),

@@ -1,49 +1,150 @@
 //! Structural schemas: what a CRD's `openAPIV3Schema` demands of its objects.
 //!
 //! The schema is compiled once, when the CRD is accepted; pruning, defaulting and validation then
-//! run on the compiled form. Messages are those of kube-apiserver.
+//! run on the compiled form. Messages are those of kube-apiserver. `x-kubernetes-validations`
+//! (CEL) are accepted and not evaluated.
 
+mod compile;
+mod formats;
+mod validate;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use regex::Regex;
 use serde_json::Value;
 
 use crate::field::FieldError;
 
-/// A compiled structural schema.
+/// A compiled structural schema. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct StructuralSchema {
-    source: std::sync::Arc<Value>,
+    root: Arc<Node>,
 }
 
 impl StructuralSchema {
     /// Checks and compiles an `openAPIV3Schema`. The errors are those of creating the CRD; `path`
     /// is where the schema stands in it (`spec.versions[0].schema.openAPIV3Schema`).
     pub fn compile(open_api_v3_schema: &Value, path: &str) -> Result<Self, Vec<FieldError>> {
-        let _ = path;
-        Ok(Self {
-            source: std::sync::Arc::new(open_api_v3_schema.clone()),
+        compile::compile(open_api_v3_schema, path).map(|root| Self {
+            root: Arc::new(root),
         })
     }
 
     /// Drops what the schema does not declare; returns the dropped paths (`spec.foo`), sorted.
     pub fn prune(&self, object: &mut Value) -> Vec<String> {
-        let _ = (&self.source, object);
-        Vec::new()
+        let mut dropped = Vec::new();
+        values::prune(
+            &self.root,
+            object,
+            values::Place::Resource,
+            &mut String::new(),
+            &mut dropped,
+        );
+        dropped.sort();
+        dropped
     }
 
-    /// Fills in declared defaults, also in place of nulls that are not nullable.
+    /// Fills in declared defaults, also in place of nulls that are not nullable; such nulls
+    /// without a default are dropped.
     pub fn default(&self, object: &mut Value) {
-        let _ = (&self.source, object);
+        values::drop_nulls(&self.root, object);
+        values::default(&self.root, object);
     }
 
     /// Validates an object.
     pub fn validate(&self, object: &Value) -> Vec<FieldError> {
-        let _ = (&self.source, object);
-        Vec::new()
+        validate::object(&self.root, object, None)
     }
 
     /// Validates an object that replaces `old`: complaints about unchanged parts are dropped
     /// (ratcheting).
     pub fn validate_update(&self, object: &Value, old: &Value) -> Vec<FieldError> {
-        let _ = old;
-        self.validate(object)
+        validate::object(&self.root, object, Some(old))
     }
+}
+
+/// One type of the schema.
+#[derive(Debug, Default)]
+struct Node {
+    kind: Kind,
+    nullable: bool,
+    default: Option<Value>,
+    properties: BTreeMap<String, Node>,
+    additional: Additional,
+    items: Option<Box<Node>>,
+    list: List,
+    /// Unknown fields stay (`x-kubernetes-preserve-unknown-fields`).
+    preserve: bool,
+    /// The value is an object of its own, with apiVersion, kind and metadata.
+    embedded: bool,
+    rules: Option<Box<Rules>>,
+}
+
+/// The JSON type of a value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Kind {
+    /// Not said.
+    #[default]
+    Any,
+    Object,
+    Array,
+    String,
+    Integer,
+    Number,
+    Boolean,
+    IntOrString,
+}
+
+/// What an object may hold beside its properties.
+#[derive(Debug, Default)]
+enum Additional {
+    #[default]
+    Nothing,
+    Anything,
+    Values(Box<Node>),
+}
+
+/// How the items of a list are told apart.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum List {
+    #[default]
+    Atomic,
+    Set,
+    Map(Vec<String>),
+}
+
+/// What is demanded of a value beyond its type.
+#[derive(Debug, Default)]
+struct Rules {
+    format: Option<String>,
+    one_of_values: Option<Vec<Value>>,
+    minimum: Option<Bound>,
+    maximum: Option<Bound>,
+    multiple_of: Option<f64>,
+    length: Size,
+    items: Size,
+    properties: Size,
+    pattern: Option<(String, Regex)>,
+    required: Vec<String>,
+    all_of: Vec<Node>,
+    any_of: Vec<Node>,
+    one_of: Vec<Node>,
+    not: Option<Box<Node>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    value: f64,
+    exclusive: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    least: Option<usize>,
+    most: Option<usize>,
 }

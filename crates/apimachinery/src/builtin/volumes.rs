@@ -10,13 +10,13 @@ use crate::names;
 
 const HOST_PATH_TYPES: [&str; 8] = [
     "",
-    "DirectoryOrCreate",
-    "Directory",
-    "FileOrCreate",
-    "File",
-    "Socket",
-    "CharDevice",
     "BlockDevice",
+    "CharDevice",
+    "Directory",
+    "DirectoryOrCreate",
+    "File",
+    "FileOrCreate",
+    "Socket",
 ];
 
 /// Validates the volumes of a pod spec; returns their names.
