@@ -1,4 +1,6 @@
+//! Spark on Kubernetes: native submission, lifecycle and the controllers of the Spark kinds.
 
+pub mod controller;
 pub mod lifecycle;
 pub mod lower;
 pub mod observe;

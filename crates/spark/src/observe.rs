@@ -126,9 +126,12 @@ pub fn ui_service(service: Option<&Object>, application_uid: &str) -> UiService 
         name: service.name().to_owned(),
         uid: service.uid().to_owned(),
         port,
-        address: ip.zip(port).map(|(ip, port)| match ip.contains(':') {
-            true => format!("[{ip}]:{port}"),
-            false => format!("{ip}:{port}"),
+        address: ip.zip(port).map(|(ip, port)| {
+            if ip.contains(':') {
+                format!("[{ip}]:{port}")
+            } else {
+                format!("{ip}:{port}")
+            }
         }),
     }
 }

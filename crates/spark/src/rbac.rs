@@ -73,6 +73,13 @@ pub fn operator_rules() -> Vec<PolicyRule> {
         ),
         // Claims that a driver asks for; they go with their driver.
         rule("", &["persistentvolumeclaims"], &["create", "patch"]),
+        // From Spark 4.2 on executors accept only pods of their own application; it goes with
+        // the driver.
+        rule(
+            "networking.k8s.io",
+            &["networkpolicies"],
+            &["create", "patch"],
+        ),
         // Tell people what happens.
         rule("events.k8s.io", &["events"], &["create", "patch"]),
     ]

@@ -13,7 +13,7 @@ use windlass_api::spark::application::{
     ApplicationStateType as State, Attempt, AttemptOutcome, DriverInfo, ExecutorCounts,
     SparkApplicationStatus as Status,
 };
-use windlass_engine::plan::EventNote;
+use windlass_engine::plan::{Basis, EventNote};
 
 use super::conditions::{self, ConditionKind, Setting, Truth};
 use super::events;
@@ -72,15 +72,6 @@ pub enum Action {
     DeleteApplication,
 }
 
-/// What a decision must rest on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Basis {
-    /// The watch caches: the next look corrects what they had wrong.
-    Cache,
-    /// Reads of the API server: what follows is final, destructive, or starts a driver.
-    Live,
-}
-
 /// Decides what should change for an application.
 pub fn plan(
     spec: &Spec,
@@ -98,7 +89,7 @@ pub fn plan(
         status: status.clone(),
         actions: Vec::new(),
         wake_at: None,
-        basis: Basis::Cache,
+        basis: Basis::Cached,
     };
     if !spec.deleting {
         turn.step();

@@ -41,5 +41,5 @@ mod wind_down;
 #[cfg(test)]
 mod tests;
 
-pub use machine::{Action, Basis, Decision, plan};
+pub use machine::{Action, Decision, plan};
 pub use reason::Reason;

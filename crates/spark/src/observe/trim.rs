@@ -67,7 +67,7 @@ fn trim_pod(pod: &mut Value) {
         }
         for statuses in ["containerStatuses", "initContainerStatuses"] {
             each(status, statuses, |container| {
-                keep(container, &["name", "image", "state"])
+                keep(container, &["name", "image", "state"]);
             });
         }
     });

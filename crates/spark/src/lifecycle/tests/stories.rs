@@ -8,7 +8,8 @@ use super::fixtures::*;
 use crate::lifecycle::executors::{Book, Outlook, keep};
 use crate::lifecycle::observed::{Companions, DriverPod, ExecutorPod, Observed};
 use crate::lifecycle::spec::{Limits, RestartPolicy, Spec};
-use crate::lifecycle::{Action, Basis, Decision, plan};
+use crate::lifecycle::{Action, Decision, plan};
+use windlass_engine::plan::Basis;
 
 /// An application whose story is told.
 struct Story {

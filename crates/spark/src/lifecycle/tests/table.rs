@@ -7,7 +7,8 @@ use windlass_api::spark::application::ApplicationStateType as State;
 use super::fixtures::*;
 use crate::lifecycle::observed::{Blocked, DriverPod, Observed};
 use crate::lifecycle::spec::{Fitness, Limits, Spec};
-use crate::lifecycle::{Action, Basis, Decision, plan};
+use crate::lifecycle::{Action, Decision, plan};
+use windlass_engine::plan::Basis;
 
 fn observations() -> Vec<(&'static str, Observed)> {
     let drivers = |pods: Vec<DriverPod>| seen(pods, vec![]);

@@ -14,7 +14,8 @@ use crate::lifecycle::observed::{
     UiService,
 };
 use crate::lifecycle::spec::{Limits, RestartPolicy, Spec};
-use crate::lifecycle::{Action, Basis, plan};
+use crate::lifecycle::{Action, plan};
+use windlass_engine::plan::Basis;
 
 /// What the API server holds.
 #[derive(Debug, Clone, PartialEq)]

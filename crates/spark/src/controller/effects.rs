@@ -1,0 +1,91 @@
+//! From what the state machine wants done to the objects it concerns.
+
+use serde_json::Value;
+use windlass_engine::plan::{Effect, ObjectRef};
+use windlass_engine::{Kind, Object, ObjectKey};
+
+use super::application::{Reading, SparkApplications};
+use crate::lifecycle::Action;
+use crate::lifecycle::observed::Subject;
+use crate::lower;
+
+/// The effects these actions stand for, in order.
+pub(super) fn effects_of(
+    controller: &SparkApplications,
+    object: &Object,
+    reading: &Reading,
+    actions: &[Action],
+) -> Vec<Effect> {
+    // Only a few states need to know what is submitted; the others lower when they act.
+    let needed = actions.iter().any(|action| {
+        matches!(
+            action,
+            Action::CreateDriver | Action::EnsureCompanions { .. } | Action::EnsureUiService
+        )
+    });
+    let made = match &reading.lowered {
+        None if needed => controller.lower(reading).and_then(Result::ok),
+        _ => None,
+    };
+    let lowered = reading.lowered.as_ref().or(made.as_ref());
+    let submission = lowered.map(|lowered| &lowered.submission);
+
+    let mut effects = Vec::new();
+    for action in actions {
+        match action {
+            Action::CreateDriver => {
+                effects.extend(submission.map(|it| Effect::Create(it.driver.clone())));
+            }
+            Action::EnsureCompanions { driver_uid } => {
+                let objects = submission
+                    .map(|it| it.owned_by(driver_uid))
+                    .unwrap_or_default();
+                effects.extend(objects.into_iter().map(Effect::Apply));
+            }
+            Action::EnsureUiService => {
+                let service = reading
+                    .app
+                    .as_ref()
+                    .zip(submission)
+                    .and_then(|(app, submission)| lower::ui_service(app, &submission.conf));
+                effects.extend(service.map(Effect::Create));
+            }
+            Action::DeletePod { name, uid } => {
+                effects.push(delete(&Kind::POD, object, name, uid));
+            }
+            Action::DeleteService { name, uid } => {
+                effects.push(delete(&Kind::SERVICE, object, name, uid));
+            }
+            Action::DeleteApplication => effects.push(Effect::Delete {
+                target: object.object_ref(),
+                uid: object.uid().to_owned(),
+            }),
+        }
+    }
+    effects
+}
+
+/// What a refused effect was about; `None` for what an application can do without.
+pub(super) fn subject_of(effect: &Effect) -> Option<Subject> {
+    let is_pod = |body: &Value| body["kind"] == *Kind::POD.kind;
+    match effect {
+        Effect::Create(body) if is_pod(body) => Some(Subject::Driver),
+        Effect::Apply(_) => Some(Subject::Companion),
+        Effect::Create(_)
+        | Effect::Patch { .. }
+        | Effect::Delete { .. }
+        | Effect::External { .. } => None,
+    }
+}
+
+fn delete(kind: &Kind, object: &Object, name: &str, uid: &str) -> Effect {
+    let key = ObjectKey {
+        namespace: object.namespace().map(Into::into),
+        name: name.into(),
+    };
+    let target: ObjectRef = kind.object_ref(&key);
+    Effect::Delete {
+        target,
+        uid: uid.to_owned(),
+    }
+}

@@ -1,0 +1,94 @@
+//! The controllers of the Spark kinds: what is watched, what is read, and which objects the
+//! decisions of [`crate::lifecycle`] stand for.
+//!
+//! # The order of creation
+//! The driver pod is created first, its Service and ConfigMaps when its uid is known, owned by it,
+//! as Spark's own submission does. A crash in between orphans nothing: the pod waits for its
+//! volumes, the next look finds what is missing and applies it, and whatever ends the pod collects
+//! the rest. The other order would need owner references written afterwards, and would leave
+//! ConfigMaps behind when the pod is refused. The ConfigMap with the settings is the last of them
+//! and the pod cannot start without it, so a driver that runs has everything it needs.
+
+mod application;
+mod effects;
+
+use std::time::Duration;
+
+use windlass_engine::Kind;
+
+use crate::lifecycle::spec::Limits;
+use crate::lower::Settings;
+
+pub use application::{Sight, SparkApplications};
+
+/// `sparkapplications.sparkoperator.k8s.io`.
+pub const SPARK_APPLICATION: Kind = Kind::namespaced(
+    "sparkoperator.k8s.io",
+    "v1beta2",
+    "SparkApplication",
+    "sparkapplications",
+);
+
+/// The settings of the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatorConfig {
+    /// The namespaces whose applications are operated; empty for all. Give the same to the engine.
+    pub namespaces: Vec<String>,
+    /// The ServiceAccount of drivers whose application names none.
+    pub default_driver_service_account: Option<String>,
+    /// The URL of the Kubernetes API as drivers reach it.
+    pub kubernetes_master: String,
+    /// The user Spark runs as, unless the application says otherwise.
+    pub spark_user: String,
+    /// A driver that has not started after this long is given up.
+    pub pending_driver_deadline: Duration,
+    /// A driver pod that is missing for this long is gone.
+    pub missing_driver_grace: Duration,
+    /// How many live executors a status lists.
+    pub tracked_executors: usize,
+    /// Whether drivers get a Service for their UI.
+    pub ui_services: bool,
+}
+
+impl Default for OperatorConfig {
+    fn default() -> Self {
+        let (limits, settings) = (Limits::default(), Settings::default());
+        Self {
+            namespaces: Vec::new(),
+            default_driver_service_account: settings.driver_service_account,
+            kubernetes_master: settings.master,
+            spark_user: settings.user,
+            pending_driver_deadline: limits.pending_driver,
+            missing_driver_grace: limits.missing_driver,
+            tracked_executors: limits.live_executors,
+            ui_services: true,
+        }
+    }
+}
+
+impl OperatorConfig {
+    fn limits(&self) -> Limits {
+        Limits {
+            pending_driver: self.pending_driver_deadline,
+            missing_driver: self.missing_driver_grace,
+            live_executors: self.tracked_executors,
+            ..Limits::default()
+        }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            master: self.kubernetes_master.clone(),
+            driver_service_account: self.default_driver_service_account.clone(),
+            user: self.spark_user.clone(),
+        }
+    }
+}
+
+/// The controller of SparkApplications.
+pub fn spark_application(config: &OperatorConfig) -> SparkApplications {
+    SparkApplications::new(config.limits(), config.settings(), config.ui_services)
+}
+
+#[cfg(test)]
+mod tests;
