@@ -293,9 +293,9 @@ pub struct ExecutorCounts {
 }
 
 impl ExecutorCounts {
-    /// Whether nothing was counted.
+    /// Whether nothing was counted or passed over.
     pub const fn is_empty(&self) -> bool {
-        self.completed == 0 && self.failed == 0 && self.unknown == 0
+        self.completed == 0 && self.failed == 0 && self.unknown == 0 && self.up_to == 0
     }
 }
 
@@ -345,7 +345,9 @@ const fn first() -> u32 {
 impl Attempt {
     /// How many runs of the current restart budget this attempt makes.
     pub const fn runs(&self) -> u32 {
-        self.number.saturating_sub(self.round_start).saturating_add(1)
+        self.number
+            .saturating_sub(self.round_start)
+            .saturating_add(1)
     }
 
     /// The intent to run attempt `number` of the object with this uid.

@@ -3,6 +3,7 @@
 use super::Findings;
 use crate::{
     field::FieldPath,
+    names::SUBDOMAIN_MAX,
     spark::application::{ConfValue, SparkApplication, SparkApplicationSpec},
 };
 
@@ -74,6 +75,9 @@ const PORTS: [&str; 5] = [
     "spark.driver.blockManager.port",
     "spark.connect.grpc.binding.port",
 ];
+
+/// The longest end of an executor's name: `-exec-` and ten digits.
+const EXECUTOR_SUFFIX: usize = 16;
 
 /// What is read while pods are made: by the operator for the driver, and by the driver for its
 /// executors, whose pods would then hold the secret in the open.
@@ -163,6 +167,13 @@ fn check_meaning(
             }
         }
         "spark.kubernetes.driver.pod.name" => findings.object_name(path, text),
+        "spark.kubernetes.executor.podNamePrefix" => {
+            findings.object_name(path, text);
+            if text.len() > SUBDOMAIN_MAX - EXECUTOR_SUFFIX {
+                let detail = "leaves no room for -exec- and a number; use 237 characters or less";
+                findings.invalid(path, text, detail);
+            }
+        }
         key if PORTS.contains(&key) && !text.parse::<u16>().is_ok_and(|port| port != 0) => {
             let detail = "is not a port; pods and Services need one from 1 to 65535";
             findings.invalid(path, text, detail);

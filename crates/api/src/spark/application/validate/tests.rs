@@ -159,6 +159,10 @@ fn each_mistake_is_told_with_its_field_and_what_to_do() {
             json!("a.B"),
         ),
         ("/spec/sparkConf/spark.ui.port", json!(0)),
+        (
+            "/spec/sparkConf/spark.kubernetes.executor.podNamePrefix",
+            json!("My_Job"),
+        ),
         ("/spec/sparkConf/spark.eventLog.dir ", json!("x")),
         ("/spec/sparkConf/spark.x", json!(["a"])),
         (
