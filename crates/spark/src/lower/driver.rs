@@ -1,6 +1,6 @@
 //! The fields of the driver: settings where Spark has them, the finished pod for the rest.
 
-use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 use windlass_api::{
     field::{FieldError, FieldPath},
@@ -13,7 +13,7 @@ use super::{
     identity,
     role::Role,
     route::{self, ConfBuilder, Row},
-    secrets, volumes,
+    secrets, template, volumes,
 };
 use crate::submission::{Submission, SubmitError};
 
@@ -156,37 +156,9 @@ pub(super) fn template(role: &Role<'_>, conf: &mut ConfBuilder) -> Option<Value>
     if role.pieces.template.is_none() && !local_dirs {
         return None;
     }
-    let mut pod = start(role, conf);
+    let mut pod = template::start(role, conf);
     volumes::mount_local_dirs(role, &mut pod);
     Some(pod.into_pod())
-}
-
-/// The pod of the role's template, or an empty one, with Spark's container told by name.
-pub(super) fn start(role: &Role<'_>, conf: &mut ConfBuilder) -> PodEditor {
-    let PodTemplateSpec { metadata, spec } = role.pieces.template.clone().unwrap_or_default();
-    let spec = spec.unwrap_or_default();
-    let key = format!(
-        "spark.kubernetes.{}.podTemplateContainerName",
-        role.kind.name()
-    );
-    let present = |name: &str| {
-        spec.containers
-            .iter()
-            .any(|container| container.name == name)
-    };
-    let named = conf
-        .get(&key)
-        .filter(|name| present(name))
-        .map(str::to_owned);
-    let name = named.unwrap_or_else(|| role.kind.container().to_owned());
-    let mut pod = PodEditor::new(metadata.unwrap_or_default(), spec, &name);
-    // A container without a name would be given one by Spark, and then not be found by it.
-    if pod.spark().name.is_empty() {
-        pod.spark().name = name;
-    }
-    let name = pod.spark().name.clone();
-    conf.set(key, name);
-    pod
 }
 
 /// Applies to the finished pod what Spark has no setting for.

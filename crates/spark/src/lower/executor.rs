@@ -9,12 +9,12 @@ use k8s_openapi::api::core::v1::EnvVar;
 use serde_json::Value;
 
 use super::{
-    common, driver,
+    common,
     editor::PodEditor,
     identity,
     role::Role,
     route::{self, ConfBuilder, Row},
-    volumes,
+    template, volumes,
 };
 
 /// Every field of the executors and its way.
@@ -203,7 +203,7 @@ fn fits_setting(variable: &EnvVar, all: &[EnvVar]) -> bool {
 
 /// The template the driver makes executors from.
 pub(super) fn template(role: &Role<'_>, conf: &mut ConfBuilder) -> Value {
-    let mut pod = driver::start(role, conf);
+    let mut pod = template::start(role, conf);
     route::edit(role, FIELDS, &mut pod);
     role.context.monitoring.expose(role, &mut pod);
     identity::label_executors(role.context, &mut pod);

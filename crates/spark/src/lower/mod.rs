@@ -23,6 +23,7 @@ mod monitoring;
 mod role;
 mod route;
 mod secrets;
+mod template;
 mod ui;
 mod volumes;
 
