@@ -191,7 +191,10 @@ impl Watch {
 
 /// Drops parts of an object before it is kept in memory.
 ///
-/// `managedFields` are always dropped. Two watches with the same kind, selector, indexes and trim
+/// `managedFields` are always dropped. Everything a controller sees of an object is trimmed, its
+/// class and its links too, so a trim must leave the labels and owners that links follow; and the
+/// trim of a primary kind must leave the status as it is, because it is compared with the plan's.
+/// Two watches with the same kind, selector, indexes and trim
 /// name share one store, so a name must stand for one function.
 #[derive(Clone, Copy)]
 pub struct Trim {

@@ -464,3 +464,156 @@ impl Stores<'_> {
         Ok(Runner::new(controller, primary, links, shared, queue))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use kube::client::Body;
+
+    use super::*;
+    use crate::api::ApiError;
+    use crate::controller::{Child, Class};
+    use crate::kind::{Kind, ObjectKey};
+    use crate::object::Object;
+    use crate::plan::{Basis, Plan};
+    use crate::view::View;
+
+    struct Idle {
+        name: &'static str,
+        primary: Kind,
+        children: Vec<Kind>,
+    }
+
+    impl Controller for Idle {
+        type Status = ();
+        type Observed = ();
+
+        fn name(&self) -> &'static str {
+            self.name
+        }
+
+        fn primary(&self) -> Watch {
+            Watch::all(self.primary.clone())
+        }
+
+        fn children(&self) -> Vec<Child> {
+            self.children
+                .iter()
+                .cloned()
+                .map(Watch::all)
+                .map(Child::owned)
+                .collect()
+        }
+
+        fn class(&self, _: &Object) -> Class {
+            Class::New
+        }
+
+        async fn observe(&self, _: &Object, _: &View) -> Result<(), ApiError> {
+            Ok(())
+        }
+
+        fn plan(&self, _: &Object, (): &(), _: Timestamp) -> Plan<()> {
+            Plan {
+                status: (),
+                effects: vec![],
+                events: vec![],
+                wake_at: None,
+                basis: Basis::Cached,
+            }
+        }
+    }
+
+    fn idle(name: &'static str, primary: Kind, children: Vec<Kind>) -> Idle {
+        Idle {
+            name,
+            primary,
+            children,
+        }
+    }
+
+    fn builder() -> EngineBuilder {
+        let nobody = tower::service_fn(|_: http::Request<Body>| {
+            std::future::pending::<Result<http::Response<Body>, Infallible>>()
+        });
+        Engine::builder(Client::new(nobody, "default"))
+    }
+
+    #[tokio::test]
+    async fn controllers_share_a_store_when_they_watch_the_same() {
+        let engine = builder()
+            .controller(
+                idle("a", Kind::SERVICE, vec![Kind::POD]),
+                QueueConfig::default(),
+            )
+            .controller(
+                idle("b", Kind::CONFIG_MAP, vec![Kind::POD]),
+                QueueConfig::default(),
+            )
+            .build()
+            .unwrap();
+        let kinds: Vec<_> = engine
+            .stores
+            .iter()
+            .map(|store| store.kind().to_string())
+            .collect();
+        assert_eq!(kinds, ["configmaps", "pods", "services"]);
+    }
+
+    #[tokio::test]
+    async fn mistakes_in_the_wiring_are_refused() {
+        let queue = QueueConfig::default();
+        let twice = builder()
+            .controller(idle("a", Kind::POD, vec![Kind::POD]), queue)
+            .build();
+        let watched = BuildError::WatchedTwice {
+            controller: "a",
+            kind: "pods".to_owned(),
+        };
+        assert_eq!(twice.err(), Some(watched));
+        let named = builder()
+            .controller(idle("a", Kind::POD, vec![]), queue)
+            .controller(idle("a", Kind::SERVICE, vec![]), queue)
+            .build();
+        assert_eq!(named.err(), Some(BuildError::NamedTwice("a")));
+        let none = QueueConfig {
+            concurrency: 0,
+            ..queue
+        };
+        let lazy = builder()
+            .controller(idle("a", Kind::POD, vec![]), none)
+            .build();
+        assert_eq!(lazy.err(), Some(BuildError::NoWorkers("a")));
+        let mut lease = LeaseConfig::new("system", "windlass", "me");
+        lease.renew_deadline = lease.duration;
+        assert!(matches!(
+            builder().lease(lease).build().err(),
+            Some(BuildError::LeaseTimes { .. })
+        ));
+    }
+
+    #[test]
+    fn cluster_scoped_kinds_are_watched_once_whatever_the_namespaces() {
+        let namespaces = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(parts(Scope::Cluster, &namespaces), [None]);
+        assert_eq!(parts(Scope::Namespaced, &[]), [None]);
+        assert_eq!(parts(Scope::Namespaced, &namespaces).len(), 2);
+    }
+
+    #[test]
+    fn a_link_by_owner_follows_group_and_kind_whatever_the_version() {
+        let pod = Object::new(serde_json::json!({
+            "metadata": {
+                "namespace": "team", "name": "p",
+                "ownerReferences": [
+                    { "apiVersion": "apps/v1beta1", "kind": "Deployment", "name": "mine" },
+                    { "apiVersion": "other/v1", "kind": "Deployment", "name": "not-mine" },
+                ],
+            },
+        }));
+        let deployments = Kind::namespaced("apps", "v1", "Deployment", "deployments");
+        let found = Link::Owner.primaries(&deployments, &pod);
+        assert_eq!(found, [ObjectKey::namespaced("team", "mine")]);
+    }
+}

@@ -30,8 +30,9 @@ const REFRESH: SignedDuration = SignedDuration::from_mins(1);
 /// The longest note the API accepts, in bytes.
 pub const NOTE_LIMIT: usize = 1024;
 
-/// Events waiting to be written: two per object for a thousand objects that change at once.
-const QUEUE: usize = 2048;
+/// Events waiting to be written: a thousand applications that start at once tell a few things each
+/// before the writer has caught up.
+const QUEUE: usize = 8192;
 
 /// Series remembered at once; the least recently seen are forgotten first.
 const SERIES: usize = 4096;

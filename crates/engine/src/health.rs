@@ -96,19 +96,30 @@ impl Health {
             Role::Leader => (true, "leadership: leader".to_owned()),
         };
         let stores = inner.stores.iter().map(|store| {
-            if store.is_synced() {
-                (
+            let kind = store.kind();
+            match (store.is_synced(), store.problem()) {
+                (true, None) => (true, format!("store {kind}: {} objects", store.len())),
+                // It still holds what was seen last, and the watch is tried again.
+                (true, Some(problem)) => (
                     true,
-                    format!("store {}: {} objects", store.kind(), store.len()),
-                )
-            } else {
-                (
-                    false,
-                    format!("store {}: waiting for the first list", store.kind()),
-                )
+                    format!(
+                        "store {kind}: {} objects; watch failed: {problem}",
+                        store.len()
+                    ),
+                ),
+                (false, None) => (false, format!("store {kind}: waiting for the first list")),
+                (false, Some(problem)) => (false, format!("store {kind}: no list: {problem}")),
             }
         });
         Report::of(stores.chain([role]))
+    }
+
+    /// Waits until every store has its first full list.
+    pub async fn wait_synced(&self) {
+        let stores = self.inner.lock().stores.clone();
+        for store in stores {
+            store.wait_synced().await;
+        }
     }
 
     pub(crate) fn beat(&self, name: &'static str) {
@@ -262,6 +273,13 @@ mod tests {
         health.watch_store(Arc::clone(&store));
         health.set_role(Role::Leader);
         assert_eq!(get("/readyz", &health).0, StatusCode::SERVICE_UNAVAILABLE);
+        store.set_problem(Some("no such kind".to_owned()));
+        let body = get("/readyz", &health).1;
+        assert!(
+            body.starts_with("[-] store pods: no list: no such kind\n"),
+            "{body}"
+        );
+        store.set_problem(None);
         store.part_synced();
         assert_eq!(get("/readyz", &health).0, StatusCode::OK);
         health.set_role(Role::Standby);

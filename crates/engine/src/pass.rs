@@ -462,3 +462,58 @@ fn rests_on_live_reads<S>(plan: &Plan<S>) -> bool {
 fn patience() -> Instant {
     tokio::time::Instant::now().into_std() + PATIENCE
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Verb;
+
+    #[test]
+    fn errors_wait_as_long_as_it_takes_to_matter() {
+        let after = Duration::from_secs(7);
+        let cases = [
+            (Fault::Unavailable(None), "Transient", Duration::ZERO),
+            (Fault::Unavailable(Some(after)), "Transient", after),
+            (Fault::Throttled(Some(after)), "Transient", after),
+            (Fault::AlreadyExists, "Transient", Duration::ZERO),
+            (Fault::Conflict, "Conflict", Duration::ZERO),
+            (Fault::Invalid, "Invalid", SLOW_RETRY),
+            (Fault::Forbidden, "Invalid", Duration::from_secs(1)),
+            (Fault::NotFound, "Invalid", Duration::from_secs(1)),
+        ];
+        for (fault, reason, at_least) in cases {
+            let error = PassError::from(ApiError {
+                verb: Verb::Create,
+                target: "pods team/a".to_owned(),
+                fault,
+                code: 0,
+                reason: String::new(),
+                message: String::new(),
+            });
+            assert_eq!(
+                (error.reason(), error.at_least()),
+                (reason, at_least),
+                "{fault:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_plan_that_deletes_rests_on_live_reads_whatever_it_says() {
+        let plan = |basis, effects| Plan {
+            status: (),
+            effects,
+            events: vec![],
+            wake_at: None,
+            basis,
+        };
+        let target = Kind::POD.object_ref(&ObjectKey::namespaced("team", "a"));
+        let delete = Effect::Delete {
+            target,
+            uid: "u".to_owned(),
+        };
+        assert!(!rests_on_live_reads(&plan(Basis::Cached, vec![])));
+        assert!(rests_on_live_reads(&plan(Basis::Live, vec![])));
+        assert!(rests_on_live_reads(&plan(Basis::Cached, vec![delete])));
+    }
+}

@@ -36,6 +36,8 @@ pub struct Store {
     /// Watches that have not yet delivered their first full list.
     unsynced: AtomicUsize,
     synced: watch::Sender<bool>,
+    /// Why the watch does not go on, while it does not.
+    problem: Mutex<Option<String>>,
     subscribers: Mutex<Vec<Weak<dyn Subscriber>>>,
 }
 
@@ -59,6 +61,7 @@ impl Store {
             revision: AtomicU64::new(0),
             unsynced: AtomicUsize::new(parts),
             synced: watch::Sender::new(parts == 0),
+            problem: Mutex::new(None),
             subscribers: Mutex::new(Vec::new()),
         }
     }
@@ -91,6 +94,11 @@ impl Store {
     /// Whether every part has delivered its first full list.
     pub fn is_synced(&self) -> bool {
         *self.synced.borrow()
+    }
+
+    /// Why the watch does not go on, if it does not.
+    pub fn problem(&self) -> Option<String> {
+        self.problem.lock().clone()
     }
 
     /// Waits until every part has delivered its first full list.
@@ -231,6 +239,11 @@ impl Store {
         for (old, new) in &differences {
             self.notify(old.as_ref(), new.as_ref());
         }
+    }
+
+    /// The watch of a part stopped for this reason, or goes on again.
+    pub(crate) fn set_problem(&self, problem: Option<String>) {
+        *self.problem.lock() = problem;
     }
 
     /// One part has its first full list.

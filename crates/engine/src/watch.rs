@@ -107,7 +107,12 @@ impl Feed {
                 Err(error) => {
                     self.metrics.watch_failed(&kind);
                     let wait = backoff.next(Instant::now());
-                    tracing::debug!(%kind, %error, ?wait, "a watch failed");
+                    if self.was_listed {
+                        tracing::debug!(%kind, %error, ?wait, "a watch failed");
+                    } else {
+                        tracing::warn!(%kind, %error, ?wait, "the first list failed");
+                    }
+                    self.store.set_problem(Some(error.to_string()));
                     tokio::time::sleep(wait).await;
                 }
             }
@@ -115,6 +120,9 @@ impl Feed {
     }
 
     fn take(&mut self, event: Event<Raw>) {
+        if !matches!(event, Event::Init) && self.store.problem().is_some() {
+            self.store.set_problem(None);
+        }
         match event {
             Event::Init => self.list = Some(Vec::new()),
             Event::InitApply(raw) => {
