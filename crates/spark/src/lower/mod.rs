@@ -225,3 +225,6 @@ pub fn render(
     objects.extend(ui_service(app, &submission.conf));
     Ok((objects, lowered))
 }
+
+#[cfg(test)]
+mod tests;
