@@ -24,7 +24,7 @@ const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 #[derive(Debug, Default)]
 pub(crate) struct Admitted {
     /// Addresses that nobody else may get meanwhile.
-    _reservation: Option<Reservation>,
+    reservation: Option<Reservation>,
 }
 
 /// Admits a new object, filling in what the cluster decides.
@@ -40,7 +40,7 @@ pub(crate) fn create(call: &Call, object: &mut Value) -> ApiResult<Admitted> {
             pods::priority(server, object)?;
         }
         ("", "services") => {
-            admitted._reservation = service_ips::assign(server, object, None)?;
+            admitted.reservation = service_ips::assign(server, object, None)?;
         }
         ("", "persistentvolumeclaims") => default_storage_class(call, object),
         ("", "namespaces") => {
@@ -61,7 +61,7 @@ pub(crate) fn update(call: &Call, object: &mut Value, old: &Value) -> ApiResult<
     let mut admitted = Admitted::default();
     match (call.resource.group.as_str(), call.resource.plural.as_str()) {
         ("", "services") if call.target.subresource.is_empty() => {
-            admitted._reservation = service_ips::assign(server, object, Some(old))?;
+            admitted.reservation = service_ips::assign(server, object, Some(old))?;
         }
         (auth::RBAC_GROUP, plural) => {
             auth::check_grant(server, &call.user, plural, object, Some(old))?;

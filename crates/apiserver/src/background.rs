@@ -14,7 +14,7 @@ use crate::{
 
 /// How long events are kept after their last change.
 const EVENT_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
-const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
+const SWEEP_INTERVAL: Duration = Duration::from_mins(5);
 
 /// Starts the tasks; they end when the server stops.
 pub(crate) fn start(server: &Arc<Server>) {
@@ -86,7 +86,7 @@ async fn empty_definitions(server: Arc<Server>) {
         let pause = if unfinished {
             Duration::from_millis(200)
         } else {
-            Duration::from_secs(3600)
+            Duration::from_hours(1)
         };
         tokio::select! {
             change = subscription.queue.recv() => if change.is_none() && server.stop.is_cancelled() {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-pub use crate::store::{Durability, WindowLimits};
+use crate::store::{Durability, WindowLimits};
 
 /// How to run a server. Everything else it needs (keys, certificates, tokens, the chosen port)
 /// it makes once and keeps in `data_dir`.

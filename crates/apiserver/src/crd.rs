@@ -20,8 +20,11 @@ pub(crate) const GROUP: &str = "apiextensions.k8s.io";
 
 const APPROVAL: &str = "api-approved.kubernetes.io";
 
-/// Fills in what a definition may leave out, and what only the server decides.
-pub(crate) fn prepare_create(definition: &mut Value) {
+/// Fills in what a definition may leave out.
+pub(crate) fn default(definition: &mut Value) {
+    if !definition["spec"]["names"].is_object() {
+        return;
+    }
     let kind = definition["spec"]["names"]["kind"]
         .as_str()
         .unwrap_or_default()
@@ -36,6 +39,10 @@ pub(crate) fn prepare_create(definition: &mut Value) {
     if definition["spec"]["conversion"].is_null() {
         definition["spec"]["conversion"] = json!({"strategy": "None"});
     }
+}
+
+/// Sets what only the server decides about a new definition.
+pub(crate) fn prepare_create(definition: &mut Value) {
     let storage = storage_version(definition).map(str::to_owned);
     definition["status"] = json!({
         "conditions": [],

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     auth::tokens::ISSUER,
+    hex::hex,
     http::{self as transport, Body, Query, full, json as json_response, pretty, text},
     server::Server,
     status::{ApiError, ApiResult},
@@ -138,9 +139,7 @@ fn tagged(headers: &HeaderMap, content_type: &'static str, value: &Value) -> Res
 
 /// An answer that the client need not fetch again while it stays the same.
 fn with_tag(headers: &HeaderMap, content_type: &'static str, bytes: Bytes) -> Response<Body> {
-    let digest = Sha256::digest(&bytes);
-    let tag: String = digest.iter().map(|byte| format!("{byte:02X}")).collect();
-    let tag = format!("\"{tag}\"");
+    let tag = format!("\"{}\"", hex(&Sha256::digest(&bytes)));
     let known = headers
         .get(header::IF_NONE_MATCH)
         .is_some_and(|known| known.as_bytes() == tag.as_bytes());

@@ -8,10 +8,10 @@ mod negotiate;
 mod path;
 mod query;
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::{FutureExt as _, future::BoxFuture};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 
 pub(crate) use body::{Body, boxed, full, json, pretty, refusal, response, text};
@@ -67,7 +67,13 @@ pub(crate) fn serve(
 ) -> BoxFuture<'static, Response<Body>> {
     Box::pin(async move {
         let head = request.method() == Method::HEAD;
-        let mut response = match answer(&server, &peer, request).await {
+        // A defect in one handler is one failed request, not a broken connection.
+        let answered = AssertUnwindSafe(answer(&server, &peer, request))
+            .catch_unwind()
+            .await;
+        let answered =
+            answered.unwrap_or_else(|_| Err(ApiError::internal("the request's handler panicked")));
+        let mut response = match answered {
             Ok(response) => response,
             Err(error) => {
                 if error.code() == StatusCode::INTERNAL_SERVER_ERROR {

@@ -83,7 +83,12 @@ impl<'a> Kind<'a> {
     pub(crate) fn default(&self, object: &mut Value) {
         match self.custom {
             Some(custom) => custom.schema.default(object),
-            None => builtin::default(self.group(), self.version, self.name(), object),
+            None => {
+                builtin::default(self.group(), self.version, self.name(), object);
+                if self.is_definition() {
+                    crd::default(object);
+                }
+            }
         }
     }
 

@@ -18,6 +18,7 @@ mod convert;
 mod crd;
 mod discovery;
 pub mod faults;
+mod hex;
 mod http;
 mod kinds;
 mod metadata;

@@ -12,7 +12,10 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use windlass_apimachinery::openapi::{CustomKind, builtin_document, custom_document, v3_index};
 
-use crate::registry::{Catalog, CustomVersion, Resource};
+use crate::{
+    hex::hex,
+    registry::{Catalog, CustomVersion, Resource},
+};
 
 /// The documents of one server.
 #[derive(Debug, Default)]
@@ -94,8 +97,7 @@ impl Custom {
                     .collect();
                 let document = custom_document(group, version, &kinds);
                 let bytes = Bytes::from(document.to_string());
-                let digest = Sha256::digest(&bytes);
-                let hash = digest.iter().map(|byte| format!("{byte:02X}")).collect();
+                let hash = hex(&Sha256::digest(&bytes));
                 (format!("apis/{group}/{version}"), Document { bytes, hash })
             })
             .collect();

@@ -27,6 +27,8 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 
+use crate::hex::hex;
+
 /// Why keys or certificates could not be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
@@ -289,7 +291,7 @@ fn random_token(random: &SystemRandom) -> Result<String, PkiError> {
     random
         .fill(&mut bytes)
         .map_err(|error| material("the administrator's token", error))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }
 
 #[cfg(test)]

@@ -40,12 +40,6 @@ impl Catalog {
         self.resources.values()
     }
 
-    /// The resource that owner references and scale targets mean by a group and kind.
-    pub(crate) fn by_kind(&self, group: &str, kind: &str) -> Option<&Arc<Resource>> {
-        self.iter()
-            .find(|resource| resource.group == group && resource.kind == kind)
-    }
-
     /// The versions a group serves, most preferred first.
     pub(crate) fn versions(&self, group: &str) -> Vec<String> {
         let mut versions: Vec<String> = Vec::new();

@@ -5,7 +5,7 @@ use ring::digest::{SHA256, digest};
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::{Attributes, allowed, tokens};
+use super::{Attributes, authorize, tokens};
 use crate::{
     server::Server,
     status::{ApiError, ApiResult},
@@ -93,9 +93,7 @@ fn impersonated(server: &Server, headers: &HeaderMap, user: User) -> ApiResult<U
         ..Attributes::default()
     }));
     for attributes in &needed {
-        if !allowed(server, &user, attributes) {
-            super::authorize(server, &user, attributes)?;
-        }
+        authorize(server, &user, attributes)?;
     }
     Ok(match account {
         Some((namespace, name)) if groups.is_empty() => User::service_account(&namespace, &name),

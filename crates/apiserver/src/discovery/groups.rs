@@ -29,7 +29,6 @@ fn subresources(resource: &Resource, version: &str) -> Vec<Sub> {
             "pods" => {
                 sub("attach", Some(("", "v1", "PodAttachOptions")), CONNECT);
                 sub("binding", Some(("", "v1", "Binding")), CREATE);
-                sub("ephemeralcontainers", None, CHANGE);
                 sub("eviction", Some(("policy", "v1", "Eviction")), CREATE);
                 sub("exec", Some(("", "v1", "PodExecOptions")), CONNECT);
                 sub("log", None, &["get"]);

@@ -113,12 +113,13 @@ mod tests {
 
     #[test]
     fn yaml_means_what_kubectl_takes_it_for() {
-        let body =
-            Bytes::from_static(b"mode: 0644\nbig: 1e3\non: yes\nname: \"yes\"\nname: last\n");
+        let body = Bytes::from_static(
+            b"mode: 0644\nbig: 1e3\nflag: yes\ntext: \"yes\"\nname: a\nname: b\n",
+        );
         let decoded = yaml(&body).unwrap();
         assert_eq!(
             decoded.value,
-            json!({"mode": 420, "big": 1000, "true": true, "name": "last"}),
+            json!({"mode": 420, "big": 1000, "flag": true, "text": "yes", "name": "b"}),
         );
         assert_eq!(decoded.duplicates.len(), 1, "{:?}", decoded.duplicates);
     }

@@ -91,7 +91,11 @@ where
         async move { Ok::<_, Infallible>(serve(server, peer, request.map(body::boxed)).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new());
+    // Between two requests a connection may rest for as long as the client likes.
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -20,16 +20,19 @@ use super::{
 /// More than this in one transaction would only delay the first in line.
 const BATCH: usize = 512;
 
+/// Where the result of a command goes.
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
 pub(super) enum Command {
     Write {
         key: Key,
         expect: Expect,
         write: Write,
-        reply: oneshot::Sender<Result<Arc<Object>, StoreError>>,
+        reply: Reply<Arc<Object>>,
     },
     Compact {
         revision: u64,
-        reply: oneshot::Sender<Result<(), StoreError>>,
+        reply: Reply<()>,
     },
     Stop,
 }
@@ -84,12 +87,9 @@ struct Batch {
     revision: u64,
     pending: HashMap<Key, Option<Arc<Object>>>,
     changes: Vec<Arc<Change>>,
-    written: Vec<(
-        oneshot::Sender<Result<Arc<Object>, StoreError>>,
-        Arc<Object>,
-    )>,
-    refused: Vec<(oneshot::Sender<Result<Arc<Object>, StoreError>>, StoreError)>,
-    compactions: Vec<oneshot::Sender<Result<(), StoreError>>>,
+    written: Vec<(Reply<Arc<Object>>, Arc<Object>)>,
+    refused: Vec<(Reply<Arc<Object>>, StoreError)>,
+    compactions: Vec<Reply<()>>,
     compact_to: u64,
 }
 
@@ -156,7 +156,7 @@ impl Batch {
         key: Key,
         expect: Expect,
         write: Write,
-        reply: oneshot::Sender<Result<Arc<Object>, StoreError>>,
+        reply: Reply<Arc<Object>>,
     ) {
         let current = match self.pending.get(&key) {
             Some(pending) => pending.clone(),

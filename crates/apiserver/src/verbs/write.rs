@@ -436,7 +436,7 @@ fn carry_over(to: &mut Value, from: &Value, field: &str) {
 pub(super) async fn after_write(call: &Call) {
     match (call.resource.group.as_str(), call.resource.plural.as_str()) {
         (crd::GROUP, "customresourcedefinitions") => {
-            call.server.registry.refresh(&call.server.store)
+            call.server.registry.refresh(&call.server.store);
         }
         (crate::auth::RBAC_GROUP, "clusterroles") => {
             if let Err(error) = bootstrap::refresh_aggregates(&call.server).await {

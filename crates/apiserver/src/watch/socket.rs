@@ -36,8 +36,8 @@ pub(crate) fn accept(call: &Call, mut request: Request<Body>) -> ApiResult<Respo
         .headers()
         .get(header::SEC_WEBSOCKET_KEY)
         .ok_or_else(|| ApiError::bad_request("Sec-WebSocket-Key is missing"))?;
-    let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
-        .map_err(|error| ApiError::internal(error))?;
+    let accept =
+        HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(ApiError::internal)?;
     let protocol = request
         .headers()
         .get(header::SEC_WEBSOCKET_PROTOCOL)

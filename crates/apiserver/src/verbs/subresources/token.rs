@@ -22,6 +22,9 @@ const DEFAULT_SECONDS: i64 = 3600;
 pub(super) fn create(call: &Call) -> ApiResult<Response<Body>> {
     let mut request = decode_object(&call.headers, &call.body)?.value;
     write::expect_kind(&mut request, API_VERSION, "TokenRequest")?;
+    if !request["spec"].is_object() {
+        request["spec"] = json!({});
+    }
     let account = call.stored()?;
     let spec = &request["spec"];
     let seconds = spec["expirationSeconds"]

@@ -1,0 +1,18 @@
+//! The server as its clients see it: kube, kubectl, raw HTTP and WebSockets, and a store that is
+//! killed at any time.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a wrong assumption of a test is a failed test"
+)]
+
+mod access;
+mod crash;
+mod custom;
+mod deletion;
+mod faults;
+mod kinds;
+mod objects;
+mod support;
+mod watching;
