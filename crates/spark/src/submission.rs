@@ -14,15 +14,34 @@
 //! set twice is sent once with the outcome a kubelet would produce, and packages are left to the
 //! driver to resolve.
 
+pub(crate) mod client;
+mod conf_map;
 pub mod error;
+mod glob;
 pub mod ids;
+pub mod memory;
+mod names;
+mod numbers;
+mod pod;
+mod prepare;
 pub mod profile;
+pub mod properties;
 pub mod request;
+mod settings;
+mod steps;
+mod template;
+mod upload;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Value, json};
+
+use windlass_api::names::DnsLabel;
+
+use self::settings::Settings;
+use self::steps::{Context, Draft};
+use self::upload::Uploads;
 
 pub use self::error::SubmitError;
 pub use self::ids::SubmitIds;
@@ -33,11 +52,123 @@ pub use self::request::{
 
 /// The objects Spark's own `spark-submit` creates for these settings.
 pub fn build(request: &SubmitRequest) -> Result<Submission, SubmitError> {
-    let (_profile, _exact) = Profile::of(&request.version);
-    Err(SubmitError::setting(
-        "spark.master",
-        "submission is being built",
-    ))
+    let (profile, exact) = Profile::of(&request.version);
+    let conf = prepare::prepare(request, &profile)?;
+    let settings = Settings::new(&conf, &request.client, profile);
+    check_client_settings(&settings)?;
+    steps::check_executor_volumes(&settings, &profile)?;
+    let context = context(request, profile, settings)?;
+    let mut draft = Draft {
+        pod: template::driver(&settings, &request.client, &request.templates, &profile)?,
+        objects: Vec::new(),
+        added: Conf::new(),
+        uploads: Uploads::new(&settings, &request.client, &request.ids)?,
+    };
+    steps::apply(&context, &mut draft)?;
+
+    let Draft {
+        mut pod,
+        mut objects,
+        added,
+        uploads,
+    } = draft;
+    let mut conf = conf.clone();
+    conf.extend(added);
+    objects.push(conf_map::mount(&context, &mut pod, &conf)?);
+    let namespace = context.namespace;
+    let (driver, container) = pod.finish();
+    let uploads = uploads.files;
+    let notes = notes(request, &profile, exact);
+    Ok(Submission {
+        driver,
+        objects,
+        namespace,
+        container,
+        conf,
+        uploads,
+        notes,
+    })
+}
+
+fn context<'a>(
+    request: &'a SubmitRequest,
+    profile: Profile,
+    settings: Settings<'a>,
+) -> Result<Context<'a>, SubmitError> {
+    let app_name = settings.text("spark.app.name")?.unwrap_or_default();
+    let namespace = namespace(&settings)?;
+    let mut context = Context {
+        request,
+        profile,
+        settings,
+        namespace,
+        prefix: names::resource_prefix(&app_name, &request.ids.prefix),
+        labels: BTreeMap::new(),
+    };
+    context.labels = labels(&context, &app_name)?;
+    Ok(context)
+}
+
+fn namespace(settings: &Settings<'_>) -> Result<String, SubmitError> {
+    const KEY: &str = "spark.kubernetes.namespace";
+    let name = settings.text(KEY)?.unwrap_or_else(|| "default".to_owned());
+    match DnsLabel::new(name.clone()) {
+        Ok(_) => Ok(name),
+        Err(error) => Err(SubmitError::setting(KEY, format!("{name:?} {error}"))),
+    }
+}
+
+/// Settings of `spark-submit` itself: they do nothing here, but nonsense in them is refused where
+/// Spark refuses it.
+fn check_client_settings(settings: &Settings<'_>) -> Result<(), SubmitError> {
+    for flag in ["submission.waitAppCompletion", "trust.certificates"] {
+        settings.boolean(&format!("spark.kubernetes.{flag}"), false)?;
+    }
+    for number in ["submission.requestTimeout", "submission.connectionTimeout"] {
+        settings.integer(&format!("spark.kubernetes.{number}"))?;
+    }
+    Ok(())
+}
+
+/// The user's labels and Spark's own.
+fn labels(context: &Context<'_>, app_name: &str) -> Result<BTreeMap<String, String>, SubmitError> {
+    const PREFIX: &str = "spark.kubernetes.driver.label.";
+    let own = [
+        ("spark-version", context.request.version.as_str().to_owned()),
+        ("spark-app-selector", context.request.ids.app_id.clone()),
+        ("spark-app-name", names::app_name_label(app_name)),
+        ("spark-role", "driver".to_owned()),
+    ];
+    let mut labels = BTreeMap::new();
+    for (label, value) in context.settings.below(PREFIX) {
+        if own.iter().any(|(reserved, _)| *reserved == label) {
+            return Err(SubmitError::setting(
+                format!("{PREFIX}{label}"),
+                "is reserved: Spark finds its pods by this label; choose another",
+            ));
+        }
+        labels.insert(label.to_owned(), context.expand_ids(value));
+    }
+    labels.extend(own.map(|(label, value)| (label.to_owned(), value)));
+    Ok(labels)
+}
+
+fn notes(request: &SubmitRequest, profile: &Profile, exact: bool) -> Vec<Note> {
+    let mut notes = Vec::new();
+    if !exact {
+        notes.push(Note::NearestProfile {
+            asked: request.version.clone(),
+            used: profile.minor,
+        });
+    }
+    if request
+        .conf
+        .get("spark.jars.packages")
+        .is_some_and(|packages| !packages.is_empty())
+    {
+        notes.push(Note::PackagesLeftToDriver);
+    }
+    notes
 }
 
 /// Everything one submission creates.
@@ -81,8 +212,11 @@ pub enum Note {
     },
     /// `spark-submit` would resolve packages on the client too; here only the driver does.
     PackagesLeftToDriver,
-    /// Something was left out or behaves differently than a reader may expect.
-    Remark(String),
+    /// The client's `spark-env.sh` is a shell script; no shell runs here.
+    SparkEnvNotRun {
+        /// Where it is.
+        path: String,
+    },
 }
 
 impl fmt::Display for Note {
@@ -94,7 +228,9 @@ impl fmt::Display for Note {
             Self::PackagesLeftToDriver => f.write_str(
                 "spark.jars.packages is not resolved at submission; the driver resolves it when it starts",
             ),
-            Self::Remark(text) => f.write_str(text),
+            Self::SparkEnvNotRun { path } => {
+                write!(f, "{path} was not run: set what it exports in the environment")
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use windlass_api::names::AttemptId;
 
 /// The identifiers and the time that Spark would draw by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,14 @@ pub struct SubmitIds {
 }
 
 impl SubmitIds {
+    /// The ids of one attempt of an application.
+    pub fn of_attempt(attempt: &AttemptId, submit_time: Timestamp) -> Self {
+        Self {
+            app_id: attempt.application_id(),
+            ..Self::derive(attempt.unique(), submit_time)
+        }
+    }
+
     /// Ids that are a function of `id` alone: 16 hex digits, as long as those Spark draws.
     pub fn derive(id: &str, submit_time: Timestamp) -> Self {
         Self {
