@@ -18,7 +18,7 @@ use crate::submission::{
     Templates, properties,
 };
 
-pub use self::files::RealFiles;
+pub use self::files::{RealFiles, this_machine};
 use self::options::CommandLine;
 
 /// Options that set one setting, whatever `--conf` says.

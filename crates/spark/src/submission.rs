@@ -18,6 +18,7 @@ pub(crate) mod client;
 mod conf_map;
 pub mod error;
 mod glob;
+mod hash_order;
 pub mod ids;
 pub mod memory;
 mod names;
@@ -249,6 +250,14 @@ impl Submission {
         for object in &mut objects {
             object["metadata"]["ownerReferences"] = owner.clone();
         }
+        objects
+    }
+
+    /// All objects in creation order, as they look before the driver pod has a uid: the owner is
+    /// the pod with the nil uid.
+    pub fn rendered(&self) -> Vec<Value> {
+        let mut objects = vec![self.driver.clone()];
+        objects.extend(self.owned_by("00000000-0000-0000-0000-000000000000"));
         objects
     }
 

@@ -68,6 +68,8 @@ pub struct Profile {
     pub claims_once_per_pod: bool,
     /// `{driver,executor}.minMemoryOverhead` is read.
     pub reads_min_overhead: bool,
+    /// Spark is compiled for Scala 2.13, whose hash maps have another order than those of 2.12.
+    pub scala_2_13: bool,
     /// Volumes know `mount.subPathExpr`, labels and annotations of claims, the type of a hostPath,
     /// and refuse sizes that lack a unit.
     pub rich_volumes: bool,
@@ -98,6 +100,7 @@ const V3_4: Profile = Profile {
     names_hadoop_config_map: false,
     claims_once_per_pod: false,
     reads_min_overhead: false,
+    scala_2_13: false,
     rich_volumes: false,
     octal_in_yaml: true,
     expands_image: false,
@@ -122,6 +125,7 @@ const V4_0: Profile = Profile {
     minor: "4.0",
     claims_once_per_pod: true,
     reads_min_overhead: true,
+    scala_2_13: true,
     rich_volumes: true,
     octal_in_yaml: true,
     loads_defaults_on_request: true,

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use windlass_api::quantity::Quantity;
 
-use super::super::SubmitError;
 use super::super::profile::Profile;
 use super::super::settings::Settings;
+use super::super::{SubmitError, hash_order};
 use super::{Context, Draft};
 
 const DRIVER: &str = "spark.kubernetes.driver.volumes.";
@@ -122,22 +122,27 @@ struct ClaimRequest<'a> {
     annotations: BTreeMap<&'a str, &'a str>,
 }
 
-/// The volumes below a prefix, in the order of their kinds and names.
+/// The volumes below a prefix, in the order in which Spark numbers them: that of their first
+/// setting in its map. (Of five volumes and more Spark makes hash sets too; those keep the order
+/// of the map here.)
 fn parse<'a>(
     settings: &Settings<'a>,
     prefix: &str,
     profile: &Profile,
 ) -> Result<Vec<Volume<'a>>, SubmitError> {
     let all = settings.below(prefix);
-    let volumes: BTreeSet<(&str, &str)> = all
-        .keys()
+    let keys = if all.len() > hash_order::UNHASHED {
+        hash_order::sort(all.keys().copied(), profile)
+    } else {
+        all.keys().copied().collect()
+    };
+    let mut seen = BTreeSet::new();
+    keys.into_iter()
         .filter_map(|key| {
             let (kind, rest) = key.split_once('.')?;
             Some((kind, rest.split('.').next().unwrap_or(rest)))
         })
-        .collect();
-    volumes
-        .into_iter()
+        .filter(|volume| seen.insert(*volume))
         .map(|(kind, name)| {
             let options = Options {
                 prefix,
