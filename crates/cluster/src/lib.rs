@@ -29,6 +29,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -73,6 +74,7 @@ pub enum ClusterError {
 pub struct Cluster {
     stop: CancellationToken,
     tasks: TaskTracker,
+    ready: watch::Receiver<bool>,
 }
 
 impl Cluster {
@@ -83,10 +85,6 @@ impl Cluster {
             return Err(ClusterError::LoopbackOctet(config.loopback_octet));
         }
         let job_objects = namespaces::job_objects(&config)?;
-        let cluster = Self {
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        };
         let api = Api::new(client.clone());
         let catalog = Arc::new(Catalog::new(api.clone()));
         let pods = Mirror::<Pod>::new();
@@ -122,6 +120,11 @@ impl Cluster {
             storage::Provisioner::new(api.clone(), config.volumes_dir, Arc::clone(&pods));
         let scheduler = scheduler::Scheduler::new(api, Arc::clone(&pods), Arc::clone(&nodes));
 
+        let cluster = Self {
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            ready: keeper.ready(),
+        };
         cluster.spawn(catalog.run());
         cluster.spawn(garbage.run());
         cluster.spawn(keeper.run());
@@ -136,6 +139,13 @@ impl Cluster {
         cluster.spawn(slices.run(client.clone()));
         cluster.spawn(spaces.run(client));
         Ok(cluster)
+    }
+
+    /// Waits until pods can be made in every job namespace that exists: its accounts, its
+    /// certificate and the job manifests are there.
+    pub async fn ready(&self) {
+        // An error means that the controllers have been stopped; then nothing more will come.
+        let _ = self.ready.clone().wait_for(|ready| *ready).await;
     }
 
     /// Stops every controller and waits until all their tasks are gone.

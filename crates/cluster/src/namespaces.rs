@@ -6,12 +6,15 @@
 
 mod sweep;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::api::PropagationPolicy;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use windlass_engine::kind::Scope;
 use windlass_engine::plan::ObjectRef;
 use windlass_engine::{Kind, ObjectKey};
@@ -27,8 +30,6 @@ use sweep::Findings;
 const ROOT_CA: &str = "kube-root-ca.crt";
 /// How soon a namespace that still has content is swept again.
 const SWEEP_AGAIN: Duration = Duration::from_millis(300);
-/// Objects of these kinds cannot be deleted one by one, or are counted elsewhere.
-const NOT_SWEPT: [&str; 1] = ["Binding"];
 
 /// What namespaces hold.
 pub(crate) struct Contents {
@@ -79,6 +80,8 @@ pub(crate) struct Keeper {
     root_cas: Arc<Mirror<RootCa>>,
     queue: Arc<Queue<Arc<str>>>,
     contents: Contents,
+    furnished: Mutex<HashSet<Arc<str>>>,
+    ready: watch::Sender<bool>,
 }
 
 impl Keeper {
@@ -105,7 +108,14 @@ impl Keeper {
             root_cas,
             queue,
             contents,
+            furnished: Mutex::default(),
+            ready: watch::Sender::new(false),
         }
+    }
+
+    /// Becomes true once every job namespace that exists holds what it should.
+    pub(crate) fn ready(&self) -> watch::Receiver<bool> {
+        self.ready.subscribe()
     }
 
     pub(crate) async fn run(self) {
@@ -113,8 +123,10 @@ impl Keeper {
         let accounts = Arc::clone(&self.accounts).run(client.clone());
         let root_cas = Arc::clone(&self.root_cas).run(client.clone());
         let work = async {
+            self.spaces.synced().await;
             self.accounts.synced().await;
             self.root_cas.synced().await;
+            self.note_readiness();
             self.queue.work("namespaces", |name| self.pass(name)).await;
         };
         tokio::join!(accounts, root_cas, work);
@@ -124,7 +136,23 @@ impl Keeper {
         match self.spaces.get(&ObjectKey::cluster(Arc::clone(&name))) {
             None => Ok(None),
             Some(space) if space.deleting => self.sweep(&name).await,
-            Some(_) => self.furnish(&name).await.map(|()| None),
+            Some(_) => {
+                self.furnish(&name).await?;
+                self.furnished.lock().insert(name);
+                self.note_readiness();
+                Ok(None)
+            }
+        }
+    }
+
+    fn note_readiness(&self) {
+        let furnished = self.furnished.lock();
+        let is_done = |job: &String| {
+            let space = self.spaces.get(&ObjectKey::cluster(job.as_str()));
+            space.is_none_or(|space| space.deleting) || furnished.contains(job.as_str())
+        };
+        if self.contents.job_namespaces.iter().all(is_done) {
+            self.ready.send_replace(true);
         }
     }
 
@@ -167,10 +195,7 @@ impl Keeper {
         let mut findings = Findings::default();
         match self.catalog.look().await {
             Ok(kinds) => {
-                let swept = kinds.iter().filter(|kind| {
-                    kind.scope == Scope::Namespaced && !NOT_SWEPT.contains(&&*kind.kind)
-                });
-                for kind in swept {
+                for kind in kinds.iter().filter(|kind| kind.scope == Scope::Namespaced) {
                     if let Err(error) = self.sweep_kind(name, kind, &mut findings).await {
                         findings.failed(kind, &error.to_string());
                     }

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LAST_RETRY: Duration = Duration::from_secs(30);
+const LAST_RETRY: Duration = Duration::from_secs(5);
 
 /// The queue of one controller.
 pub(crate) struct Queue<K> {
@@ -159,7 +159,7 @@ mod tests {
         let key = "key".to_owned();
         let delays: Vec<u128> = (0..14).map(|_| queue.failed(&key).as_millis()).collect();
         assert_eq!(delays[..4], [50, 100, 200, 400]);
-        assert_eq!(delays[13], 30_000);
+        assert_eq!(delays[13], 5_000);
         queue.push(key);
         let done = Notify::new();
         let work = queue.work("test", |_| {

@@ -77,6 +77,9 @@ pub struct TerminalSize {
 }
 
 /// A running command inside a container.
+///
+/// Dropping it means that nobody listens any more: the client went away, or the server stops. What
+/// becomes of the command is the node's decision.
 pub struct Process {
     /// Where standard input goes, when it was asked for.
     pub stdin: Option<Writer>,

@@ -47,7 +47,7 @@ impl Home {
             ..Config::for_tests(data.path())
         };
         let server = ApiServer::start(config, Arc::new(NoNode)).await.unwrap();
-        let client = server.client(User::component("cluster"));
+        let controllers = server.client(User::component("cluster"));
         let config = ClusterConfig {
             loopback_octet: octet,
             ca_pem: "the certificate".to_owned(),
@@ -57,8 +57,8 @@ impl Home {
         };
         Self {
             octet,
-            client: client.clone(),
-            cluster: Some(Cluster::start(client, config).unwrap()),
+            client: server.client(User::admin()),
+            cluster: Some(Cluster::start(controllers, config).unwrap()),
             server,
             data,
         }

@@ -6,6 +6,7 @@
     reason = "helpers of tests fail like tests"
 )]
 
+mod faults;
 mod garbage;
 mod home;
 mod namespaces;

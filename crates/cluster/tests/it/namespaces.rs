@@ -37,6 +37,7 @@ async fn job_namespaces_have_what_jobs_run_with() {
     });
     let home = Home::with_jobs(vec![account, role]).await;
     home.namespace("team").await;
+    home.cluster.as_ref().unwrap().ready().await;
     let roles = |namespace| {
         home.kind(
             "rbac.authorization.k8s.io/v1",
@@ -45,9 +46,8 @@ async fn job_namespaces_have_what_jobs_run_with() {
             Some(namespace),
         )
     };
-    let role = roles("default")
-        .until("windlass-spark-driver", Option::is_some)
-        .await;
+    let role = roles("default").get("windlass-spark-driver").await;
+    let role = role.expect("ready means that it is there");
     assert_eq!(role["rules"][0]["resources"], json!(["pods"]));
     assert!(roles("team").get("windlass-spark-driver").await.is_none());
 }

@@ -185,3 +185,46 @@ async fn a_headless_service_publishes_addresses_and_listens_nowhere() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn services_that_come_and_go_leave_nothing_listening() {
+    let mut home = Home::start().await;
+    home.furnished("default").await;
+    let services = home.kind("v1", "Service", "services", Some("default"));
+    let mut addresses = Vec::new();
+    for round in 0..3 {
+        for index in 0..20 {
+            let mut service = web(None);
+            service["metadata"]["name"] = format!("web-{index}").into();
+            services.create(service).await;
+        }
+        for index in 0..20 {
+            let name = format!("web-{index}");
+            let service = services.get(&name).await.unwrap();
+            let ip = service["spec"]["clusterIP"]
+                .as_str()
+                .unwrap()
+                .parse()
+                .unwrap();
+            addresses.push(SocketAddr::new(ip, 8765));
+            // In the first round nobody waits for the listeners, in the others somebody does.
+            if round > 0 {
+                let address = addresses[addresses.len() - 1];
+                eventually("the address is listened to", || async {
+                    TcpStream::connect(address).await.is_ok()
+                })
+                .await;
+            }
+            services.delete(&name, Background).await;
+        }
+    }
+    eventually("nobody listens any more", || async {
+        let mut open = 0;
+        for address in &addresses {
+            open += u32::from(TcpStream::connect(address).await.is_ok());
+        }
+        open == 0
+    })
+    .await;
+    home.cluster.take().unwrap().shutdown().await;
+}

@@ -20,6 +20,8 @@ use crate::link::{Gone, Inlet};
 const QUEUE: usize = 64;
 /// How many streams may be opened before the session looks at them.
 const BACKLOG: usize = 64;
+/// How many streams one connection may have open: two for each connection kubectl forwards.
+const STREAMS: usize = 2048;
 /// How long the client has to close the connection after our GOAWAY.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -266,7 +268,7 @@ impl Incoming {
                 alive: watcher,
             },
         };
-        if self.streams.try_send(stream).is_err() {
+        if self.open.len() >= STREAMS || self.streams.try_send(stream).is_err() {
             self.reset(id, RST_REFUSED_STREAM).await;
             return;
         }
