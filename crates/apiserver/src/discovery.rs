@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    auth::tokens::ISSUER,
+    auth::tokens::{self, ISSUER},
     hex::hex,
     http::{self as transport, Body, Query, full, json as json_response, pretty, text},
     server::Server,
@@ -67,6 +67,7 @@ pub(crate) fn serve(
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
         }),
+        ["openid", "v1", "jwks"] => tokens::key_set(server),
         _ => return Err(ApiError::no_such_path()),
     };
     if query.flag("pretty") {

@@ -29,8 +29,8 @@ const LEAST_SECONDS: u64 = 1800;
 
 /// Serves a watch over HTTP: one JSON event per line.
 pub(crate) fn watch(call: &Call) -> ApiResult<Response<Body>> {
-    let events = Events::begin(call)?;
     let lifetime = lifetime(call)?;
+    let events = Events::begin(call, lifetime)?;
     let ends = tokio::time::sleep(lifetime);
     let stop = call.server.stop.clone().cancelled_owned();
     let lines = stream::unfold(events, |mut events| async move {

@@ -104,6 +104,18 @@ pub(crate) fn issue(server: &Server, grant: &Grant<'_>) -> Result<String, Refuse
     ))
 }
 
+/// The public key as a JSON web key set, for those who check tokens themselves.
+pub(crate) fn key_set(server: &Server) -> Value {
+    // An uncompressed point: a marker byte, then both coordinates.
+    let point = server.pki.token_key().public_key().as_ref();
+    let (x, y) = point[1..].split_at(point.len() / 2);
+    let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+    let key = json!({
+        "use": "sig", "kty": "EC", "crv": "P-256", "alg": "ES256", "x": encode(x), "y": encode(y),
+    });
+    json!({"keys": [key]})
+}
+
 /// Checks a token: signature, time, audience, and that account and bound object still live. No
 /// `audiences` means the API server's own.
 pub(crate) fn verify(

@@ -6,7 +6,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use serde_json::{Value, json};
 use tokio::{
     sync::mpsc::{Receiver, error::TryRecvError},
-    time::{Instant, Interval, MissedTickBehavior, interval_at},
+    time::{Instant, sleep_until},
 };
 
 use crate::{
@@ -16,12 +16,14 @@ use crate::{
     metadata,
     registry::Resource,
     status::{ApiError, ApiResult},
-    store::{Change, ChangeKind, Object, Subscription},
+    store::{Change, ChangeKind, Object, Store, Subscription},
     verbs::{Selection, Tables, parse_revision},
 };
 
 /// How often a watcher that wants bookmarks gets one.
 const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
+/// How long before its end a watch gets the last one, to be resumed from there.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 /// Marks the bookmark that ends the initial events.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
@@ -30,13 +32,38 @@ pub(super) struct Events {
     lens: Lens,
     ready: VecDeque<Bytes>,
     live: Option<Receiver<Arc<Change>>>,
-    bookmarks: Option<Interval>,
-    call: Arc<CallParts>,
+    bookmarks: Bookmarks,
+    store: Store,
 }
 
-/// What outlives the request.
-struct CallParts {
-    server: Arc<crate::server::Server>,
+/// When bookmarks are due.
+#[derive(Debug, Clone, Copy)]
+struct Bookmarks {
+    next: Option<Instant>,
+    last: Instant,
+}
+
+impl Bookmarks {
+    fn new(wanted: bool, lifetime: Duration) -> Self {
+        let now = Instant::now();
+        let last = now + lifetime.saturating_sub(LAST_BOOKMARK).max(lifetime / 2);
+        Self {
+            next: wanted.then(|| last.min(now + BOOKMARK_INTERVAL)),
+            last,
+        }
+    }
+
+    /// Waits until one is due; for ever when none will be.
+    async fn due(&mut self) {
+        match self.next {
+            Some(next) => {
+                sleep_until(next).await;
+                let after = self.last.min(next + BOOKMARK_INTERVAL);
+                self.next = (next < self.last).then_some(after);
+            }
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// How one watcher sees objects.
@@ -101,7 +128,7 @@ impl Start {
 }
 
 impl Events {
-    pub(super) fn begin(call: &Call) -> ApiResult<Self> {
+    pub(super) fn begin(call: &Call, lifetime: Duration) -> ApiResult<Self> {
         let lens = Lens {
             resource: Arc::clone(&call.resource),
             version: call.target.version.clone(),
@@ -115,21 +142,14 @@ impl Events {
             lens,
             ready: VecDeque::new(),
             live: None,
-            bookmarks: None,
-            call: Arc::new(CallParts {
-                server: Arc::clone(&call.server),
-            }),
+            bookmarks: Bookmarks::new(call.query.flag("allowWatchBookmarks"), lifetime),
+            store: call.server.store.clone(),
         };
         if call.fault == Some(Fault::ExpireWatch) {
             events.expire(0, 0);
             return Ok(events);
         }
         events.subscribe(call, start);
-        if call.query.flag("allowWatchBookmarks") && events.live.is_some() {
-            let mut ticks = interval_at(Instant::now() + BOOKMARK_INTERVAL, BOOKMARK_INTERVAL);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            events.bookmarks = Some(ticks);
-        }
         Ok(events)
     }
 
@@ -185,7 +205,7 @@ impl Events {
                     let line = self.lens.change(&*change?);
                     self.ready.extend(line);
                 }
-                () = tick(&mut self.bookmarks) => self.bookmark(),
+                () = self.bookmarks.due() => self.bookmark(),
             }
         }
     }
@@ -194,7 +214,7 @@ impl Events {
     /// changes into the queue before its revision moves, so what is in the queue after the
     /// revision was read covers it.
     fn bookmark(&mut self) {
-        let revision = self.call.server.store.revision();
+        let revision = self.store.revision();
         let Some(live) = self.live.as_mut() else {
             return;
         };
@@ -210,15 +230,6 @@ impl Events {
             }
         }
         self.ready.push_back(self.lens.bookmark(revision, false));
-    }
-}
-
-async fn tick(bookmarks: &mut Option<Interval>) {
-    match bookmarks {
-        Some(interval) => {
-            interval.tick().await;
-        }
-        None => std::future::pending().await,
     }
 }
 

@@ -42,8 +42,8 @@ pub(crate) fn accept(call: &Call, mut request: Request<Body>) -> ApiResult<Respo
         .headers()
         .get(header::SEC_WEBSOCKET_PROTOCOL)
         .and_then(offered);
-    let events = Events::begin(call)?;
     let lifetime = lifetime(call)?;
+    let events = Events::begin(call, lifetime)?;
     let stop = call.server.stop.clone();
     let upgrade = hyper::upgrade::on(&mut request);
     let server = Arc::clone(&call.server);

@@ -151,3 +151,39 @@ async fn the_served_resources_are_these() {
     }
     insta::assert_snapshot!(lines.join("\n"));
 }
+
+#[tokio::test]
+async fn an_in_process_client_can_run_commands_too() {
+    use k8s_openapi::api::core::v1::Pod;
+    use tokio::io::AsyncReadExt as _;
+    let server = TestServer::start().await;
+    server.default_account().await;
+    server.create(PODS, pod("p")).await;
+    let pods: kube::Api<Pod> = kube::Api::default_namespaced(server.admin());
+    let params = kube::api::AttachParams::default().stderr(false);
+    let mut process = pods.exec("p", ["echo", "a", "b"], &params).await.unwrap();
+    let mut output = String::new();
+    process
+        .stdout()
+        .unwrap()
+        .read_to_string(&mut output)
+        .await
+        .unwrap();
+    assert_eq!(output, "echo a b\n");
+    let status = process.take_status().unwrap().await.unwrap();
+    assert_eq!(status.status.as_deref(), Some("Success"));
+}
+
+#[tokio::test]
+async fn tokens_can_be_checked_with_the_published_key() {
+    let server = TestServer::start().await;
+    let (code, found) = server
+        .request("GET", "/.well-known/openid-configuration", None)
+        .await;
+    assert_eq!((code, found["issuer"].as_str().is_some()), (200, true));
+    let (code, keys) = server.request("GET", "/openid/v1/jwks", None).await;
+    assert_eq!(
+        (code, keys["keys"][0]["x"].as_str().unwrap().len()),
+        (200, 43)
+    );
+}

@@ -165,6 +165,27 @@ async fn initial_events_end_with_a_bookmark_on_request() {
 }
 
 #[tokio::test]
+async fn a_bookmark_comes_before_the_end_and_never_before_an_event() {
+    let server = TestServer::start().await;
+    let query = "allowWatchBookmarks=true&resourceVersion=0&timeoutSeconds=2";
+    let mut events = lines(&server, query).await;
+    server.create(CONFIG_MAPS, config_map("a", json!({}))).await;
+    server
+        .create(
+            "/api/v1/namespaces/default/secrets",
+            json!({"metadata": {"name": "s"}}),
+        )
+        .await;
+    let revision = server.api.revision().to_string();
+    let added = in_time("the event", events.next()).await.unwrap();
+    assert_eq!(summary(&added), ("ADDED".into(), "a".into()));
+    let bookmark = in_time("the bookmark", events.next()).await.unwrap();
+    assert_eq!(bookmark["type"], "BOOKMARK");
+    assert_eq!(bookmark["object"]["metadata"]["resourceVersion"], revision);
+    assert_eq!(in_time("the end", events.next()).await, None);
+}
+
+#[tokio::test]
 async fn a_websocket_carries_the_same_events() {
     let server = TestServer::listening().await;
     server.create(CONFIG_MAPS, config_map("a", json!({}))).await;
