@@ -151,7 +151,7 @@ fn pod(app: &Object, name: &str) -> Value {
             "name": name,
             "labels": { "app": app.name() },
         },
-        "spec": { "containers": [] },
+        "spec": { "containers": [{ "name": "main", "image": "none" }] },
     })
 }
 
