@@ -20,6 +20,7 @@ pub mod plan;
 pub mod queue;
 mod runner;
 mod same;
+mod selector;
 pub mod store;
 pub mod view;
 mod watch;

@@ -19,9 +19,9 @@ pub struct Plan<S> {
     pub status: S,
     /// Changes to other objects, in order. They run only while the status is as planned.
     pub effects: Vec<Effect>,
-    /// What to tell the people who watch this object. Events ride on a change: they are told when
-    /// the status they come with has been written, or when their effects have run; a plan that
-    /// changes nothing tells nothing.
+    /// What to tell the people who watch this object. They are told when the plan has been carried
+    /// through: when the status it asks for is written, or else when its effects have run. The
+    /// same event again within minutes only counts up.
     pub events: Vec<EventNote>,
     /// When to look again even if nothing happens; `None` only in a final state.
     pub wake_at: Option<Timestamp>,

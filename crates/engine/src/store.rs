@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use crate::controller::{Trim, Watch};
 use crate::kind::{Kind, ObjectKey};
 use crate::object::Object;
+use crate::selector::Selector;
 pub(crate) use shelf::Prepared;
 use shelf::{IndexBy, Shelf};
 
@@ -28,6 +29,7 @@ use shelf::{IndexBy, Shelf};
 pub struct Store {
     kind: Kind,
     label_selector: Option<String>,
+    selector: Selector,
     indexed_labels: Vec<&'static str>,
     trim: Trim,
     shelf: RwLock<Shelf>,
@@ -55,6 +57,7 @@ impl Store {
         Self {
             kind: watch.kind.clone(),
             label_selector: watch.label_selector.clone(),
+            selector: Selector::parse(watch.label_selector.as_deref().unwrap_or_default()),
             indexed_labels: watch.indexes.clone(),
             trim: watch.trim,
             shelf: RwLock::new(Shelf::new(watch.kind.clone(), indexes)),
@@ -74,6 +77,11 @@ impl Store {
     /// The selector of the watch.
     pub fn label_selector(&self) -> Option<&str> {
         self.label_selector.as_deref()
+    }
+
+    /// Whether the watch would show this object.
+    pub(crate) fn selects(&self, object: &Object) -> bool {
+        self.selector.matches(object)
     }
 
     /// How many objects are kept.

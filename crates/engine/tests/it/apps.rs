@@ -149,7 +149,7 @@ fn pod(app: &Object, name: &str) -> Value {
         "metadata": {
             "namespace": app.namespace(),
             "name": name,
-            "labels": { "app": app.name() },
+            "labels": if app.spec()["unlabelled"] == true { json!({}) } else { json!({ "app": app.name() }) },
         },
         "spec": { "containers": [{ "name": "main", "image": "none" }] },
     })

@@ -1,6 +1,6 @@
 //! The order law: what is written when, and what stops what.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::sync::watch;
@@ -359,4 +359,22 @@ async fn a_plan_that_panics_is_confined_to_its_object() {
     .await;
     engine.stop().await;
     assert!(api.get("apps", "team/bad").unwrap()["status"].is_null());
+}
+
+#[tokio::test]
+async fn what_no_watch_shows_is_not_waited_for() {
+    let api = FakeApi::new();
+    let engine = Running::start(builder(&api));
+    // The pods of this app lack the label the watch selects by.
+    api.put("apps", app("one", json!({ "unlabelled": true })));
+    api.until("a pod", |api| api.get("pods", "team/one-0").is_some())
+        .await;
+    let started = Instant::now();
+    api.edit("apps", "team/one", |app| {
+        app["metadata"]["labels"] = json!({ "touched": "yes" })
+    });
+    api.until("the next plan", |api| api.count("POST pods") == 2)
+        .await;
+    assert!(started.elapsed() < Duration::from_secs(2), "it was held up");
+    engine.stop().await;
 }
