@@ -220,3 +220,35 @@ mod laws {
         }
     }
 }
+
+/// What kubectl sends is what it says it would send.
+#[test]
+fn recorded_bodies_of_kubectl_decode_to_what_it_prints() {
+    let text = include_bytes!("../../testdata/kubectl-bodies.json");
+    let recorded: Vec<Value> = serde_json::from_slice(text).unwrap();
+    let mut silent = Vec::new();
+    for record in &recorded {
+        let body = record["body"].as_str().unwrap();
+        let body = base64::engine::general_purpose::STANDARD
+            .decode(body)
+            .unwrap();
+        let decoded = decode(&body).unwrap();
+        match record.get("prints") {
+            Some(printed) => assert_eq!(decoded, without_nulls(printed), "{}", record["command"]),
+            None => silent.push(json!({"command": record["command"], "sends": decoded})),
+        }
+    }
+    insta::assert_yaml_snapshot!("silent_commands", silent);
+}
+
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(entries) => entries
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key.clone(), without_nulls(value)))
+            .collect(),
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
+}
