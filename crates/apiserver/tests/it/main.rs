@@ -13,6 +13,7 @@ mod custom;
 mod deletion;
 mod faults;
 mod kinds;
+mod kubectl;
 mod objects;
 mod support;
 mod watching;

@@ -482,3 +482,30 @@ async fn unknown_and_duplicate_fields_are_ignored_warned_of_or_refused() {
     let (code, headers, _) = send_raw(&admin, "POST", &path("Ignore"), &[], Some(wish)).await;
     assert_eq!((code, headers.get("warning")), (201, None));
 }
+
+#[tokio::test]
+async fn tables_and_metadata_are_served_on_request() {
+    let server = TestServer::start().await;
+    server
+        .create(CONFIG_MAPS, config_map("a", json!({"k": "v"})))
+        .await;
+    let accept = |form: &str| format!("application/json;as={form};v=v1;g=meta.k8s.io");
+    let admin = server.admin();
+    let (_, _, table) = send_raw(
+        &admin,
+        "GET",
+        CONFIG_MAPS,
+        &[("accept", &accept("Table"))],
+        None,
+    )
+    .await;
+    let table: Value = serde_json::from_str(&table).unwrap();
+    assert_eq!(table["kind"], "Table");
+    assert_eq!(table["rows"][0]["cells"][0], "a");
+    assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
+    let form = accept("PartialObjectMetadataList");
+    let (_, _, list) = send_raw(&admin, "GET", CONFIG_MAPS, &[("accept", &form)], None).await;
+    let list: Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(list["kind"], "PartialObjectMetadataList");
+    assert!(list["items"][0].get("data").is_none());
+}
