@@ -87,9 +87,9 @@ pub struct Profile {
     pub network_policy: bool,
     /// The user who is impersonated goes before `SPARK_USER`.
     pub proxy_user_first: bool,
-    /// Spark's container may not gain privileges, and the Service says that it publishes ready
-    /// addresses only.
-    pub no_escalation: bool,
+    /// Spark's container says whether it may gain privileges, and the Service whether it publishes
+    /// addresses that are not ready: both by settings that say no by default.
+    pub explicit_security: bool,
     /// Memory may be written with Kubernetes' units, `mib` as well as `m`.
     pub binary_units: bool,
 }
@@ -109,7 +109,7 @@ const V3_4: Profile = Profile {
     connect_port: false,
     network_policy: false,
     proxy_user_first: false,
-    no_escalation: false,
+    explicit_security: false,
     binary_units: false,
 };
 
@@ -150,7 +150,7 @@ const V4_2: Profile = Profile {
 const V4_3: Profile = Profile {
     minor: "4.3",
     proxy_user_first: true,
-    no_escalation: true,
+    explicit_security: true,
     ..V4_2
 };
 

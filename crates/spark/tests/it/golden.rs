@@ -19,7 +19,7 @@ use windlass_spark::submission::{
 
 const APP_ID: &str = "spark-11111111111111111111111111111111";
 const RECORDED_CASES: usize = 74;
-const EXTRA_CASES: usize = 437;
+const EXTRA_CASES: usize = 459;
 
 /// Recorded as failures only because the recording client was offline.
 const OFFLINE: [&str; 2] = [

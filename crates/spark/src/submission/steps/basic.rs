@@ -16,6 +16,8 @@ use super::{Context, Draft};
 const IMAGE: &str = "spark.kubernetes.container.image";
 const DRIVER_IMAGE: &str = "spark.kubernetes.driver.container.image";
 const PULL_POLICY: &str = "spark.kubernetes.container.image.pullPolicy";
+const PRIVILEGES: &str = "spark.kubernetes.securityContext.allowPrivilegeEscalation";
+const DRIVER_PRIVILEGES: &str = "spark.kubernetes.driver.securityContext.allowPrivilegeEscalation";
 const POD_NAME: &str = "spark.kubernetes.driver.pod.name";
 const OVERHEAD_FACTOR: &str = "spark.kubernetes.memoryOverheadFactor";
 const DRIVER_OVERHEAD_FACTOR: &str = "spark.driver.memoryOverheadFactor";
@@ -88,9 +90,11 @@ fn fill_container(
             draft.pod.container["resources"][kind][resource] = Value::String(amount);
         }
     }
-    if context.profile.no_escalation {
+    if context.profile.explicit_security {
+        let general = settings.boolean(PRIVILEGES, false)?;
+        let allowed = settings.boolean(DRIVER_PRIVILEGES, general)?;
         object(&mut draft.pod.container["securityContext"])
-            .insert("allowPrivilegeEscalation".to_owned(), json!(false));
+            .insert("allowPrivilegeEscalation".to_owned(), json!(allowed));
     }
 
     let block_default = settings

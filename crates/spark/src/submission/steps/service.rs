@@ -7,6 +7,7 @@ use super::basic::{BLOCK_PORT, CONNECT_PORT, RPC_PORT, UI_PORT};
 use super::{Context, Draft};
 
 const BIND_ADDRESS: &str = "spark.driver.bindAddress";
+const NOT_READY_ADDRESSES: &str = "spark.kubernetes.driver.service.publishNotReadyAddresses";
 const FAMILIES: &str = "spark.kubernetes.driver.service.ipFamilies";
 const FAMILY_POLICY: &str = "spark.kubernetes.driver.service.ipFamilyPolicy";
 
@@ -65,8 +66,9 @@ pub(super) fn apply(context: &Context<'_>, draft: &mut Draft<'_>) -> Result<(), 
     for (annotation, value) in settings.below("spark.kubernetes.driver.service.annotation.") {
         service["metadata"]["annotations"][annotation] = json!(value);
     }
-    if context.profile.no_escalation {
-        service["spec"]["publishNotReadyAddresses"] = json!(false);
+    if context.profile.explicit_security {
+        let published = settings.boolean(NOT_READY_ADDRESSES, false)?;
+        service["spec"]["publishNotReadyAddresses"] = json!(published);
     }
     draft.objects.push(service);
 
