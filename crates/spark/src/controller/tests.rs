@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use windlass_engine::plan::Plan;
+use windlass_engine::plan::{Basis, Effect, Plan};
 use windlass_engine::{Controller, Object};
 
 use super::application::Findings;
@@ -54,6 +54,140 @@ fn settle(mut object: Object, findings: &Findings) -> (Object, Plan<Value>) {
     panic!("the status never settles");
 }
 
+fn created(effect: &Effect) -> &Value {
+    match effect {
+        Effect::Create(body) | Effect::Apply(body) => body,
+        other => panic!("nothing is created by {other:?}"),
+    }
+}
+
+/// The driver pod as the API shows it after it was created.
+fn stored(effect: &Effect, status: Value) -> Object {
+    let mut pod = created(effect).clone();
+    pod["metadata"]["uid"] = json!("driver-uid");
+    pod["metadata"]["creationTimestamp"] = json!("2026-03-01T12:00:25Z");
+    pod["status"] = status;
+    Object::new(pod)
+}
+
+#[test]
+fn an_application_becomes_a_driver_pod_and_then_what_the_driver_owns() {
+    let (intended, plan) = settle(pi(&Value::Null), &Findings::default());
+    assert_eq!(plan.basis, Basis::Live, "{}", intended.status());
+    let [create] = &plan.effects[..] else {
+        panic!("only the driver is created: {:?}", plan.effects);
+    };
+    let driver = created(create);
+    assert_eq!(driver["kind"], "Pod");
+    assert_eq!(driver["metadata"]["name"], "pi-driver");
+    assert_eq!(driver["metadata"]["ownerReferences"][0]["uid"], UID);
+    let status = intended.status();
+    let labels = &driver["metadata"]["labels"];
+    assert_eq!(
+        labels[crate::observe::SUBMISSION_ID],
+        status["submissionID"]
+    );
+    assert_eq!(
+        labels[crate::observe::APP_SELECTOR],
+        status["sparkApplicationId"]
+    );
+
+    let pod = stored(create, json!({"phase": "Pending"}));
+    let (submitted, plan) = settle(
+        intended,
+        &Findings {
+            pods: vec![pod.clone()],
+            ..Findings::default()
+        },
+    );
+    assert_eq!(submitted.status()["applicationState"]["state"], "SUBMITTED");
+    assert_eq!(submitted.status()["executionAttempts"], 1);
+    let (companions, ui) = plan.effects.split_at(plan.effects.len() - 1);
+    assert!(companions.len() >= 2);
+    for effect in companions {
+        assert!(matches!(effect, Effect::Apply(_)));
+        assert_eq!(
+            created(effect)["metadata"]["ownerReferences"][0]["uid"],
+            "driver-uid"
+        );
+    }
+    assert_eq!(created(&ui[0])["metadata"]["name"], "pi-ui-svc");
+    assert_eq!(
+        created(&ui[0])["metadata"]["ownerReferences"][0]["uid"],
+        UID
+    );
+
+    let found = |effects: &[Effect]| -> Vec<Object> {
+        effects
+            .iter()
+            .map(|effect| Object::new(created(effect).clone()))
+            .collect()
+    };
+    let complete = Findings {
+        pods: vec![pod],
+        companions: found(companions),
+        ui_service: found(ui).pop(),
+        ..Findings::default()
+    };
+    let (_, plan) = settle(submitted, &complete);
+    assert_eq!(plan.effects, [], "quiet until something happens");
+    assert!(plan.wake_at.is_some());
+}
+
+#[test]
+fn a_driver_that_ends_leads_to_the_end_of_the_application() {
+    let (intended, plan) = settle(pi(&Value::Null), &Findings::default());
+    let ended = json!({"phase": "Failed", "containerStatuses": [{
+        "name": "spark-kubernetes-driver",
+        "state": {"terminated": {"exitCode": 3, "finishedAt": "2026-03-01T12:00:28Z"}},
+    }]});
+    let pods = vec![stored(&plan.effects[0], ended)];
+    let (failed, plan) = settle(
+        intended,
+        &Findings {
+            pods,
+            ..Findings::default()
+        },
+    );
+    assert_eq!(failed.status()["applicationState"]["state"], "FAILED");
+    assert_eq!(failed.status()["terminationTime"], "2026-03-01T12:00:28Z");
+    assert_eq!((plan.effects, plan.wake_at), (vec![], None));
+}
+
+#[test]
+fn leftover_executors_are_deleted_by_uid() {
+    let (intended, plan) = settle(pi(&Value::Null), &Findings::default());
+    let ended = json!({"phase": "Succeeded", "containerStatuses": [{
+        "name": "spark-kubernetes-driver", "state": {"terminated": {"exitCode": 0}},
+    }]});
+    let executor = Object::new(json!({
+        "kind": "Pod",
+        "metadata": {"name": "pi-exec-1", "uid": "executor-uid", "labels": {
+            "spark-role": "executor", "spark-exec-id": "1",
+            "spark-app-selector": intended.status()["sparkApplicationId"],
+        }},
+        "status": {"phase": "Running"},
+    }));
+    let pods = vec![stored(&plan.effects[0], ended), executor];
+    let (ending, plan) = settle(
+        intended,
+        &Findings {
+            pods,
+            ..Findings::default()
+        },
+    );
+    assert_eq!(ending.status()["applicationState"]["state"], "SUCCEEDING");
+    assert_eq!(ending.status()["executorState"]["pi-exec-1"], "RUNNING");
+    let [Effect::Delete { target, uid }] = &plan.effects[..] else {
+        panic!("the executor is deleted: {:?}", plan.effects);
+    };
+    assert_eq!(
+        (target.kind.as_str(), target.name.as_str(), uid.as_str()),
+        ("Pod", "pi-exec-1", "executor-uid")
+    );
+    assert_eq!(target.namespace.as_deref(), Some("jobs"));
+}
+
 #[test]
 fn a_wrong_field_is_a_failed_application_that_names_it() {
     let mut value = pi(&Value::Null).into_value();
@@ -93,4 +227,35 @@ fn applications_with_something_to_report_go_first() {
     assert_eq!(operator().class(&pi(&Value::Null)), Class::New);
     assert_eq!(class("PENDING_RERUN"), Class::New);
     assert_eq!(class("RUNNING"), Class::Status);
+}
+
+#[test]
+fn nothing_is_done_that_the_rules_do_not_allow() {
+    let (intended, first) = settle(pi(&Value::Null), &Findings::default());
+    let pods = vec![stored(&first.effects[0], json!({"phase": "Pending"}))];
+    let (_, second) = settle(
+        intended,
+        &Findings {
+            pods,
+            ..Findings::default()
+        },
+    );
+    for effect in first.effects.iter().chain(&second.effects) {
+        let (kind, verbs) = match effect {
+            Effect::Create(body) => (body["kind"].as_str().unwrap(), vec!["create"]),
+            Effect::Apply(body) => (body["kind"].as_str().unwrap(), vec!["create", "patch"]),
+            other => panic!("{other:?}"),
+        };
+        let plural = match kind.to_lowercase().strip_suffix('y') {
+            Some(stem) => format!("{stem}ies"),
+            None => format!("{}s", kind.to_lowercase()),
+        };
+        let allowed = crate::rbac::operator_rules().into_iter().any(|rule| {
+            rule.resources.unwrap().contains(&plural)
+                && verbs
+                    .iter()
+                    .all(|verb| rule.verbs.iter().any(|it| it == verb))
+        });
+        assert!(allowed, "{verbs:?} {plural}");
+    }
 }

@@ -101,7 +101,10 @@ impl Turn<'_> {
             // A container that ran never waits again: the store lags behind the status.
             return;
         }
-        let hold = self.companion_trouble().unwrap_or(hold);
+        let mut hold = self.companion_trouble().unwrap_or(hold);
+        if let Some(known) = self.known_image_trouble(&hold) {
+            hold.message = known;
+        }
         let deadline = later(driver.created, self.limits.pending_driver);
         if deadline <= self.now {
             self.require_live();
@@ -129,6 +132,14 @@ impl Turn<'_> {
             });
         }
         self.ensure_ui();
+    }
+
+    /// Only the first try to pull an image says what is wrong; later ones say that it is tried
+    /// again.
+    fn known_image_trouble(&self, hold: &Hold) -> Option<String> {
+        let running = conditions::find(&self.status.conditions, ConditionKind::Running)?;
+        let same = hold.reason == health::IMAGE_PULL && running.reason == health::IMAGE_PULL;
+        same.then(|| running.message.clone())
     }
 
     /// The driver waits for objects that the API server does not let us create.

@@ -247,15 +247,22 @@ fn hold(pod: &DriverPod) -> Hold {
 
 fn blocked_hold(pod: &DriverPod, blocked: &super::observed::Blocked) -> Hold {
     let image = blocked.image.as_deref().unwrap_or("of the driver");
-    let what = match blocked.reason.as_str() {
-        "ImagePullBackOff" | "ErrImagePull" | "ErrImageNeverPull" | "RegistryUnavailable" => {
-            format!("image {image} cannot be pulled ({})", blocked.reason)
-        }
-        "InvalidImageName" => format!("spec.image: {image} is not an image name"),
-        "CreateContainerConfigError" => {
-            "the driver's container cannot be configured (CreateContainerConfigError)".to_owned()
-        }
-        word => format!("the driver's container does not start ({word})"),
+    let word = blocked.reason.as_str();
+    let (reason, what) = match word {
+        // Nodes change between these words every few seconds; it is one and the same trouble.
+        "ImagePullBackOff" | "ErrImagePull" | "ErrImageNeverPull" | "RegistryUnavailable" => (
+            IMAGE_PULL,
+            format!("image {image} cannot be pulled ({word})"),
+        ),
+        "InvalidImageName" => (word, format!("spec.image: {image} is not an image name")),
+        "CreateContainerConfigError" => (
+            word,
+            format!("the driver's container cannot be configured ({word})"),
+        ),
+        _ => (
+            word,
+            format!("the driver's container does not start ({word})"),
+        ),
     };
     let said = blocked
         .message
@@ -263,7 +270,7 @@ fn blocked_hold(pod: &DriverPod, blocked: &super::observed::Blocked) -> Hold {
         .map(one_line)
         .filter(|said| !said.is_empty());
     Hold {
-        reason: blocked.reason.clone(),
+        reason: reason.to_owned(),
         message: match said {
             Some(said) => format!("{what}: {said}"),
             None => format!("{what}: see `kubectl describe pod {}`", pod.name),
@@ -271,6 +278,9 @@ fn blocked_hold(pod: &DriverPod, blocked: &super::observed::Blocked) -> Hold {
         troubling: true,
     }
 }
+
+/// The reason of every hold that is about an image; what the node said first says most.
+pub(super) const IMAGE_PULL: &str = "ImagePullBackOff";
 
 /// The longest message that is taken over from elsewhere, in characters.
 const LONGEST_MESSAGE: usize = 500;

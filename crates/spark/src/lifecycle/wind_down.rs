@@ -8,7 +8,7 @@ use windlass_api::spark::application::ApplicationStateType as State;
 use super::conditions::{self, ConditionKind, Truth};
 use super::health::{self, Ending, Health};
 use super::machine::{Action, Round, Turn};
-use super::observed::{DriverPod, UiService};
+use super::observed::{DriverPod, ExecutorPod, UiService};
 use super::reason::Reason;
 use super::retry::{self, Cause, Verdict};
 use super::spec::{Fitness, RestartKind};
@@ -224,14 +224,51 @@ impl Turn<'_> {
 
     /// Whether no executor is left; those that are, are told to go.
     pub(super) fn remove_executors(&mut self) -> bool {
-        let mut gone = true;
-        for executor in self.seen.executors.iter().filter(|pod| pod.is_live()) {
-            gone = false;
-            if !executor.terminating {
-                self.delete_pod(&executor.name, &executor.uid);
-            }
+        let left: Vec<&ExecutorPod> = self
+            .seen
+            .executors
+            .iter()
+            .filter(|it| it.is_live())
+            .collect();
+        for executor in left.iter().filter(|executor| !executor.terminating) {
+            self.delete_pod(&executor.name, &executor.uid);
         }
-        gone
+        if !left.is_empty() {
+            self.explain_wait(&left);
+        }
+        left.is_empty()
+    }
+
+    /// Executors go within seconds, unless their node is gone; then people want to know which.
+    fn explain_wait(&mut self, left: &[&ExecutorPod]) {
+        let outcome = self
+            .status
+            .attempt
+            .as_ref()
+            .and_then(|attempt| attempt.outcome.as_ref());
+        let Some(ended) = outcome.map(|outcome| outcome.end_time.0) else {
+            return;
+        };
+        let due = later(ended, self.limits.overdue_termination);
+        if self.now < due {
+            return self.wake_at(due);
+        }
+        let place = |executor: &&ExecutorPod| match &executor.node {
+            Some(node) => format!("{} on {node}", executor.name),
+            None => executor.name.clone(),
+        };
+        let places: Vec<String> = left.iter().take(3).map(place).collect();
+        let more = match left.len().saturating_sub(places.len()) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let message = format!("waiting for executors to go: {}{more}", places.join(", "));
+        self.set(
+            ConditionKind::Running,
+            Truth::False,
+            "ExecutorsLeaving",
+            &message,
+        );
     }
 
     fn remove_ui(&mut self) {

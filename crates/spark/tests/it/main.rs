@@ -1,4 +1,6 @@
-//! What `spark-submit` and real drivers were recorded to do, compared with what is built here.
+//! What is built, compared with what `spark-submit` and real drivers were recorded to do; and the
+//! operator against the embedded API server, with only the rights it asks for, where the test
+//! plays the nodes and the drivers.
 
 #![allow(
     clippy::unwrap_used,
@@ -6,4 +8,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod faults;
 mod golden;
+mod house;
+mod lives;

@@ -6,7 +6,7 @@ use windlass_api::spark::application::{
 
 use super::fixtures::*;
 use crate::lifecycle::executors::{Book, Outlook, keep};
-use crate::lifecycle::observed::{Companions, DriverPod, ExecutorPod, Observed};
+use crate::lifecycle::observed::{Blocked, Companions, DriverPod, ExecutorPod, Observed};
 use crate::lifecycle::spec::{Limits, RestartPolicy, Spec};
 use crate::lifecycle::{Action, Decision, plan};
 use windlass_engine::plan::Basis;
@@ -310,6 +310,57 @@ fn executors_are_gone_before_an_attempt_counts_as_ended() {
     assert_eq!((story.state(), waits.actions), (State::Failing, vec![]));
     story.look(&ended(vec![]), 32);
     assert_eq!(story.state(), State::PendingRerun);
+}
+
+#[test]
+fn an_executor_on_a_dead_node_is_named_while_the_end_waits_for_it() {
+    let mut story = Story::of(never());
+    story.status = status_in(State::Running);
+    let left = seen(
+        vec![driver(1).exited(0)],
+        vec![executor(1, 7).terminating()],
+    );
+    let soon = story.look(&left, 30);
+    assert_eq!(
+        (story.state(), soon.wake_at),
+        (State::Succeeding, Some(at(80)))
+    );
+    story.look(&left, 80);
+    assert_eq!(story.state(), State::Succeeding);
+    let running = story
+        .status
+        .conditions
+        .iter()
+        .find(|it| it.type_ == "Running")
+        .unwrap();
+    insta::assert_snapshot!(running.message);
+}
+
+#[test]
+fn what_a_node_first_said_of_an_image_stays() {
+    let mut story = Story::of(never());
+    story.sees_nothing(0);
+    let blocked = |reason: &str, message: &str| DriverPod {
+        blocked: Some(Blocked {
+            reason: reason.into(),
+            message: Some(message.into()),
+            image: Some("spark:9".into()),
+        }),
+        ..driver(1).on_node()
+    };
+    story.sees(blocked("ErrImagePull", "manifest unknown"), 1);
+    let first = story.status.clone();
+    assert_eq!(
+        first.driver_info.pod_reason.as_deref(),
+        Some("ImagePullBackOff")
+    );
+    story.sees(blocked("ImagePullBackOff", "Back-off pulling image"), 2);
+    assert_eq!(story.status, first);
+    let message = story.status.application_state.error_message.unwrap();
+    assert_eq!(
+        message,
+        "image spark:9 cannot be pulled (ErrImagePull): manifest unknown"
+    );
 }
 
 #[test]

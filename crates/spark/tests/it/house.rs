@@ -1,0 +1,435 @@
+//! An API server, the cluster's own controllers, an operator, and ways to play everything else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use windlass_apiserver::{ApiServer, Config, User};
+use windlass_cluster::{Cluster, ClusterConfig};
+use windlass_engine::{Engine, QueueConfig};
+use windlass_spark::controller::{OperatorConfig, spark_application};
+use windlass_spark::rbac;
+use windlass_streaming::backend::{
+    BackendError, ContainerRef, Duplex, ExecOptions, LogOptions, NodeBackend, Process,
+};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// The user the operator is.
+pub(crate) const OPERATOR: &str = "system:serviceaccount:windlass:operator";
+
+pub(crate) struct House {
+    pub(crate) server: ApiServer,
+    client: kube::Client,
+    operator: Option<Operator>,
+    _cluster: Cluster,
+    _data: tempfile::TempDir,
+}
+
+struct Operator {
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl House {
+    /// With everything in it but the operator.
+    pub(crate) async fn empty() -> Self {
+        static NEXT: AtomicU8 = AtomicU8::new(0);
+        let offset = (std::process::id() % 200) as u8;
+        let octet = 40 + (offset + NEXT.fetch_add(1, Ordering::Relaxed)) % 200;
+        let data = tempfile::tempdir().unwrap();
+        let config = Config {
+            listen: false,
+            loopback_octet: octet,
+            ..Config::for_tests(data.path())
+        };
+        let server = ApiServer::start(config, Arc::new(NoNode)).await.unwrap();
+        let client = server.client(User::component("test"));
+        let config = ClusterConfig {
+            loopback_octet: octet,
+            ca_pem: "the certificate".to_owned(),
+            volumes_dir: data.path().join("volumes"),
+            job_namespaces: Vec::new(),
+            job_manifests: Vec::new(),
+        };
+        let cluster = Cluster::start(client.clone(), config).unwrap();
+        let house = Self {
+            server,
+            client,
+            operator: None,
+            _cluster: cluster,
+            _data: data,
+        };
+        house.furnish().await;
+        house
+    }
+
+    pub(crate) async fn start() -> Self {
+        let mut house = Self::empty().await;
+        house.start_operator();
+        house
+    }
+
+    async fn furnish(&self) {
+        let crds = self.all(
+            "apiextensions.k8s.io/v1",
+            "CustomResourceDefinition",
+            "customresourcedefinitions",
+        );
+        for crd in windlass_api::crds() {
+            let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
+            crds.create(crd).await;
+            crds.until(&name, |crd| {
+                let conditions = crd
+                    .as_ref()
+                    .and_then(|crd| crd["status"]["conditions"].as_array());
+                conditions
+                    .into_iter()
+                    .flatten()
+                    .any(|it| it["type"] == "Established" && it["status"] == "True")
+            })
+            .await;
+        }
+        let group = "rbac.authorization.k8s.io/v1";
+        let roles = self.all(group, "ClusterRole", "clusterroles");
+        roles.create(rbac::operator_cluster_role()).await;
+        let bindings = self.all(group, "ClusterRoleBinding", "clusterrolebindings");
+        bindings
+            .create(rbac::operator_cluster_role_binding("windlass", "operator"))
+            .await;
+        let accounts = self.named("v1", "ServiceAccount", "serviceaccounts");
+        accounts.until("default", Option::is_some).await;
+        accounts
+            .create(rbac::driver_service_account("default", "spark"))
+            .await;
+    }
+
+    pub(crate) fn start_operator(&mut self) {
+        let config = OperatorConfig {
+            default_driver_service_account: Some("spark".to_owned()),
+            missing_driver_grace: Duration::from_secs(1),
+            ..OperatorConfig::default()
+        };
+        let client = self
+            .server
+            .client(User::service_account("windlass", "operator"));
+        let engine = Engine::builder(client)
+            .controller(spark_application(&config), QueueConfig::default())
+            .build()
+            .unwrap();
+        let stop = CancellationToken::new();
+        let run = engine.run(stop.clone());
+        let task = tokio::spawn(async move { run.await.unwrap() });
+        self.operator = Some(Operator { task, stop });
+    }
+
+    /// The operator dies where it stands.
+    pub(crate) async fn kill_operator(&mut self) {
+        if let Some(operator) = self.operator.take() {
+            operator.task.abort();
+            let _ = operator.task.await;
+        }
+    }
+
+    fn all(&self, api_version: &str, kind: &str, plural: &str) -> Objects {
+        Objects(Api::all_with(
+            self.client.clone(),
+            &resource(api_version, kind, plural),
+        ))
+    }
+
+    fn named(&self, api_version: &str, kind: &str, plural: &str) -> Objects {
+        let resource = resource(api_version, kind, plural);
+        Objects(Api::namespaced_with(
+            self.client.clone(),
+            "default",
+            &resource,
+        ))
+    }
+
+    pub(crate) fn apps(&self) -> Objects {
+        self.named(
+            "sparkoperator.k8s.io/v1beta2",
+            "SparkApplication",
+            "sparkapplications",
+        )
+    }
+
+    pub(crate) fn pods(&self) -> Objects {
+        self.named("v1", "Pod", "pods")
+    }
+
+    pub(crate) fn services(&self) -> Objects {
+        self.named("v1", "Service", "services")
+    }
+
+    pub(crate) fn config_maps(&self) -> Objects {
+        self.named("v1", "ConfigMap", "configmaps")
+    }
+
+    pub(crate) fn accounts(&self) -> Objects {
+        self.named("v1", "ServiceAccount", "serviceaccounts")
+    }
+
+    /// Waits for an event with this reason.
+    pub(crate) async fn until_told(&self, reason: &str) {
+        let events = self.named("events.k8s.io/v1", "Event", "events");
+        let waited = tokio::time::timeout(DEADLINE, async {
+            while !events
+                .list()
+                .await
+                .iter()
+                .any(|event| event["reason"] == reason)
+            {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        });
+        assert!(waited.await.is_ok(), "{reason} was never told");
+    }
+
+    /// The application, once it is in this state.
+    pub(crate) async fn until_state(&self, name: &str, state: &str) -> Value {
+        self.apps()
+            .until(name, |app| {
+                let state_of = |app: &Value| app["status"]["applicationState"]["state"] == state;
+                app.as_ref().is_some_and(state_of)
+            })
+            .await
+    }
+
+    /// The driver pod of this attempt, once it has all it needs to start.
+    pub(crate) async fn until_driver(&self, app: &str, attempt: u32) -> Value {
+        let number = attempt.to_string();
+        let driver = self
+            .pods()
+            .until(&format!("{app}-driver"), |pod| {
+                let label = "sparkoperator.k8s.io/attempt";
+                pod.as_ref()
+                    .is_some_and(|pod| pod["metadata"]["labels"][label] == number)
+            })
+            .await;
+        for volume in driver["spec"]["volumes"].as_array().unwrap() {
+            if let Some(name) = volume["configMap"]["name"].as_str() {
+                self.config_maps().until(name, Option::is_some).await;
+            }
+        }
+        driver
+    }
+
+    /// The node starts the Spark container of a driver.
+    pub(crate) async fn driver_runs(&self, app: &str) {
+        let status = json!({"phase": "Running", "containerStatuses": [container(
+            "spark-kubernetes-driver", json!({"running": {"startedAt": "2026-03-01T12:00:00Z"}}),
+        )]});
+        self.pods()
+            .merge_status(&format!("{app}-driver"), json!({ "status": status }))
+            .await;
+    }
+
+    /// The Spark container of a driver ends.
+    pub(crate) async fn driver_exits(&self, app: &str, code: i32) {
+        let phase = if code == 0 { "Succeeded" } else { "Failed" };
+        let terminated = json!({"terminated": {"exitCode": code, "reason": "Error"}});
+        let status = json!({"phase": phase, "containerStatuses": [container(
+            "spark-kubernetes-driver", terminated,
+        )]});
+        self.pods()
+            .merge_status(&format!("{app}-driver"), json!({ "status": status }))
+            .await;
+    }
+
+    /// The driver asks for an executor, which runs at once.
+    pub(crate) async fn executor_runs(&self, driver: &Value, id: u32) -> String {
+        let label = |name: &str| driver["metadata"]["labels"][name].clone();
+        let name = format!("{}-exec-{id}", driver["metadata"]["name"].as_str().unwrap());
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": name,
+                "labels": {
+                    "spark-role": "executor",
+                    "spark-exec-id": id.to_string(),
+                    "spark-app-selector": label("spark-app-selector"),
+                    "sparkoperator.k8s.io/app-name": label("sparkoperator.k8s.io/app-name"),
+                    "sparkoperator.k8s.io/launched-by-spark-operator": "true",
+                },
+                "ownerReferences": [{
+                    "apiVersion": "v1", "kind": "Pod", "controller": true,
+                    "name": driver["metadata"]["name"], "uid": driver["metadata"]["uid"],
+                }],
+            },
+            "spec": {"containers": [{"name": "spark-kubernetes-executor", "image": "spark"}]},
+        });
+        self.pods().create(pod).await;
+        self.pods()
+            .merge_status(&name, json!({"status": {"phase": "Running"}}))
+            .await;
+        name
+    }
+}
+
+fn container(name: &str, state: Value) -> Value {
+    json!({
+        "name": name, "image": "spark", "imageID": "", "ready": false, "restartCount": 0,
+        "state": state,
+    })
+}
+
+fn resource(api_version: &str, kind: &str, plural: &str) -> ApiResource {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
+        plural: plural.to_owned(),
+    }
+}
+
+/// An application that computes pi.
+pub(crate) fn pi(name: &str) -> Value {
+    json!({
+        "apiVersion": "sparkoperator.k8s.io/v1beta2",
+        "kind": "SparkApplication",
+        "metadata": {"name": name},
+        "spec": {
+            "type": "Python",
+            "sparkVersion": "4.3.0",
+            "image": "apache/spark:4.3.0",
+            "mainApplicationFile": "local:///opt/spark/examples/src/main/python/pi.py",
+            "driver": {},
+            "executor": {"instances": 2},
+        },
+    })
+}
+
+/// The objects of one kind, as raw JSON.
+pub(crate) struct Objects(Api<DynamicObject>);
+
+impl Objects {
+    pub(crate) async fn create(&self, object: impl Serialize) -> Value {
+        let object = serde_json::to_value(object).unwrap();
+        let object: DynamicObject = serde_json::from_value(object).unwrap();
+        let created = self
+            .0
+            .create(&PostParams::default(), &object)
+            .await
+            .unwrap();
+        serde_json::to_value(created).unwrap()
+    }
+
+    pub(crate) async fn get(&self, name: &str) -> Option<Value> {
+        let found = self.0.get_opt(name).await.unwrap();
+        found.map(|object| serde_json::to_value(object).unwrap())
+    }
+
+    pub(crate) async fn list(&self) -> Vec<Value> {
+        let list = self.0.list(&Default::default()).await.unwrap();
+        list.items
+            .into_iter()
+            .map(|object| serde_json::to_value(object).unwrap())
+            .collect()
+    }
+
+    pub(crate) async fn merge(&self, name: &str, patch: Value) {
+        self.0
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn merge_status(&self, name: &str, patch: Value) {
+        let patch = Patch::Merge(patch);
+        self.0
+            .patch_status(name, &PatchParams::default(), &patch)
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn delete(&self, name: &str) {
+        self.0.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// Waits until the object, or its absence, is as wanted.
+    pub(crate) async fn until(&self, name: &str, wanted: impl Fn(&Option<Value>) -> bool) -> Value {
+        let mut last = None;
+        let waited = tokio::time::timeout(DEADLINE, async {
+            loop {
+                last = self.get(name).await;
+                if wanted(&last) {
+                    return;
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        });
+        let waited = waited.await;
+        assert!(waited.is_ok(), "{name} stayed {last:#?}");
+        last.unwrap_or_default()
+    }
+
+    pub(crate) async fn until_gone(&self, name: &str) {
+        self.until(name, Option::is_none).await;
+    }
+}
+
+/// No node runs anything here.
+struct NoNode;
+
+impl NoNode {
+    fn nothing<T: Send + 'static>() -> BoxFuture<'static, Result<T, BackendError>> {
+        futures::future::ready(Err(BackendError::NotFound("no node".to_owned()))).boxed()
+    }
+}
+
+impl NodeBackend for NoNode {
+    fn logs(
+        &self,
+        _: ContainerRef,
+        _: LogOptions,
+    ) -> BoxFuture<'static, Result<BoxStream<'static, Result<Bytes, BackendError>>, BackendError>>
+    {
+        Self::nothing()
+    }
+
+    fn exec(
+        &self,
+        _: ContainerRef,
+        _: ExecOptions,
+    ) -> BoxFuture<'static, Result<Process, BackendError>> {
+        Self::nothing()
+    }
+
+    fn attach(
+        &self,
+        _: ContainerRef,
+        _: ExecOptions,
+    ) -> BoxFuture<'static, Result<Process, BackendError>> {
+        Self::nothing()
+    }
+
+    fn port_forward(
+        &self,
+        _: ContainerRef,
+        _: u16,
+    ) -> BoxFuture<'static, Result<Box<dyn Duplex>, BackendError>> {
+        Self::nothing()
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if let Some(operator) = &self.operator {
+            operator.stop.cancel();
+        }
+    }
+}
