@@ -1,3 +1,4 @@
+mod executors;
 mod fields;
 mod laws;
 mod objects;
