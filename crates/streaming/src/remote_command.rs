@@ -349,3 +349,71 @@ async fn forward_sizes(mut inlet: Inlet, sizes: mpsc::Sender<TerminalSize>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    fn inlet(pieces: &'static [&'static str]) -> Inlet {
+        let (sender, receiver) = mpsc::channel(pieces.len().max(1));
+        for piece in pieces {
+            sender
+                .try_send(Bytes::from_static(piece.as_bytes()))
+                .unwrap();
+        }
+        Inlet::new(receiver)
+    }
+
+    fn terminal(messages: &mpsc::Sender<(u8, Bytes)>) -> Terminal {
+        let outlet = |number| Outlet::Channel {
+            number,
+            messages: messages.clone(),
+        };
+        Terminal {
+            stdin: None,
+            stdout: Some(outlet(STDOUT)),
+            stderr: None,
+            resize: None,
+            error: outlet(ERROR),
+        }
+    }
+
+    #[tokio::test]
+    async fn sizes_are_read_across_pieces() {
+        let (sizes, mut received) = mpsc::channel(8);
+        let pieces = inlet(&[
+            "{\"Width\":80,\"Height\":24}{\"Wid",
+            "th\":90,\"Height\":25}\n",
+        ]);
+        forward_sizes(pieces, sizes).await;
+        let size = |width, height| TerminalSize { width, height };
+        assert_eq!(received.recv().await, Some(size(80, 24)));
+        assert_eq!(received.recv().await, Some(size(90, 25)));
+        assert_eq!(received.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn the_status_comes_after_all_output_however_early_the_command_ends() {
+        let (messages, mut sent) = mpsc::channel(64);
+        let process = Process {
+            stdin: None,
+            stdout: Some(Box::pin(std::io::Cursor::new(vec![b'x'; 100_000]))),
+            stderr: None,
+            resize: None,
+            exit: futures::future::ready(Ok(0)).boxed(),
+        };
+        run(process, terminal(&messages), StatusForm::Json).await;
+        drop(messages);
+        let mut bytes = 0;
+        let mut last = None;
+        while let Some((channel, payload)) = sent.recv().await {
+            assert_ne!(last, Some(ERROR), "nothing follows the status");
+            if channel == STDOUT {
+                bytes += payload.len();
+            }
+            last = Some(channel);
+        }
+        assert_eq!((bytes, last), (100_000, Some(ERROR)));
+    }
+}

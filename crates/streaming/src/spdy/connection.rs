@@ -328,3 +328,166 @@ impl OpenStream {
         self.data.as_ref().is_some_and(|data| !data.is_closed()) || !self.alive.is_closed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::DuplexStream;
+    use tokio_util::codec::Framed;
+
+    const DEADLINE: Duration = Duration::from_secs(10);
+
+    struct Pair {
+        client: Framed<DuplexStream, Codec>,
+        streams: mpsc::Receiver<Stream>,
+        closer: Closer,
+        driver: tokio::task::JoinHandle<Result<(), SpdyError>>,
+    }
+
+    fn connected() -> Pair {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (reader, writer) = tokio::io::split(far);
+        let connection = open(reader, writer);
+        Pair {
+            client: Framed::new(near, Codec::new()),
+            streams: connection.streams,
+            closer: connection.closer,
+            driver: tokio::spawn(connection.driver),
+        }
+    }
+
+    fn syn(id: u32, kind: &str) -> Frame {
+        Frame::SynStream {
+            id,
+            associated: 0,
+            priority: 0,
+            fin: false,
+            unidirectional: false,
+            headers: vec![("streamtype".to_owned(), kind.to_owned())],
+        }
+    }
+
+    fn data(id: u32, fin: bool, data: &'static [u8]) -> Frame {
+        Frame::Data {
+            id,
+            fin,
+            data: Bytes::from_static(data),
+        }
+    }
+
+    impl Pair {
+        async fn send(&mut self, frame: Frame) {
+            self.client.send(frame).await.unwrap();
+        }
+
+        async fn receive(&mut self) -> Frame {
+            let next = tokio::time::timeout(DEADLINE, self.client.next());
+            next.await.unwrap().unwrap().unwrap()
+        }
+
+        async fn opened(&mut self, id: u32, kind: &str) -> Stream {
+            self.send(syn(id, kind)).await;
+            let reply = self.receive().await;
+            assert!(matches!(reply, Frame::SynReply { id: replied, .. } if replied == id));
+            self.streams.recv().await.unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_carries_both_ways_credits_what_it_reads_and_half_closes() {
+        let mut pair = connected();
+        let mut stream = pair.opened(1, "data").await;
+        assert_eq!(stream.header("streamtype"), Some("data"));
+        pair.send(data(1, false, b"hello")).await;
+        pair.send(data(1, true, b"")).await;
+        assert_eq!(stream.inlet.recv().await.unwrap(), "hello");
+        assert_eq!(stream.inlet.recv().await, None);
+        assert_eq!(
+            pair.receive().await,
+            Frame::WindowUpdate { id: 1, delta: 5 }
+        );
+        stream
+            .sender
+            .send(Bytes::from_static(b"world"))
+            .await
+            .unwrap();
+        assert_eq!(pair.receive().await, data(1, false, b"world"));
+        stream.sender.finish().await;
+        assert_eq!(pair.receive().await, data(1, true, b""));
+    }
+
+    #[tokio::test]
+    async fn pings_are_answered_and_wrong_streams_reset() {
+        let mut pair = connected();
+        let _stream = pair.opened(3, "data").await;
+        pair.send(Frame::Ping { id: 7 }).await;
+        assert_eq!(pair.receive().await, Frame::Ping { id: 7 });
+        for (frame, id, status) in [
+            (syn(4, "data"), 4, RST_PROTOCOL_ERROR),
+            (syn(3, "data"), 3, RST_PROTOCOL_ERROR),
+            (data(9, false, b"x"), 9, RST_INVALID_STREAM),
+        ] {
+            pair.send(frame).await;
+            assert_eq!(pair.receive().await, Frame::RstStream { id, status });
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reset_stream_is_gone_for_its_sender_and_others_go_on() {
+        let mut pair = connected();
+        let mut first = pair.opened(1, "data").await;
+        let second = pair.opened(3, "data").await;
+        pair.send(Frame::RstStream { id: 1, status: 5 }).await;
+        tokio::time::timeout(DEADLINE, first.sender.gone())
+            .await
+            .unwrap();
+        assert_eq!(first.inlet.recv().await, None);
+        assert!(first.sender.send(Bytes::from_static(b"x")).await.is_err());
+        second.sender.send(Bytes::from_static(b"y")).await.unwrap();
+        assert_eq!(pair.receive().await, data(3, false, b"y"));
+    }
+
+    #[tokio::test]
+    async fn more_streams_than_anyone_looks_at_are_refused() {
+        let mut pair = connected();
+        for index in 0..=BACKLOG as u32 {
+            pair.send(syn(2 * index + 1, "data")).await;
+        }
+        for _ in 0..BACKLOG {
+            assert!(matches!(pair.receive().await, Frame::SynReply { .. }));
+        }
+        let refused = Frame::RstStream {
+            id: 2 * BACKLOG as u32 + 1,
+            status: RST_REFUSED_STREAM,
+        };
+        assert_eq!(pair.receive().await, refused);
+    }
+
+    #[tokio::test]
+    async fn goodbye_comes_last_and_a_client_that_leaves_ends_the_driver() {
+        let mut pair = connected();
+        let stream = pair.opened(1, "data").await;
+        stream
+            .sender
+            .send(Bytes::from_static(b"last"))
+            .await
+            .unwrap();
+        let closer = pair.closer;
+        closer.close().await;
+        let mut frames = Vec::new();
+        while let Some(frame) = pair.client.next().await {
+            frames.push(frame.unwrap());
+        }
+        let goodbye = Frame::GoAway {
+            last_good: 0,
+            status: GOAWAY_OK,
+        };
+        assert_eq!(frames, [data(1, false, b"last"), goodbye]);
+        drop(pair.client);
+        let ended = tokio::time::timeout(DEADLINE, pair.driver).await;
+        ended.unwrap().unwrap().unwrap();
+        tokio::time::timeout(DEADLINE, stream.sender.gone())
+            .await
+            .unwrap();
+    }
+}
