@@ -566,9 +566,9 @@ fn quota(o: &Value, now: Timestamp) -> Vec<Value> {
         let used = used.and_then(Value::as_str).unwrap_or("0");
         let line = format!("{resource}: {used}/{}", hard.as_str().unwrap_or_default());
         if resource.starts_with("limits.") {
-            limits.push(line)
+            limits.push(line);
         } else {
-            requests.push(line)
+            requests.push(line);
         }
     }
     vec![

@@ -286,7 +286,6 @@ enum Token<'a> {
     NotEquals,
     Open,
     Word(&'a str),
-    Bad(String),
 }
 
 impl Token<'_> {
@@ -303,7 +302,6 @@ impl Token<'_> {
             Self::NotEquals => "!=".to_owned(),
             Self::Open => "(".to_owned(),
             Self::Word(word) => (*word).to_owned(),
-            Self::Bad(text) => text.clone(),
         }
     }
 }
@@ -499,11 +497,8 @@ fn scan(text: &str) -> Vec<Token<'_>> {
                 ')' => (Token::Close, 1),
                 ',' => (Token::Comma, 1),
                 '>' => (Token::GreaterThan, 1),
-                '<' => (Token::LessThan, 1),
-                other => (
-                    Token::Bad(format!("error expected: keyword found '{other}'")),
-                    1,
-                ),
+                // Of the special characters only this one is left.
+                _ => (Token::LessThan, 1),
             };
             tokens.push(token);
             rest = &rest[length..];
@@ -517,4 +512,72 @@ fn scan(text: &str) -> Vec<Token<'_>> {
         rest = rest.trim_start_matches(is_space);
     }
     tokens
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn recorded_label_selectors_parse_print_and_match_the_same() {
+        let text = include_bytes!("../../testdata/selectors.json");
+        let recorded: Value = serde_json::from_slice(text).unwrap();
+        let probes = recorded["probes"].as_array().unwrap();
+        for row in recorded["labels"].as_array().unwrap() {
+            match (
+                LabelSelector::parse(row["text"].as_str().unwrap()),
+                row["error"].as_str(),
+            ) {
+                (Err(error), Some(expected)) => assert_eq!(error.to_string(), expected),
+                (Ok(selector), None) => {
+                    assert_eq!(row["shown"], selector.to_string());
+                    let matches: Vec<bool> = probes
+                        .iter()
+                        .map(|labels| selector.matches_labels(labels.as_object()))
+                        .collect();
+                    assert_eq!(json!(matches), row["matches"], "{row}");
+                }
+                (parsed, _) => panic!("{row}: {parsed:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn selector_objects_match_as_their_text() {
+        let object = |labels: Value| json!({"metadata": {"labels": labels}});
+        let selector = json!({
+            "matchLabels": {"app": "x"},
+            "matchExpressions": [
+                {"key": "tier", "operator": "In", "values": ["a", "b"]},
+                {"key": "gone", "operator": "DoesNotExist"},
+            ],
+        });
+        let selector = LabelSelector::from_object(Some(&selector)).unwrap();
+        assert_eq!(selector.to_string(), "app=x,!gone,tier in (a,b)");
+        assert!(selector.matches(&object(json!({"app": "x", "tier": "a"}))));
+        assert!(!selector.matches(&object(json!({"app": "x", "tier": "a", "gone": ""}))));
+        assert!(
+            !LabelSelector::from_object(None)
+                .unwrap()
+                .matches(&object(json!({})))
+        );
+        assert!(
+            LabelSelector::from_object(Some(&json!({})))
+                .unwrap()
+                .is_empty()
+        );
+        let bad = json!({"matchExpressions": [{"key": "a", "operator": "Near"}]});
+        assert_eq!(
+            LabelSelector::from_object(Some(&bad))
+                .unwrap_err()
+                .to_string(),
+            "\"Near\" is not a valid label selector operator"
+        );
+        assert!(!LabelSelector::from_map(Some(&json!({}))).matches(&object(json!({}))));
+        assert!(
+            LabelSelector::from_map(Some(&json!({"a": "b"}))).matches(&object(json!({"a": "b"})))
+        );
+    }
 }
