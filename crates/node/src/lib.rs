@@ -10,13 +10,44 @@
 //! API server ──watch──> agent ──plan──> actions ──socket──> shim (one per pod) ──> containers
 //! ```
 
+mod addresses;
 mod backend;
 mod config;
+mod describe;
+mod env;
+mod events;
+mod exec;
+mod hosts;
 pub mod images;
+mod logs;
 mod node;
+mod plan;
+mod poddir;
+mod probes;
+mod proc;
+mod pty;
+mod quantity;
 mod reexec;
+mod registration;
+mod sandbox;
+mod shim;
+mod volumes;
+mod worker;
 
-pub use backend::NodeStreams;
+pub use backend::{NodeStreams, PodUsage};
 pub use config::{ApiEndpoint, CapacityOverrides, LoopbackOctet, NodeConfig, NodeError};
 pub use node::Node;
 pub use reexec::{REEXEC, dispatch};
+pub use worker::PEAK_MEMORY_ANNOTATION;
+
+/// Running containers that are fully resolved, without an API server: what the agent builds on.
+pub mod runtime {
+    pub use crate::proc::ProcessId;
+    pub use crate::sandbox::spec::{
+        ContainerSpec, Limits, MemoryVolume, MountSpec, PodSpec, RootSpec, StdinMode, UserSpec,
+    };
+    pub use crate::shim::{
+        Ending, Instance, Instances, Life, Limitation, PodState, Request, ShimClient, ShimError,
+        spawn,
+    };
+}

@@ -1,7 +1,10 @@
 //! The other faces of the binary: processes the agent starts from its own executable.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
+
+use crate::{sandbox, shim};
 
 /// The first argument that marks a re-executed process.
 pub const REEXEC: &str = "__shim";
@@ -26,5 +29,28 @@ pub fn dispatch(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     if args.next()? != REEXEC {
         return None;
     }
-    Some(ExitCode::from(2))
+    Some(run(&args.collect::<Vec<_>>()))
+}
+
+/// The exit code of a command line only a different version of the binary could have written.
+const BAD_USAGE: u8 = 2;
+
+fn run(args: &[OsString]) -> ExitCode {
+    let texts: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
+    match texts.as_slice() {
+        ["run", pod_dir] => shim::run(Path::new(pod_dir)),
+        ["hatch", spec, channel] => match channel.parse() {
+            Ok(channel) => sandbox::hatch(Path::new(spec), channel),
+            Err(_) => ExitCode::from(BAD_USAGE),
+        },
+        ["launch", spec, channel] => match channel.parse() {
+            Ok(channel) => sandbox::launch(Path::new(spec), channel),
+            Err(_) => ExitCode::from(BAD_USAGE),
+        },
+        ["enter", request] => match serde_json::from_str(request) {
+            Ok(request) => sandbox::enter(&request),
+            Err(_) => ExitCode::from(BAD_USAGE),
+        },
+        _ => ExitCode::from(BAD_USAGE),
+    }
 }

@@ -1,0 +1,990 @@
+//! The worker of one pod: sees, plans, acts, and sees again.
+//!
+//! It alone owns what is known of its pod. Work that takes time runs in tasks whose reports come
+//! back through one channel; a task that is repeated after a crash finds its work done.
+
+mod tasks;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Container, Pod, PodStatus};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Api, Client};
+use parking_lot::Mutex;
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::addresses::Addresses;
+use crate::backend::{NodeStreams, PodUsage};
+use crate::config::{NodeConfig, NodeError};
+use crate::describe;
+use crate::env::Facts;
+use crate::events::{Events, Kind};
+use crate::exec::Entrance;
+use crate::images::Image;
+use crate::node::Network;
+use crate::plan::{ImageSeen, Ongoing, Refusal, Sandbox, Seen, Step, plan};
+use crate::poddir::{PodDir, PodRecord};
+use crate::probes::{self, Finding, Target};
+use crate::registration::Capacity;
+use crate::shim::{Ending, Life, Limitation, PodState, Request, ShimClient};
+use crate::volumes::{self, Source, Volumes};
+
+/// The annotation that keeps what a pod used, in bytes, after it has ended.
+pub const PEAK_MEMORY_ANNOTATION: &str = "windlass.dev/peak-memory";
+
+/// How long to wait before asking the API again after it failed.
+const API_RETRY: SignedDuration = SignedDuration::from_secs(1);
+/// The first and the longest wait for something a volume refers to; its appearance wakes earlier.
+const MOUNT_RETRY: SignedDuration = SignedDuration::from_millis(300);
+const MOUNT_RETRY_MAX: SignedDuration = SignedDuration::from_secs(10);
+/// How long to wait before describing a container again that could not be described.
+const REFUSAL_RETRY: SignedDuration = SignedDuration::from_secs(2);
+/// Without any news a pod is looked at this often.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// What all workers share.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) config: NodeConfig,
+    pub(crate) capacity: Capacity,
+    pub(crate) network: Network,
+    pub(crate) sources: broadcast::Sender<SourceChange>,
+    pub(crate) events: Events,
+    pub(crate) addresses: Mutex<Addresses>,
+    pub(crate) streams: Arc<NodeStreams>,
+}
+
+/// A ConfigMap or Secret that has changed.
+#[derive(Debug, Clone)]
+pub(crate) struct SourceChange {
+    pub(crate) kind: Source,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+/// What the agent tells a worker.
+#[derive(Debug)]
+pub(crate) enum Update {
+    /// The pod as the API has it now.
+    Changed(Box<Pod>),
+    /// The API has it no more.
+    Gone,
+}
+
+/// What a task has to report.
+enum Report {
+    SetUp(Result<(ShimClient, Volumes), String>),
+    Started {
+        container: String,
+        attempt: u32,
+        outcome: StartOutcome,
+    },
+    Stopped {
+        container: String,
+    },
+    TornDown,
+    Refreshed(Result<Volumes, String>),
+    Removed(bool),
+}
+
+/// What came of starting a container.
+enum StartOutcome {
+    /// The shim has taken it, and its start hook (if any) is through.
+    Running(Box<Image>),
+    /// It runs, but its start hook failed.
+    HookFailed(Box<Image>, String),
+    /// The image cannot be had.
+    NoImage {
+        reason: &'static str,
+        message: String,
+    },
+    /// It cannot be described.
+    Refused(String),
+}
+
+/// Runs a pod until nothing of it is left.
+pub(crate) async fn run(context: Arc<Context>, pod: Pod, updates: mpsc::Receiver<Update>) {
+    let uid = pod.metadata.uid.clone().unwrap_or_default();
+    let Some(dir) = PodDir::new(&context.config.data_dir, &uid) else {
+        tracing::error!(uid, "a pod's uid cannot be a directory's name");
+        return;
+    };
+    let (findings, found) = mpsc::channel(64);
+    let mut worker = Worker {
+        seen: Seen {
+            host: Some(Ipv4Addr::LOCALHOST),
+            ..Seen::default()
+        },
+        context,
+        pod,
+        dir,
+        uid,
+        shim: None,
+        volumes: Volumes::default(),
+        tasks: JoinSet::new(),
+        stops: BTreeMap::new(),
+        probes: BTreeMap::new(),
+        findings,
+        written: None,
+        annotated: false,
+        mount_failures: 0,
+        gone: false,
+    };
+    worker.adopt().await;
+    worker.serve(updates, found).await;
+}
+
+struct Worker {
+    context: Arc<Context>,
+    pod: Pod,
+    dir: PodDir,
+    uid: String,
+    seen: Seen,
+    shim: Option<ShimClient>,
+    volumes: Volumes,
+    tasks: JoinSet<Report>,
+    stops: BTreeMap<String, AbortHandle>,
+    probes: BTreeMap<String, (u32, AbortHandle)>,
+    findings: mpsc::Sender<(String, u32, Finding)>,
+    written: Option<PodStatus>,
+    annotated: bool,
+    mount_failures: u32,
+    gone: bool,
+}
+
+impl Worker {
+    async fn serve(
+        &mut self,
+        mut updates: mpsc::Receiver<Update>,
+        mut found: mpsc::Receiver<(String, u32, Finding)>,
+    ) {
+        let mut network = self.context.network.changes();
+        let mut sources = self.context.sources.subscribe();
+        loop {
+            self.absorb();
+            self.keep_probes();
+            let wake_at = match self.advance().await {
+                Progress::Over => return,
+                Progress::Until(wake_at) => wake_at,
+            };
+            let pause = wake_at.map_or(IDLE, |at| {
+                Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default()
+            });
+            tokio::select! {
+                update = updates.recv() => match update {
+                    Some(Update::Changed(pod)) => self.take_in(*pod),
+                    Some(Update::Gone) => self.gone = true,
+                    // The agent stops; the pod goes on without it.
+                    None => return,
+                },
+                alive = changed(self.shim.as_mut()) => if !alive { self.shim_lost() },
+                Some(report) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                    // A task that was stopped on purpose has nothing to report.
+                    if let Ok(report) = report { self.take_report(report) }
+                }
+                Some((container, attempt, finding)) = found.recv() => {
+                    self.take_finding(&container, attempt, finding);
+                }
+                Ok(()) = network.changed() => self.write_hosts(),
+                change = sources.recv() => self.source_changed(change.ok()),
+                () = tokio::time::sleep(pause.min(IDLE)) => self.refresh_if_due(),
+            }
+        }
+    }
+
+    /// Finds what an earlier agent left of this pod.
+    async fn adopt(&mut self) {
+        if let Some(record) = self.dir.record() {
+            self.seen.address = Some(record.address);
+            self.seen.accepted_at = Some(record.accepted_at);
+        }
+        if self.dir.state().exists() {
+            match ShimClient::connect(self.dir.path()).await {
+                Ok(shim) => {
+                    self.shim = Some(shim);
+                    self.seen.sandbox = Sandbox::Ready;
+                    // The volumes are on disk; making them again finds nothing to change.
+                    self.refresh();
+                }
+                Err(_) => self.bury(),
+            }
+        }
+        self.mourn_the_unrecorded();
+        self.absorb();
+        for (name, seen) in &mut self.seen.containers {
+            // The count of short lives is not kept; the number of starts bounds it.
+            seen.streak = seen.instance.as_ref().map_or(0, |(attempt, _)| *attempt);
+            // Hooks of running containers were the earlier agent's; probes ask again.
+            let known = self.pod.status.iter().flat_map(|status| {
+                status
+                    .container_statuses
+                    .iter()
+                    .chain(&status.init_container_statuses)
+                    .flatten()
+            });
+            if let Some(status) = known.into_iter().find(|status| status.name == *name)
+                && !status.image_id.is_empty()
+            {
+                seen.image = ImageSeen::Present {
+                    id: status.image_id.clone(),
+                };
+            }
+        }
+    }
+
+    /// A container the API knows to have run, but of which no record is left, must not run again
+    /// as if for the first time: its end was not seen.
+    fn mourn_the_unrecorded(&mut self) {
+        let recorded = PodState::load(&self.dir.state()).ok().flatten();
+        let status = self.pod.status.clone().unwrap_or_default();
+        let statuses = status
+            .init_container_statuses
+            .iter()
+            .chain(&status.container_statuses)
+            .flatten();
+        for status in statuses {
+            let known = recorded
+                .as_ref()
+                .is_some_and(|s| s.containers.contains_key(&status.name));
+            if known
+                || status
+                    .container_id
+                    .as_deref()
+                    .unwrap_or_default()
+                    .is_empty()
+            {
+                continue;
+            }
+            let attempt = u32::try_from(status.restart_count).unwrap_or(0);
+            let ended = status
+                .state
+                .as_ref()
+                .and_then(|state| state.terminated.clone());
+            let now = Timestamp::now();
+            let ending = Ending {
+                exit_code: ended.as_ref().map_or(137, |ended| ended.exit_code),
+                signal: None,
+                reason: ended
+                    .as_ref()
+                    .and_then(|ended| ended.reason.clone())
+                    .unwrap_or_else(|| "ContainerStatusUnknown".to_owned()),
+                message: ended
+                    .as_ref()
+                    .and_then(|ended| ended.message.clone())
+                    .unwrap_or_else(|| {
+                        "The container's record is gone, so its end was not seen".to_owned()
+                    }),
+                started_at: ended
+                    .as_ref()
+                    .and_then(|e| e.started_at.as_ref().map(|time| time.0)),
+                finished_at: ended
+                    .and_then(|e| e.finished_at.map(|time| time.0))
+                    .unwrap_or(now),
+            };
+            let seen = self.seen.containers.entry(status.name.clone()).or_default();
+            seen.instance = Some((attempt, Life::Ended(ending)));
+        }
+    }
+
+    /// Takes over what the shim has recorded.
+    fn absorb(&mut self) {
+        let Some(shim) = &self.shim else { return };
+        let state = shim.state();
+        self.take_state(&state);
+    }
+
+    fn take_state(&mut self, state: &PodState) {
+        let mut peak = 0;
+        for (name, instances) in &state.containers {
+            peak += instances.peak_memory;
+            let seen = self.seen.containers.entry(name.clone()).or_default();
+            let current = &instances.current;
+            if seen.instance.as_ref().map(|(attempt, _)| *attempt) != Some(current.attempt) {
+                seen.started = false;
+                seen.ready = false;
+                seen.condemned = None;
+            }
+            seen.instance = Some((current.attempt, current.life.clone()));
+            seen.previous = instances
+                .previous
+                .as_ref()
+                .and_then(|previous| match &previous.life {
+                    Life::Ended(ending) => Some((previous.attempt, ending.clone())),
+                    Life::Starting { .. } | Life::Running { .. } => None,
+                });
+        }
+        let wanted = |limitation: &&Limitation| match limitation {
+            Limitation::Users => describe::wants_other_users(&self.pod),
+            Limitation::Limits(_) => describe::wants_limits(&self.pod),
+        };
+        self.seen.limitations = state
+            .limitations
+            .iter()
+            .filter(wanted)
+            .map(Limitation::to_string)
+            .collect();
+        if peak > 0 {
+            let usage = PodUsage {
+                namespace: self.pod.metadata.namespace.clone().unwrap_or_default(),
+                name: self.pod.metadata.name.clone().unwrap_or_default(),
+                peak_memory: peak,
+            };
+            self.context.streams.note_usage(&self.uid, usage);
+        }
+    }
+
+    fn shim_lost(&mut self) {
+        self.shim = None;
+        if self.seen.sandbox == Sandbox::Ready {
+            self.seen.sandbox = Sandbox::Absent;
+        }
+        if self.seen.sandbox != Sandbox::Gone {
+            self.bury();
+        }
+    }
+
+    /// The shim is gone: its containers are killed and recorded as lost.
+    fn bury(&mut self) {
+        let Ok(Some(mut state)) = PodState::load(&self.dir.state()) else {
+            return;
+        };
+        for orphan in state.bury(Timestamp::now()) {
+            orphan.signal(Signal::KILL);
+        }
+        if let Err(error) = state.store(&self.dir.state()) {
+            tracing::warn!(%error, pod = self.uid, "a pod's record cannot be written");
+        }
+        self.take_state(&state);
+    }
+
+    fn take_in(&mut self, pod: Pod) {
+        let version = |pod: &Pod| -> u64 {
+            let text = pod.metadata.resource_version.as_deref().unwrap_or_default();
+            text.parse().unwrap_or(u64::MAX)
+        };
+        // What the watch delivers may be older than the answer to our own write.
+        if version(&pod) >= version(&self.pod) {
+            self.pod = pod;
+            self.write_hosts();
+        }
+    }
+
+    fn take_finding(&mut self, container: &str, attempt: u32, finding: Finding) {
+        let Some(seen) = self.seen.containers.get_mut(container) else {
+            return;
+        };
+        if seen.instance.as_ref().map(|(attempt, _)| *attempt) != Some(attempt) {
+            return;
+        }
+        let news = match finding {
+            Finding::Started => {
+                seen.started = true;
+                None
+            }
+            Finding::Ready(ready) => {
+                seen.ready = ready;
+                None
+            }
+            Finding::Condemned(why) => {
+                seen.condemned = Some(why.clone());
+                None
+            }
+            Finding::Unhealthy(why) => Some(why),
+        };
+        if let Some(why) = news {
+            let events = &self.context.events;
+            events.tell(&self.pod, Some(container), Kind::Warning, "Unhealthy", why);
+        }
+    }
+
+    fn take_report(&mut self, report: Report) {
+        let now = Timestamp::now();
+        match report {
+            Report::SetUp(Ok((shim, volumes))) => {
+                self.shim = Some(shim);
+                self.volumes = volumes;
+                self.mount_failures = 0;
+                self.seen.sandbox = Sandbox::Ready;
+                self.write_hosts();
+            }
+            Report::SetUp(Err(why)) => {
+                let wait = MOUNT_RETRY * 2_i32.saturating_pow(self.mount_failures.min(8));
+                self.mount_failures += 1;
+                self.seen.sandbox = Sandbox::Waiting {
+                    retry_at: now + wait.min(MOUNT_RETRY_MAX),
+                };
+                let reason = if why.contains("olume") {
+                    "FailedMount"
+                } else {
+                    "FailedCreatePodSandBox"
+                };
+                self.context
+                    .events
+                    .tell(&self.pod, None, Kind::Warning, reason, why);
+            }
+            Report::Started {
+                container,
+                attempt,
+                outcome,
+            } => {
+                self.take_start(&container, attempt, outcome, now);
+            }
+            Report::Stopped { container } => {
+                self.stops.remove(&container);
+                if let Some(seen) = self.seen.containers.get_mut(&container) {
+                    seen.ongoing = Ongoing::Nothing;
+                }
+            }
+            Report::TornDown => {
+                self.shim = None;
+                self.seen.sandbox = Sandbox::Gone;
+            }
+            Report::Refreshed(Ok(volumes)) => self.volumes = volumes,
+            Report::Refreshed(Err(why)) => {
+                tracing::debug!(pod = self.uid, why, "volumes were not refreshed");
+                self.volumes.refresh_at = Some(now + SignedDuration::from_secs(10));
+            }
+            Report::Removed(removed) => self.gone |= removed,
+        }
+    }
+
+    fn take_start(&mut self, name: &str, attempt: u32, outcome: StartOutcome, now: Timestamp) {
+        let seen = self.seen.containers.entry(name.to_owned()).or_default();
+        if seen.ongoing == Ongoing::Starting {
+            seen.ongoing = Ongoing::Nothing;
+        }
+        seen.refusal = None;
+        let events = &self.context.events;
+        match outcome {
+            StartOutcome::Running(image) => {
+                seen.image = ImageSeen::Present { id: image.id };
+            }
+            StartOutcome::HookFailed(image, why) => {
+                seen.image = ImageSeen::Present { id: image.id };
+                let why = format!("PostStartHook failed: {why}");
+                seen.condemned = Some(why.clone());
+                events.tell(
+                    &self.pod,
+                    Some(name),
+                    Kind::Warning,
+                    "FailedPostStartHook",
+                    why,
+                );
+            }
+            StartOutcome::NoImage { reason, message } => {
+                let failures = match &seen.image {
+                    ImageSeen::Missing { failures, .. } => failures + 1,
+                    ImageSeen::Unknown | ImageSeen::Present { .. } => 1,
+                };
+                let reason = reason.to_owned();
+                let text = message.clone();
+                seen.image = ImageSeen::Missing {
+                    reason,
+                    message,
+                    failures,
+                    at: now,
+                };
+                events.tell(
+                    &self.pod,
+                    Some(name),
+                    Kind::Warning,
+                    "Failed",
+                    format!("Failed to pull image: {text}"),
+                );
+            }
+            StartOutcome::Refused(message) => {
+                let reason = "CreateContainerConfigError".to_owned();
+                let text = format!("Error: {message}");
+                seen.refusal = Some(Refusal {
+                    reason,
+                    message,
+                    retry_at: now + REFUSAL_RETRY,
+                });
+                events.tell(&self.pod, Some(name), Kind::Warning, "Failed", text);
+            }
+        }
+        self.absorb();
+        if let Some((_, Life::Ended(ending))) = self
+            .seen
+            .containers
+            .get(name)
+            .and_then(|seen| seen.instance.as_ref())
+            .filter(|(a, _)| *a == attempt)
+            && ending.started_at.is_none()
+        {
+            let text = format!("Error: {}", ending.message);
+            self.context
+                .events
+                .tell(&self.pod, Some(name), Kind::Warning, "Failed", text);
+        }
+    }
+
+    /// Starts probes of instances that run, and ends those of instances that do not.
+    fn keep_probes(&mut self) {
+        let containers = containers(&self.pod);
+        let (Some(address), exe) = (self.seen.address, &self.context.config.exe) else {
+            return;
+        };
+        for container in containers {
+            let name = &container.name;
+            let Some(seen) = self.seen.containers.get(name) else {
+                continue;
+            };
+            let running = match (&seen.instance, seen.ongoing) {
+                // While it is being started, its start hook has not been run.
+                (Some((attempt, Life::Running { process, .. })), Ongoing::Nothing)
+                    if seen.condemned.is_none() =>
+                {
+                    Some((*attempt, *process))
+                }
+                _ => None,
+            };
+            match (running, self.probes.get(name)) {
+                (Some((attempt, _)), Some((probed, _))) if attempt == *probed => {}
+                (Some((attempt, process)), old) => {
+                    if let Some((_, task)) = old {
+                        task.abort();
+                    }
+                    let entrance = Entrance::new(exe, process, &self.dir.container(name, attempt));
+                    let target = Target {
+                        container: container.clone(),
+                        address,
+                        entrance,
+                    };
+                    let task =
+                        tokio::spawn(forward_findings(target, attempt, self.findings.clone()));
+                    self.probes
+                        .insert(name.clone(), (attempt, task.abort_handle()));
+                }
+                (None, Some((_, task))) => {
+                    task.abort();
+                    self.probes.remove(name);
+                }
+                (None, None) => {}
+            }
+        }
+    }
+
+    /// Plans, writes the status, and takes the steps.
+    async fn advance(&mut self) -> Progress {
+        if self.gone {
+            return self.leave().await;
+        }
+        let now = Timestamp::now();
+        let decision = plan(&self.pod, &self.seen, now);
+        if !self.write_status(&decision.status).await {
+            return Progress::Until(Some(now + API_RETRY));
+        }
+        if self.gone {
+            return self.leave().await;
+        }
+        for step in decision.steps {
+            self.take(step);
+        }
+        let refresh_at = self
+            .volumes
+            .refresh_at
+            .filter(|_| self.seen.sandbox == Sandbox::Ready);
+        Progress::Until(decision.wake_at.into_iter().chain(refresh_at).min())
+    }
+
+    /// Writes the status where it differs from what was written last; `false` to try again later.
+    async fn write_status(&mut self, status: &PodStatus) -> bool {
+        if self.written.as_ref() == Some(status) {
+            return true;
+        }
+        let namespace = self.pod.metadata.namespace.clone().unwrap_or_default();
+        let name = self.pod.metadata.name.clone().unwrap_or_default();
+        let api: Api<Pod> = Api::namespaced(self.context.client.clone(), &namespace);
+        let over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+        if over && !self.annotated {
+            self.annotated = true;
+            self.annotate_usage(&api, &name).await;
+        }
+        // The uid keeps a successor of the same name from getting this pod's status.
+        let patch = json!({"metadata": {"uid": self.uid}, "status": status});
+        match api
+            .patch_status(&name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+        {
+            Ok(pod) => {
+                self.written = Some(status.clone());
+                self.take_in(pod);
+                true
+            }
+            Err(kube::Error::Api(error)) if error.is_not_found() || error.is_conflict() => {
+                // A conflict over the uid means a successor; the watch will say which it is.
+                self.gone = error.is_not_found() || self.was_replaced(&api, &name).await;
+                self.gone
+            }
+            Err(error) => {
+                tracing::debug!(%error, pod = self.uid, "a pod's status was not taken");
+                false
+            }
+        }
+    }
+
+    async fn was_replaced(&self, api: &Api<Pod>, name: &str) -> bool {
+        match api.get_opt(name).await {
+            Ok(found) => found.is_none_or(|pod| pod.metadata.uid.as_deref() != Some(&self.uid)),
+            Err(_) => false,
+        }
+    }
+
+    async fn annotate_usage(&self, api: &Api<Pod>, name: &str) {
+        let Some(usage) = self.context.streams.usage().get(&self.uid).cloned() else {
+            return;
+        };
+        let annotations = json!({PEAK_MEMORY_ANNOTATION: usage.peak_memory.to_string()});
+        let patch = json!({"metadata": {"uid": self.uid, "annotations": annotations}});
+        let patched = api
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await;
+        if let Err(error) = patched {
+            tracing::debug!(%error, pod = self.uid, "a pod's usage was not recorded");
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::SetUp => self.set_up(),
+            Step::Start {
+                container,
+                attempt,
+                streak,
+            } => self.start(&container, attempt, streak),
+            Step::Stop {
+                container,
+                attempt,
+                kill_at,
+                why,
+            } => {
+                self.stop(&container, attempt, kill_at, why);
+            }
+            Step::TearDown => {
+                self.seen.sandbox = Sandbox::Making;
+                let shim = self.shim.clone();
+                self.tasks.spawn(async move {
+                    if let Some(shim) = shim {
+                        // A shim that cannot be reached has nothing left to own.
+                        let _ = shim.request(Request::Exit).await;
+                    }
+                    Report::TornDown
+                });
+            }
+            Step::Remove => self.remove(),
+        }
+    }
+
+    fn set_up(&mut self) {
+        let now = Timestamp::now();
+        let address = match self.seen.address {
+            Some(address) => address,
+            None if self.uses_host_network() => Ipv4Addr::LOCALHOST,
+            None => match self.take_address() {
+                Ok(address) => address,
+                Err(error) => {
+                    self.take_report(Report::SetUp(Err(error.to_string())));
+                    return;
+                }
+            },
+        };
+        self.seen.address = Some(address);
+        let accepted_at = *self.seen.accepted_at.get_or_insert(now);
+        self.seen.sandbox = Sandbox::Making;
+        let record = PodRecord {
+            namespace: self.pod.metadata.namespace.clone().unwrap_or_default(),
+            name: self.pod.metadata.name.clone().unwrap_or_default(),
+            address,
+            accepted_at,
+        };
+        let hosts = self.hosts_text(address);
+        let task = tasks::set_up(
+            Arc::clone(&self.context),
+            self.pod.clone(),
+            self.dir.clone(),
+            record,
+            hosts,
+        );
+        self.tasks.spawn(async move { Report::SetUp(task.await) });
+    }
+
+    fn take_address(&self) -> Result<Ipv4Addr, NodeError> {
+        self.context.addresses.lock().take()
+    }
+
+    fn start(&mut self, name: &str, attempt: u32, streak: u32) {
+        let (Some(container), Some(shim)) = (container(&self.pod, name), self.shim.clone()) else {
+            return;
+        };
+        let seen = self.seen.containers.entry(name.to_owned()).or_default();
+        seen.ongoing = Ongoing::Starting;
+        seen.streak = streak;
+        let job = tasks::Start {
+            context: Arc::clone(&self.context),
+            pod: self.pod.clone(),
+            container: container.clone(),
+            attempt,
+            address: self.seen.address.unwrap_or(Ipv4Addr::LOCALHOST),
+            dir: self.dir.clone(),
+            volumes: self.volumes.clone(),
+            shim,
+        };
+        let container = name.to_owned();
+        self.tasks.spawn(async move {
+            Report::Started {
+                container,
+                attempt,
+                outcome: job.run().await,
+            }
+        });
+    }
+
+    fn stop(&mut self, name: &str, attempt: u32, kill_at: Timestamp, why: String) {
+        let (Some(container), Some(shim)) = (container(&self.pod, name), self.shim.clone()) else {
+            return;
+        };
+        let Some(seen) = self.seen.containers.get_mut(name) else {
+            return;
+        };
+        let hooked = matches!(seen.ongoing, Ongoing::Stopping { .. });
+        seen.ongoing = Ongoing::Stopping { kill_at };
+        if let Some(earlier) = self.stops.remove(name) {
+            earlier.abort();
+        }
+        if !hooked {
+            let events = &self.context.events;
+            let text = if why == "Stopping container" {
+                format!("{why} {name}")
+            } else {
+                why
+            };
+            events.tell(&self.pod, Some(name), Kind::Normal, "Killing", text);
+        }
+        let process = seen.instance.as_ref().and_then(|(_, life)| life.process());
+        let job = tasks::Stop {
+            context: Arc::clone(&self.context),
+            container: container.clone(),
+            attempt,
+            process,
+            address: self.seen.address.unwrap_or(Ipv4Addr::LOCALHOST),
+            dir: self.dir.clone(),
+            shim,
+            kill_at,
+            run_hook: !hooked,
+        };
+        let name = name.to_owned();
+        let handle = self.tasks.spawn({
+            let container = name.clone();
+            async move {
+                job.run().await;
+                Report::Stopped { container }
+            }
+        });
+        self.stops.insert(name, handle);
+    }
+
+    fn remove(&mut self) {
+        self.seen.sandbox = Sandbox::Making;
+        let namespace = self.pod.metadata.namespace.clone().unwrap_or_default();
+        let name = self.pod.metadata.name.clone().unwrap_or_default();
+        let api: Api<Pod> = Api::namespaced(self.context.client.clone(), &namespace);
+        let uid = self.uid.clone();
+        self.tasks.spawn(async move {
+            let preconditions = Preconditions {
+                uid: Some(uid),
+                resource_version: None,
+            };
+            let params = DeleteParams {
+                grace_period_seconds: Some(0),
+                preconditions: Some(preconditions),
+                ..DeleteParams::default()
+            };
+            Report::Removed(match api.delete(&name, &params).await {
+                // Finalizers may keep the object; nothing of it is left here all the same.
+                Ok(_) => true,
+                Err(kube::Error::Api(error)) => error.is_not_found() || error.is_conflict(),
+                Err(_) => false,
+            })
+        });
+    }
+
+    /// The API has the pod no more: whatever is left of it here goes at once.
+    async fn leave(&mut self) -> Progress {
+        for (_, task) in self.probes.values() {
+            task.abort();
+        }
+        self.tasks.shutdown().await;
+        if self.shim.is_none() {
+            // A set-up that was under way may have got as far as a shim.
+            self.shim = ShimClient::connect(self.dir.path()).await.ok();
+        }
+        if let Some(shim) = self.shim.take() {
+            tasks::kill_everything(shim).await;
+        } else {
+            self.bury();
+        }
+        if let Err(error) = self.dir.remove() {
+            tracing::warn!(%error, pod = self.uid, "a pod's directory stays behind");
+        }
+        if let Some(address) = self
+            .seen
+            .address
+            .filter(|address| !address.eq(&Ipv4Addr::LOCALHOST))
+        {
+            self.context.addresses.lock().release(address);
+        }
+        Progress::Over
+    }
+
+    fn uses_host_network(&self) -> bool {
+        self.pod
+            .spec
+            .as_ref()
+            .is_some_and(|spec| spec.host_network == Some(true))
+    }
+
+    fn hosts_text(&self, address: Ipv4Addr) -> String {
+        self.context.network.hosts(&self.pod, &address.to_string())
+    }
+
+    fn write_hosts(&self) {
+        let Some(address) = self.seen.address else {
+            return;
+        };
+        if self.seen.sandbox == Sandbox::Ready
+            && let Err(error) = crate::hosts::rewrite(&self.dir.hosts(), &self.hosts_text(address))
+        {
+            tracing::warn!(%error, pod = self.uid, "a pod's hosts file cannot be written");
+        }
+    }
+
+    fn source_changed(&mut self, change: Option<SourceChange>) {
+        // `None`: some changes were missed, and any of them may have been ours.
+        let ours = change.is_none_or(|change| {
+            self.pod.metadata.namespace.as_deref() == Some(&change.namespace)
+                && volumes::shows(&self.pod, change.kind, &change.name)
+        });
+        if !ours {
+            return;
+        }
+        match self.seen.sandbox {
+            Sandbox::Ready => self.refresh(),
+            Sandbox::Waiting { .. } => {
+                self.seen.sandbox = Sandbox::Waiting {
+                    retry_at: Timestamp::now(),
+                };
+            }
+            Sandbox::Absent | Sandbox::Making | Sandbox::Gone => {}
+        }
+    }
+
+    fn refresh_if_due(&mut self) {
+        let due = self
+            .volumes
+            .refresh_at
+            .is_some_and(|at| at <= Timestamp::now());
+        if due && self.seen.sandbox == Sandbox::Ready {
+            self.volumes.refresh_at = None;
+            self.refresh();
+        }
+    }
+
+    /// Brings the volumes that show API objects up to date.
+    fn refresh(&mut self) {
+        let context = Arc::clone(&self.context);
+        let (pod, dir) = (self.pod.clone(), self.dir.clone());
+        let address = self.seen.address.unwrap_or(Ipv4Addr::LOCALHOST);
+        self.tasks.spawn(async move {
+            let facts = context.facts(&pod, address);
+            let made = volumes::materialize(&context.client, &facts, dir.path(), Timestamp::now());
+            Report::Refreshed(made.await.map_err(|error| tasks::chain(&error)))
+        });
+    }
+}
+
+impl Context {
+    /// What a pod's fields resolve to.
+    fn facts<'a>(&self, pod: &'a Pod, address: Ipv4Addr) -> Facts<'a> {
+        Facts {
+            pod,
+            address,
+            host: Ipv4Addr::LOCALHOST,
+            cpu_millis: self.capacity.cpu_millis,
+            memory_bytes: self.capacity.memory_bytes,
+        }
+    }
+}
+
+/// Whether the worker goes on.
+enum Progress {
+    /// Look again then, or when something is heard.
+    Until(Option<Timestamp>),
+    /// Nothing of the pod is left.
+    Over,
+}
+
+async fn forward_findings(
+    target: Target,
+    attempt: u32,
+    findings: mpsc::Sender<(String, u32, Finding)>,
+) {
+    let name = target.container.name.clone();
+    let (sender, mut receiver) = mpsc::channel(8);
+    let forward = async {
+        while let Some(finding) = receiver.recv().await {
+            if findings
+                .send((name.clone(), attempt, finding))
+                .await
+                .is_err()
+            {
+                return;
+            }
+        }
+    };
+    tokio::join!(probes::watch(target, sender), forward);
+}
+
+async fn changed(shim: Option<&mut ShimClient>) -> bool {
+    match shim {
+        Some(shim) => shim.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn containers(pod: &Pod) -> Vec<Container> {
+    let spec = pod.spec.clone().unwrap_or_default();
+    spec.init_containers
+        .into_iter()
+        .flatten()
+        .chain(spec.containers)
+        .collect()
+}
+
+fn container(pod: &Pod, name: &str) -> Option<Container> {
+    containers(pod)
+        .into_iter()
+        .find(|container| container.name == name)
+}
+
+/// Removes what was left of pods the API does not know any more.
+pub(crate) async fn sweep(dir: PodDir) {
+    if let Ok(shim) = ShimClient::connect(dir.path()).await {
+        tasks::kill_everything(shim).await;
+    } else if let Ok(Some(mut state)) = PodState::load(&dir.state()) {
+        for orphan in state.bury(Timestamp::now()) {
+            orphan.signal(Signal::KILL);
+        }
+    }
+    if let Err(error) = fs::remove_dir_all(dir.path()) {
+        tracing::warn!(%error, dir = %dir.path().display(), "a pod's directory stays behind");
+    }
+}

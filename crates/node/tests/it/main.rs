@@ -1,0 +1,6 @@
+//! Integration tests: real processes in real namespaces.
+
+mod cluster;
+mod pods;
+mod sandbox;
+mod support;
