@@ -4,10 +4,12 @@
 //! priority 1 unless asked for wide output.
 
 mod cells;
+mod core;
 mod duration;
 mod json_path;
 mod kinds;
 mod pods;
+mod workloads;
 
 #[cfg(test)]
 mod tests;

@@ -519,18 +519,18 @@ fn recorded_steps_of_structured_merge_give_the_same_outcome() {
                         .collect()
                 };
                 let wanted = recorded_managers(&step["after"]);
-                if without_nulls(&object) != without_nulls(&step["result"]) {
-                    Some(format!("made {object}, not {}", step["result"]))
+                let text = |managers: &Managers| {
+                    let lines = managers
+                        .iter()
+                        .map(|(i, o)| format!("{} {}", i.manager, o.set.encode()));
+                    lines.collect::<Vec<_>>().join("; ")
+                };
+                let (made, expected) = (without_nulls(&object), without_nulls(&step["result"]));
+                if made == expected {
+                    (sets(&managers) != sets(&wanted))
+                        .then(|| format!("owners {}\n  not {}", text(&managers), text(&wanted)))
                 } else {
-                    (sets(&managers) != sets(&wanted)).then(|| {
-                        let text = |managers: &Managers| {
-                            let lines = managers
-                                .iter()
-                                .map(|(i, o)| format!("{} {}", i.manager, o.set.encode()));
-                            lines.collect::<Vec<_>>().join("; ")
-                        };
-                        format!("owners {}\n  not {}", text(&managers), text(&wanted))
-                    })
+                    Some(format!("made {made}, not {expected}"))
                 }
             }
             (outcome, expected) => Some(format!("{outcome:?}, not {expected:?}")),

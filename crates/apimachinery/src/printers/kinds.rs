@@ -3,11 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::cells::{
-    NONE, access_modes, age, containers, count, first_three, has_condition, is_terminating, items,
-    labels, name, number, or_none, selector, since, text, text_or,
-};
-use super::{duration, pods};
+use super::cells::{NONE, age, count, first_three, items, name, number, selector, text, text_or};
+use super::{core, pods, workloads};
 
 /// Heading, type and priority.
 type Head = (&'static str, &'static str, i64);
@@ -45,7 +42,7 @@ pub(super) fn find(group: &str, kind: &str) -> (&'static [Head], Row) {
                 AGE,
                 SELECTOR,
             ],
-            service,
+            core::service,
         ),
         ("", "Node") => (
             &[
@@ -60,7 +57,7 @@ pub(super) fn find(group: &str, kind: &str) -> (&'static [Head], Row) {
                 ("Kernel-Version", "string", 1),
                 ("Container-Runtime", "string", 1),
             ],
-            node,
+            core::node,
         ),
         ("" | "events.k8s.io", "Event") => (
             &[
@@ -75,7 +72,7 @@ pub(super) fn find(group: &str, kind: &str) -> (&'static [Head], Row) {
                 ("Count", "string", 1),
                 ("Name", "string", 1),
             ],
-            event,
+            core::event,
         ),
         ("", "Namespace") => (&[NAME, ("Status", "string", 0), AGE], |o, now| {
             vec![name(o), text(o, "/status/phase").into(), age(o, now)]
@@ -102,7 +99,7 @@ pub(super) fn find(group: &str, kind: &str) -> (&'static [Head], Row) {
             vec![name(o), count(o, "/secrets").into(), age(o, now)]
         }),
         ("", "Endpoints") => (&[NAME, ("Endpoints", "string", 0), AGE], |o, now| {
-            vec![name(o), endpoints(o), age(o, now)]
+            vec![name(o), core::endpoints(o), age(o, now)]
         }),
         ("discovery.k8s.io", "EndpointSlice") => (
             &[
@@ -112,7 +109,7 @@ pub(super) fn find(group: &str, kind: &str) -> (&'static [Head], Row) {
                 ("Endpoints", "string", 0),
                 AGE,
             ],
-            endpoint_slice,
+            core::endpoint_slice,
         ),
         ("", "PersistentVolumeClaim") => (
             &[
@@ -126,7 +123,7 @@ pub(super) fn find(group: &str, kind: &str) -> (&'static [Head], Row) {
                 AGE,
                 ("VolumeMode", "string", 1),
             ],
-            claim,
+            core::claim,
         ),
         ("", "PersistentVolume") => (
             &[
@@ -142,11 +139,11 @@ pub(super) fn find(group: &str, kind: &str) -> (&'static [Head], Row) {
                 AGE,
                 ("VolumeMode", "string", 1),
             ],
-            volume,
+            core::volume,
         ),
         ("", "ResourceQuota") => (
             &[NAME, AGE, ("Request", "string", 0), ("Limit", "string", 0)],
-            quota,
+            core::quota,
         ),
         ("apps", "Deployment") => (
             &[
@@ -159,7 +156,7 @@ pub(super) fn find(group: &str, kind: &str) -> (&'static [Head], Row) {
                 IMAGES,
                 SELECTOR,
             ],
-            deployment,
+            workloads::deployment,
         ),
         ("apps", "ReplicaSet") | ("", "ReplicationController") => (
             &[
@@ -172,11 +169,11 @@ pub(super) fn find(group: &str, kind: &str) -> (&'static [Head], Row) {
                 IMAGES,
                 SELECTOR,
             ],
-            replica_set,
+            workloads::replica_set,
         ),
         ("apps", "StatefulSet") => (
             &[NAME, ("Ready", "string", 0), AGE, CONTAINERS, IMAGES],
-            stateful_set,
+            workloads::stateful_set,
         ),
         ("apps", "DaemonSet") => (
             &[
@@ -192,7 +189,7 @@ pub(super) fn find(group: &str, kind: &str) -> (&'static [Head], Row) {
                 IMAGES,
                 SELECTOR,
             ],
-            daemon_set,
+            workloads::daemon_set,
         ),
         ("batch", "Job") => (
             &[
@@ -205,7 +202,7 @@ pub(super) fn find(group: &str, kind: &str) -> (&'static [Head], Row) {
                 IMAGES,
                 SELECTOR,
             ],
-            job,
+            workloads::job,
         ),
         ("batch", "CronJob") => (
             &[
@@ -220,7 +217,7 @@ pub(super) fn find(group: &str, kind: &str) -> (&'static [Head], Row) {
                 IMAGES,
                 SELECTOR,
             ],
-            cron_job,
+            workloads::cron_job,
         ),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => (
             &[
@@ -299,422 +296,6 @@ pub(super) fn find(group: &str, kind: &str) -> (&'static [Head], Row) {
             vec![name(o), text(o, "/metadata/creationTimestamp").into()]
         }),
     }
-}
-
-fn service(o: &Value, now: Timestamp) -> Vec<Value> {
-    let kind = text(o, "/spec/type");
-    let mut external: Vec<&str> = items(o, "/spec/externalIPs")
-        .iter()
-        .filter_map(Value::as_str)
-        .collect();
-    let external = match kind {
-        "ExternalName" => text(o, "/spec/externalName").into(),
-        "LoadBalancer" => {
-            let mut given: Vec<&str> = items(o, "/status/loadBalancer/ingress")
-                .iter()
-                .map(|ingress| match text(ingress, "/ip") {
-                    "" => text(ingress, "/hostname"),
-                    address => address,
-                })
-                .collect();
-            given.append(&mut external);
-            if given.is_empty() {
-                json!("<pending>")
-            } else {
-                given.join(",").into()
-            }
-        }
-        _ => or_none(external.join(",")),
-    };
-    let ports: Vec<String> = items(o, "/spec/ports")
-        .iter()
-        .map(|port| {
-            let (number_, protocol) = (number(port, "/port"), text(port, "/protocol"));
-            match number(port, "/nodePort") {
-                0 => format!("{number_}/{protocol}"),
-                node_port => format!("{number_}:{node_port}/{protocol}"),
-            }
-        })
-        .collect();
-    vec![
-        name(o),
-        kind.into(),
-        text_or(o, "/spec/clusterIP", NONE),
-        external,
-        or_none(ports.join(",")),
-        age(o, now),
-        labels(o, "/spec/selector"),
-    ]
-}
-
-fn node(o: &Value, now: Timestamp) -> Vec<Value> {
-    let ready = items(o, "/status/conditions")
-        .iter()
-        .find(|c| text(c, "/type") == "Ready");
-    let mut status = match ready.map(|condition| text(condition, "/status")) {
-        Some("True") => "Ready".to_owned(),
-        Some(_) => "NotReady".to_owned(),
-        None => "Unknown".to_owned(),
-    };
-    if o.pointer("/spec/unschedulable")
-        .and_then(Value::as_bool)
-        .unwrap_or_default()
-    {
-        status.push_str(",SchedulingDisabled");
-    }
-    let all = o.pointer("/metadata/labels").and_then(Value::as_object);
-    let roles: Vec<&str> = all
-        .into_iter()
-        .flatten()
-        .filter_map(
-            |(key, value)| match key.strip_prefix("node-role.kubernetes.io/") {
-                Some(role) => Some(role),
-                None if key == "kubernetes.io/role" => value.as_str(),
-                None => None,
-            },
-        )
-        .filter(|role| !role.is_empty())
-        .collect();
-    let address = |kind: &str| {
-        let found = items(o, "/status/addresses")
-            .iter()
-            .find(|entry| text(entry, "/type") == kind);
-        found.map_or_else(|| json!(NONE), |entry| text_or(entry, "/address", NONE))
-    };
-    let info = |field: &str| text_or(o, &format!("/status/nodeInfo/{field}"), "<unknown>");
-    vec![
-        name(o),
-        status.into(),
-        or_none(roles.join(",")),
-        age(o, now),
-        text(o, "/status/nodeInfo/kubeletVersion").into(),
-        address("InternalIP"),
-        address("ExternalIP"),
-        info("osImage"),
-        info("kernelVersion"),
-        info("containerRuntimeVersion"),
-    ]
-}
-
-/// Events are stored once and shown through two groups with different field names.
-fn event(o: &Value, now: Timestamp) -> Vec<Value> {
-    let either = |core: &str, other: &str| match text(o, core) {
-        "" => text(o, other).to_owned(),
-        found => found.to_owned(),
-    };
-    let when = |pointers: &[&str]| {
-        pointers
-            .iter()
-            .find(|pointer| !text(o, pointer).is_empty())
-            .map_or_else(|| "<unknown>".to_owned(), |pointer| since(o, pointer, now))
-    };
-    let first = when(&["/firstTimestamp", "/deprecatedFirstTimestamp", "/eventTime"]);
-    let last = when(&[
-        "/series/lastObservedTime",
-        "/lastTimestamp",
-        "/deprecatedLastTimestamp",
-        "/firstTimestamp",
-        "/deprecatedFirstTimestamp",
-        "/eventTime",
-    ]);
-    let count = ["/series/count", "/count", "/deprecatedCount"]
-        .into_iter()
-        .map(|pointer| number(o, pointer))
-        .find(|count| *count > 0)
-        .unwrap_or(1);
-    let kind = either("/involvedObject/kind", "/regarding/kind").to_lowercase();
-    let target = match either("/involvedObject/name", "/regarding/name").as_str() {
-        "" => kind,
-        name => format!("{kind}/{name}"),
-    };
-    let component = [
-        "/source/component",
-        "/deprecatedSource/component",
-        "/reportingComponent",
-        "/reportingController",
-    ];
-    let host = [
-        "/source/host",
-        "/deprecatedSource/host",
-        "/reportingInstance",
-    ];
-    let first_set = |pointers: &[&str]| {
-        pointers
-            .iter()
-            .map(|pointer| text(o, pointer))
-            .find(|text| !text.is_empty())
-    };
-    let source = match (first_set(&component).unwrap_or_default(), first_set(&host)) {
-        (component, None) => component.to_owned(),
-        (component, Some(host)) => format!("{component}, {host}"),
-    };
-    vec![
-        last.into(),
-        text(o, "/type").into(),
-        text(o, "/reason").into(),
-        target.into(),
-        either("/involvedObject/fieldPath", "/regarding/fieldPath").into(),
-        source.into(),
-        either("/message", "/note").trim().into(),
-        first.into(),
-        count.into(),
-        name(o),
-    ]
-}
-
-fn endpoints(o: &Value) -> Value {
-    let mut all = Vec::new();
-    for subset in items(o, "/subsets") {
-        let addresses = items(subset, "/addresses")
-            .iter()
-            .map(|address| text(address, "/ip"));
-        let ports = items(subset, "/ports");
-        if ports.is_empty() {
-            all.extend(addresses.map(str::to_owned));
-        } else {
-            for port in ports {
-                let port = number(port, "/port");
-                all.extend(addresses.clone().map(|address| format!("{address}:{port}")));
-            }
-        }
-    }
-    first_three(&all, NONE)
-}
-
-fn endpoint_slice(o: &Value, now: Timestamp) -> Vec<Value> {
-    let ports: Vec<String> = items(o, "/ports")
-        .iter()
-        .map(|port| match number(port, "/port") {
-            0 => "*".to_owned(),
-            port => port.to_string(),
-        })
-        .collect();
-    let addresses: Vec<String> = items(o, "/endpoints")
-        .iter()
-        .flat_map(|endpoint| items(endpoint, "/addresses"))
-        .filter_map(|address| address.as_str().map(str::to_owned))
-        .collect();
-    vec![
-        name(o),
-        text(o, "/addressType").into(),
-        first_three(&ports, "<unset>"),
-        first_three(&addresses, "<unset>"),
-        age(o, now),
-    ]
-}
-
-fn claim(o: &Value, now: Timestamp) -> Vec<Value> {
-    let bound = !text(o, "/spec/volumeName").is_empty();
-    let phase = if is_terminating(o) {
-        "Terminating"
-    } else {
-        text(o, "/status/phase")
-    };
-    let (capacity, modes) = if bound {
-        (
-            text(o, "/status/capacity/storage").into(),
-            access_modes(o, "/status/accessModes"),
-        )
-    } else {
-        (json!(""), json!(""))
-    };
-    vec![
-        name(o),
-        phase.into(),
-        text(o, "/spec/volumeName").into(),
-        capacity,
-        modes,
-        text(o, "/spec/storageClassName").into(),
-        text_or(o, "/spec/volumeAttributesClassName", "<unset>"),
-        age(o, now),
-        text_or(o, "/spec/volumeMode", "<unset>"),
-    ]
-}
-
-fn volume(o: &Value, now: Timestamp) -> Vec<Value> {
-    let phase = if is_terminating(o) {
-        "Terminating"
-    } else {
-        text(o, "/status/phase")
-    };
-    let claim = match o.pointer("/spec/claimRef") {
-        Some(claim) => format!("{}/{}", text(claim, "/namespace"), text(claim, "/name")),
-        None => String::new(),
-    };
-    vec![
-        name(o),
-        text(o, "/spec/capacity/storage").into(),
-        access_modes(o, "/spec/accessModes"),
-        text(o, "/spec/persistentVolumeReclaimPolicy").into(),
-        phase.into(),
-        claim.into(),
-        text(o, "/spec/storageClassName").into(),
-        text_or(o, "/spec/volumeAttributesClassName", "<unset>"),
-        text(o, "/status/reason").into(),
-        age(o, now),
-        text_or(o, "/spec/volumeMode", "<unset>"),
-    ]
-}
-
-fn quota(o: &Value, now: Timestamp) -> Vec<Value> {
-    let (mut requests, mut limits) = (Vec::new(), Vec::new());
-    let hard = o.pointer("/status/hard").and_then(Value::as_object);
-    for (resource, hard) in hard.into_iter().flatten() {
-        let used = o
-            .pointer("/status/used")
-            .and_then(|used| used.get(resource));
-        let used = used.and_then(Value::as_str).unwrap_or("0");
-        let line = format!("{resource}: {used}/{}", hard.as_str().unwrap_or_default());
-        if resource.starts_with("limits.") {
-            limits.push(line);
-        } else {
-            requests.push(line);
-        }
-    }
-    vec![
-        name(o),
-        age(o, now),
-        requests.join(", ").into(),
-        limits.join(", ").into(),
-    ]
-}
-
-const POD_CONTAINERS: &str = "/spec/template/spec/containers";
-
-fn deployment(o: &Value, now: Timestamp) -> Vec<Value> {
-    let [names, images] = containers(o, POD_CONTAINERS);
-    vec![
-        name(o),
-        ready_of(o),
-        number(o, "/status/updatedReplicas").into(),
-        number(o, "/status/availableReplicas").into(),
-        age(o, now),
-        names,
-        images,
-        selector(o, "/spec/selector"),
-    ]
-}
-
-fn ready_of(o: &Value) -> Value {
-    format!(
-        "{}/{}",
-        number(o, "/status/readyReplicas"),
-        number(o, "/spec/replicas")
-    )
-    .into()
-}
-
-fn replica_set(o: &Value, now: Timestamp) -> Vec<Value> {
-    let [names, images] = containers(o, POD_CONTAINERS);
-    // Replication controllers select by a plain map.
-    let is_map = o.pointer("/spec/selector/matchLabels").is_none()
-        && o.pointer("/spec/selector/matchExpressions").is_none();
-    vec![
-        name(o),
-        number(o, "/spec/replicas").into(),
-        number(o, "/status/replicas").into(),
-        number(o, "/status/readyReplicas").into(),
-        age(o, now),
-        names,
-        images,
-        if is_map {
-            labels(o, "/spec/selector")
-        } else {
-            selector(o, "/spec/selector")
-        },
-    ]
-}
-
-fn stateful_set(o: &Value, now: Timestamp) -> Vec<Value> {
-    let [names, images] = containers(o, POD_CONTAINERS);
-    vec![name(o), ready_of(o), age(o, now), names, images]
-}
-
-fn daemon_set(o: &Value, now: Timestamp) -> Vec<Value> {
-    let [names, images] = containers(o, POD_CONTAINERS);
-    let status = |field: &str| Value::from(number(o, &format!("/status/{field}")));
-    vec![
-        name(o),
-        status("desiredNumberScheduled"),
-        status("currentNumberScheduled"),
-        status("numberReady"),
-        status("updatedNumberScheduled"),
-        status("numberAvailable"),
-        labels(o, "/spec/template/spec/nodeSelector"),
-        age(o, now),
-        names,
-        images,
-        selector(o, "/spec/selector"),
-    ]
-}
-
-fn job(o: &Value, now: Timestamp) -> Vec<Value> {
-    let status = if has_condition(o, "Complete", "True") {
-        "Complete"
-    } else if has_condition(o, "Failed", "True") {
-        "Failed"
-    } else if is_terminating(o) {
-        "Terminating"
-    } else if has_condition(o, "Suspended", "True") {
-        "Suspended"
-    } else if has_condition(o, "FailureTarget", "True") {
-        "FailureTarget"
-    } else {
-        "Running"
-    };
-    let succeeded = number(o, "/status/succeeded");
-    let completions = match o.pointer("/spec/completions").and_then(Value::as_i64) {
-        Some(wanted) => format!("{succeeded}/{wanted}"),
-        None => match number(o, "/spec/parallelism") {
-            ..=1 => format!("{succeeded}/1"),
-            parallel => format!("{succeeded}/1 of {parallel}"),
-        },
-    };
-    let started = text(o, "/status/startTime").parse::<Timestamp>().ok();
-    let ended = text(o, "/status/completionTime")
-        .parse::<Timestamp>()
-        .unwrap_or(now);
-    let [names, images] = containers(o, POD_CONTAINERS);
-    vec![
-        name(o),
-        status.into(),
-        completions.into(),
-        started
-            .map(|started| duration::since(started, ended))
-            .unwrap_or_default()
-            .into(),
-        age(o, now),
-        names,
-        images,
-        selector(o, "/spec/selector"),
-    ]
-}
-
-fn cron_job(o: &Value, now: Timestamp) -> Vec<Value> {
-    let last = match text(o, "/status/lastScheduleTime") {
-        "" => NONE.to_owned(),
-        _ => since(o, "/status/lastScheduleTime", now),
-    };
-    let suspended = o.pointer("/spec/suspend").and_then(Value::as_bool);
-    let [names, images] = containers(o, "/spec/jobTemplate/spec/template/spec/containers");
-    vec![
-        name(o),
-        text(o, "/spec/schedule").into(),
-        text_or(o, "/spec/timeZone", NONE),
-        suspended
-            .map_or_else(|| "<unset>".to_owned(), title_case)
-            .into(),
-        count(o, "/status/active").into(),
-        last.into(),
-        age(o, now),
-        names,
-        images,
-        selector(o, "/spec/jobTemplate/spec/selector"),
-    ]
-}
-
-fn title_case(flag: bool) -> String {
-    if flag { "True" } else { "False" }.to_owned()
 }
 
 fn binding(o: &Value, now: Timestamp) -> Vec<Value> {
