@@ -266,3 +266,6 @@ impl Submission {
         self.driver["metadata"]["name"].as_str().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,17 +90,29 @@ fn testdata() -> PathBuf {
 }
 
 fn cases() -> Vec<Case> {
+    let read =
+        |path: &Path| -> Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
+    let common = read(&testdata().join("common.json"));
+    let resolve = |object: &Value| match object.as_u64() {
+        Some(index) => common[index as usize].clone(),
+        None => object.clone(),
+    };
     let mut cases: Vec<Case> = std::fs::read_dir(testdata().join("cases"))
         .unwrap()
         .map(|entry| {
             let path = entry.unwrap().path();
-            let file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            let file = read(&path);
             Case {
                 name: path.file_stem().unwrap().to_str().unwrap().to_owned(),
                 args: serde_json::from_value(file["args"].clone()).unwrap(),
                 env: serde_json::from_value(file["env"].clone()).unwrap(),
                 versions: serde_json::from_value(file["versions"].clone()).unwrap(),
-                objects: serde_json::from_value(file["objects"].clone()).unwrap(),
+                objects: file["objects"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(resolve)
+                    .collect(),
             }
         })
         .collect();
