@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    crd, metadata,
+    bootstrap, crd, metadata,
     server::Server,
-    store::{Expect, Key, Object, Scope, StoreError, Write},
+    store::{ChangeKind, Expect, Key, Object, Scope, StoreError, Write},
 };
 
 /// How long events are kept after their last change.
@@ -24,6 +24,9 @@ pub(crate) fn start(server: &Arc<Server>) {
     server
         .tasks
         .spawn(while_running(Arc::clone(server), empty_definitions));
+    server
+        .tasks
+        .spawn(while_running(Arc::clone(server), keep_own_service));
 }
 
 async fn while_running<F>(server: Arc<Server>, task: impl FnOnce(Arc<Server>) -> F)
@@ -61,7 +64,27 @@ fn last_seen(event: &Value) -> Option<Timestamp> {
     ]
     .into_iter()
     .filter_map(Value::as_str)
-    .find_map(|time| time.parse().ok())
+    .filter_map(|time| time.parse().ok())
+    .max()
+}
+
+/// Puts the API's own Service back when somebody deletes it: `kubectl delete all --all` does.
+async fn keep_own_service(server: Arc<Server>) {
+    let services = Scope::new("", "services", "default");
+    let own = Key::new("", "services", "default", "kubernetes");
+    while !server.stop.is_cancelled() {
+        let (_, mut subscription) = server.store.list_and_watch(&services);
+        if server.store.get(&own).is_none()
+            && let Err(error) = bootstrap::run(&server).await
+        {
+            tracing::warn!(%error, "the Service of the API is missing");
+        }
+        while let Some(change) = subscription.queue.recv().await {
+            if change.key == own && change.kind == ChangeKind::Deleted {
+                break;
+            }
+        }
+    }
 }
 
 /// Deletes the objects of every definition that is being deleted, and then lets it go.

@@ -5,6 +5,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::Arc,
 };
@@ -42,9 +44,17 @@ pub(super) struct Loaded {
 
 impl Disk {
     pub(super) fn open(path: &Path, durability: Durability) -> Result<(Self, Loaded), StoreError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(|error| StoreError::Disk(format!("{}: {error}", path.display())))?;
         let database = redb::Builder::new()
             .set_cache_size(CACHE_BYTES)
-            .create(path)?;
+            .create_file(file)?;
         let durability = match durability {
             Durability::Immediate => redb::Durability::Immediate,
             Durability::None => redb::Durability::None,

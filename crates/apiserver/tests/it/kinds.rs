@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{PODS, TestServer, pod, send_raw};
+use crate::support::{PODS, TestServer, in_time, pod, send_raw};
 
 #[tokio::test]
 async fn services_get_addresses_that_nobody_else_has() {
@@ -41,6 +41,24 @@ async fn services_get_addresses_that_nobody_else_has() {
         (code, &put["spec"]["clusterIP"]),
         (200, &a["spec"]["clusterIP"])
     );
+}
+
+#[tokio::test]
+async fn the_service_of_the_api_comes_back() {
+    let server = TestServer::start().await;
+    let path = "/api/v1/namespaces/default/services/kubernetes";
+    let (_, before) = server.request("GET", path, None).await;
+    server.request("DELETE", path, None).await;
+    let after = in_time("the Service", async {
+        loop {
+            match server.request("GET", path, None).await {
+                (200, found) => break found,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    })
+    .await;
+    assert_eq!(after["spec"]["clusterIP"], before["spec"]["clusterIP"]);
 }
 
 #[tokio::test]
