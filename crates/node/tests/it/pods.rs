@@ -68,7 +68,7 @@ async fn a_pod_runs_its_containers_in_order_and_ends() {
                     "command": ["sh", "-c"], "args": [script],
                     "env": [{"name": "NAME", "value": "world"},
                             {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
-                    "resources": {"limits": {"memory": "64Mi"}},
+                    "resources": {"requests": {"memory": "64Mi"}},
                 }],
                 "volumes": [{"name": "shared", "emptyDir": {}}],
             }),

@@ -133,7 +133,7 @@ impl TestPod {
         };
         match tokio::time::timeout(DEADLINE, wait).await {
             Ok(found) => found,
-            Err(_) => panic!("still waiting: {}", self.dir.display()),
+            Err(elapsed) => panic!("still waiting after {elapsed}: {}", self.dir.display()),
         }
     }
 
@@ -150,7 +150,7 @@ impl TestPod {
 pub(crate) fn output(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines = text.lines().filter_map(|line| line.splitn(4, ' ').nth(3));
-    lines.map(|line| format!("{line}\n")).collect()
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// The binary the shim runs from; for an ordinary user, a copy where that user may read it, behind
