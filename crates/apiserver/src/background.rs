@@ -47,7 +47,7 @@ async fn sweep_events(server: Arc<Server>) {
         ticks.tick().await;
         let oldest = Timestamp::now() - EVENT_LIFETIME;
         for (key, event) in server.store.list(&Scope::new("", "events", "")).objects {
-            if last_seen(event.value()).is_some_and(|seen| seen < oldest) {
+            if last_seen(&event.parse()).is_some_and(|seen| seen < oldest) {
                 remove(&server, key, &event).await;
             }
         }
@@ -146,10 +146,10 @@ async fn empty(server: &Arc<Server>, definition: &Arc<Object>) -> bool {
         return done;
     }
     for (key, object) in objects {
-        if metadata::finalizers(object.value()).is_empty() {
+        let mut next = object.parse();
+        if metadata::finalizers(&next).is_empty() {
             remove(server, key, &object).await;
-        } else if !metadata::is_deleting(object.value()) {
-            let mut next = object.value().clone();
+        } else if !metadata::is_deleting(&next) {
             next["metadata"]["deletionTimestamp"] = json!(metadata::now());
             next["metadata"]["deletionGracePeriodSeconds"] = json!(0);
             let expect = Expect::Revision(object.revision());
@@ -160,7 +160,7 @@ async fn empty(server: &Arc<Server>, definition: &Arc<Object>) -> bool {
 }
 
 async fn remove(server: &Server, key: Key, object: &Object) {
-    let write = Write::Delete(object.value().clone());
+    let write = Write::Delete(object.parse());
     log(server
         .store
         .commit(key, Expect::Revision(object.revision()), write)

@@ -4,8 +4,6 @@
 //! Events are one set behind two groups: stored as core/v1, seen as `events.k8s.io/v1` on request.
 //! Versions of custom kinds differ in `apiVersion` only (conversion strategy None).
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -26,11 +24,11 @@ const EVENT_FIELDS: [(&str, &str); 7] = [
 ];
 
 /// An object as a reader of this version sees it.
-pub(crate) fn read<'a>(resource: &Resource, version: &str, object: &'a Object) -> Cow<'a, Value> {
+pub(crate) fn read(resource: &Resource, version: &str, object: &Object) -> Value {
+    let mut value = object.parse();
     if is_stored_form(resource, version, object) {
-        return Cow::Borrowed(object.value());
+        return value;
     }
-    let mut value = object.value().clone();
     value["apiVersion"] = json!(resource.api_version(version));
     if resource.is_custom() {
         if let Some(custom) = resource.custom_version(version) {
@@ -39,7 +37,7 @@ pub(crate) fn read<'a>(resource: &Resource, version: &str, object: &'a Object) -
     } else {
         rename_event_fields(&mut value, |(core, new)| (core, new));
     }
-    Cow::Owned(value)
+    value
 }
 
 /// The same as JSON text, without work where the stored text fits.
@@ -62,7 +60,8 @@ pub(crate) fn store(resource: &Resource, mut value: Value) -> Value {
     value
 }
 
-fn is_stored_form(resource: &Resource, version: &str, object: &Object) -> bool {
+/// Whether readers of this version see the object just as it is stored.
+pub(crate) fn is_stored_form(resource: &Resource, version: &str, object: &Object) -> bool {
     match &resource.handling {
         // An object that is older than the definition has not seen its defaults yet.
         Handling::Custom {
@@ -117,7 +116,7 @@ mod tests {
         let stored = store(view, event.clone());
         assert_eq!(stored["involvedObject"]["name"], "p");
         assert_eq!(stored["apiVersion"], "v1");
-        let object = Object::for_tests(7, stored);
-        assert_eq!(*read(view, "v1", &object), event);
+        let object = Object::for_tests(7, &stored);
+        assert_eq!(read(view, "v1", &object), event);
     }
 }

@@ -88,7 +88,7 @@ pub struct ApiServer {
     server: Arc<Server>,
     address: Option<SocketAddrV4>,
     service_address: Option<SocketAddrV4>,
-    _lock: File,
+    lock: File,
 }
 
 impl ApiServer {
@@ -187,6 +187,11 @@ impl ApiServer {
         {
             tracing::error!("closing the store panicked");
         }
+        // A process that is being started may share the descriptor for a moment: closing it would
+        // not release the lock, unlocking does.
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "the data directory stays locked until this process ends");
+        }
     }
 }
 
@@ -255,7 +260,7 @@ async fn start(config: Config, node: Arc<dyn NodeBackend>) -> Result<ApiServer, 
         server,
         address,
         service_address,
-        _lock: lock,
+        lock,
     })
 }
 

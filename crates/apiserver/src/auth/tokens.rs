@@ -207,6 +207,6 @@ fn alive(
     uid: &str,
 ) -> Result<(), Refused> {
     let object = server.store.get(&Key::new("", plural, namespace, name));
-    let lives = object.is_some_and(|object| object.value()["metadata"]["uid"] == uid);
+    let lives = object.is_some_and(|object| object.facts()["metadata"]["uid"] == uid);
     if lives { Ok(()) } else { Err(Refused::Unbound) }
 }

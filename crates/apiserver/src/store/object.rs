@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The place of an object: `group/resource/namespace/name`, or `group/resource/name` when the
 /// resource is not namespaced. Byte order of keys is the order of lists.
@@ -77,11 +77,14 @@ impl Scope {
     }
 }
 
-/// An object as it was at a revision. The JSON is what is durable; the parsed form is made when
-/// somebody first looks, so that opening a large store does not parse it.
+/// An object as it was at a revision.
+///
+/// The JSON text is the object; parsed, it is several times as large. So only what selectors look
+/// at is kept in parsed form, and the whole only once somebody wants it kept.
 pub struct Object {
     revision: u64,
     json: Bytes,
+    facts: OnceLock<Value>,
     value: OnceLock<Value>,
 }
 
@@ -90,21 +93,22 @@ impl Object {
         Self {
             revision,
             json,
+            facts: OnceLock::new(),
             value: OnceLock::new(),
         }
     }
 
-    pub(super) fn from_value(revision: u64, value: Value) -> Self {
-        let json = Bytes::from(value.to_string());
+    pub(super) fn from_value(revision: u64, value: &Value) -> Self {
         Self {
             revision,
-            json,
-            value: OnceLock::from(value),
+            json: Bytes::from(value.to_string()),
+            facts: OnceLock::from(facts(value)),
+            value: OnceLock::new(),
         }
     }
 
     #[cfg(test)]
-    pub(crate) fn for_tests(revision: u64, value: Value) -> Self {
+    pub(crate) fn for_tests(revision: u64, value: &Value) -> Self {
         Self::from_value(revision, value)
     }
 
@@ -115,9 +119,9 @@ impl Object {
 
     /// The same state, seen at a later revision.
     pub(crate) fn at_revision(&self, revision: u64) -> Self {
-        let mut value = self.value().clone();
+        let mut value = self.parse();
         value["metadata"]["resourceVersion"] = Value::String(revision.to_string());
-        Self::from_value(revision, value)
+        Self::from_value(revision, &value)
     }
 
     /// The object as JSON text, `metadata.resourceVersion` included.
@@ -125,16 +129,72 @@ impl Object {
         &self.json
     }
 
-    /// The object as a JSON value.
+    /// The object as a JSON value, for one use.
     #[expect(
         clippy::expect_used,
         reason = "the store writes only text it made from a value"
     )]
+    pub fn parse(&self) -> Value {
+        serde_json::from_slice(&self.json)
+            .expect("stored JSON was serialised by this store and is checksummed on disk")
+    }
+
+    /// The object as a JSON value that stays in memory: for kinds that are few and often read.
     pub fn value(&self) -> &Value {
-        self.value.get_or_init(|| {
-            serde_json::from_slice(&self.json)
-                .expect("stored JSON was serialised by this store and is checksummed on disk")
-        })
+        self.value.get_or_init(|| self.parse())
+    }
+
+    /// What identifies the object and what selectors look at: name, namespace, uid, labels, and
+    /// the plain values at the top of `spec`, `status` and their like.
+    pub fn facts(&self) -> &Value {
+        self.facts.get_or_init(|| facts(&self.parse()))
+    }
+}
+
+/// The parts of objects whose plain values field selectors name.
+const SELECTABLE: [&str; 4] = ["spec", "status", "involvedObject", "source"];
+
+fn facts(value: &Value) -> Value {
+    let Some(fields) = value.as_object() else {
+        return Value::Null;
+    };
+    let mut facts = Map::new();
+    for (name, field) in fields {
+        let kept = match field {
+            Value::Object(inner) if name == "metadata" => {
+                let kept = ["name", "namespace", "uid", "labels"];
+                let kept = kept
+                    .into_iter()
+                    .filter_map(|name| inner.get_key_value(name));
+                Value::Object(
+                    kept.map(|(name, value)| (name.clone(), value.clone()))
+                        .collect(),
+                )
+            }
+            Value::Object(inner) if SELECTABLE.contains(&name.as_str()) => {
+                let plain = inner.iter().filter(|(_, value)| is_plain(value));
+                Value::Object(
+                    plain
+                        .map(|(name, value)| (name.clone(), value.clone()))
+                        .collect(),
+                )
+            }
+            plain if is_plain(plain) => plain.clone(),
+            _ => continue,
+        };
+        facts.insert(name.clone(), kept);
+    }
+    Value::Object(facts)
+}
+
+/// The longest text that counts as a plain value: names and phases, not the data of a ConfigMap.
+const PLAIN_BYTES: usize = 256;
+
+fn is_plain(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.len() <= PLAIN_BYTES,
+        Value::Bool(_) | Value::Number(_) => true,
+        Value::Null | Value::Array(_) | Value::Object(_) => false,
     }
 }
 

@@ -178,7 +178,7 @@ impl Batch {
         };
         self.revision += 1;
         set_resource_version(&mut value, self.revision);
-        let object = Arc::new(Object::from_value(self.revision, value));
+        let object = Arc::new(Object::from_value(self.revision, &value));
         let after = (kind != ChangeKind::Deleted).then(|| Arc::clone(&object));
         self.pending.insert(key.clone(), after);
         self.written.push((reply, Arc::clone(&object)));

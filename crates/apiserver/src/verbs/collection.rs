@@ -27,9 +27,9 @@ pub(super) async fn delete_collection(call: &Call) -> ApiResult<Response<Body>> 
     let matching: Vec<(String, String)> = snapshot
         .objects
         .iter()
-        .filter(|(_, object)| selection.admits(call, object))
+        .filter(|(_, object)| selection.admits(&call.resource, &call.target.version, object))
         .map(|(_, object)| {
-            let text = |field| metadata::text(object.value(), field).to_owned();
+            let text = |field| metadata::text(object.facts(), field).to_owned();
             (text("namespace"), text("name"))
         })
         .collect();
@@ -69,9 +69,7 @@ async fn delete_one(
     };
     let one = call.with_target(target);
     Ok(match delete_object(&one, &name, options).await? {
-        Deletion::Gone(object) | Deletion::Pending(object) => {
-            last_state(&one, &object).into_owned()
-        }
+        Deletion::Gone(object) | Deletion::Pending(object) => last_state(&one, &object),
         Deletion::Tried(value) => value,
     })
 }

@@ -114,7 +114,7 @@ pub(super) async fn delete(call: &Call) -> ApiResult<Response<Body>> {
             if call.resource.rules(&call.target.version).returns_deleted {
                 return call.answer(StatusCode::OK, &object);
             }
-            let uid = metadata::text(object.value(), "uid");
+            let uid = metadata::text(object.facts(), "uid");
             let (group, plural) = (&call.resource.group, &call.resource.plural);
             let gone = status::deleted(group, plural, name, uid);
             Ok(transport::json(StatusCode::OK, &gone))
@@ -136,11 +136,11 @@ pub(crate) async fn delete_object(
             .store
             .get(&key)
             .ok_or_else(|| call.not_found(name))?;
-        let live = object.value();
-        check_preconditions(call, name, live, options)?;
-        let step = Step::decide(call, live, options);
+        let live = object.parse();
+        check_preconditions(call, name, &live, options)?;
+        let step = Step::decide(call, &live, options);
         if options.dry_run {
-            return Ok(Deletion::Tried(live.clone()));
+            return Ok(Deletion::Tried(live));
         }
         let write = match step {
             Step::Nothing => return Ok(Deletion::Pending(object)),
@@ -310,7 +310,7 @@ fn invalid(why: &str) -> ApiError {
 }
 
 /// The last state of an object, in the version of the call.
-pub(super) fn last_state<'a>(call: &Call, object: &'a Object) -> std::borrow::Cow<'a, Value> {
+pub(super) fn last_state(call: &Call, object: &Object) -> Value {
     convert::read(&call.resource, &call.target.version, object)
 }
 

@@ -16,6 +16,7 @@ use crate::{
     faults::Fault,
     http::{self as transport, Body, Call, Encoding, Form, negotiate},
     metadata,
+    registry::Resource,
     status::{ApiError, ApiResult},
     store::{Key, Object, Snapshot},
 };
@@ -51,11 +52,11 @@ impl Selection {
         Ok(Self { labels, fields })
     }
 
-    pub(crate) fn is_everything(&self) -> bool {
+    fn is_everything(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
-    pub(crate) fn matches(&self, object: &Value) -> bool {
+    fn matches(&self, object: &Value) -> bool {
         self.labels.matches(object) && self.fields.matches(object)
     }
 
@@ -64,10 +65,19 @@ impl Selection {
         self.fields.required_value("metadata.name")
     }
 
-    /// The selection of a reader of `call`'s version.
-    pub(crate) fn admits(&self, call: &Call, object: &Object) -> bool {
-        self.is_everything()
-            || self.matches(&convert::read(&call.resource, &call.target.version, object))
+    /// Whether a reader of this version would select the object. Parses it only where its facts
+    /// are not enough: for fields that another version or a definition names.
+    pub(crate) fn admits(&self, resource: &Resource, version: &str, object: &Object) -> bool {
+        if self.is_everything() {
+            return true;
+        }
+        let facts_suffice = self.fields.is_empty()
+            || (!resource.is_custom() && convert::is_stored_form(resource, version, object));
+        if facts_suffice {
+            self.matches(object.facts())
+        } else {
+            self.matches(&convert::read(resource, version, object))
+        }
     }
 }
 
@@ -135,7 +145,7 @@ impl Page {
         let mut token = None;
         let mut remaining = None;
         for (index, (key, object)) in snapshot.objects.iter().enumerate().skip(from) {
-            if !selection.admits(call, object) {
+            if !selection.admits(&call.resource, &call.target.version, object) {
                 continue;
             }
             if limit > 0 && objects.len() == limit {
@@ -279,7 +289,7 @@ fn render(call: &Call, page: &Page) -> ApiResult<Response<Body>> {
             let items: Vec<Value> = page
                 .objects
                 .iter()
-                .map(|object| metadata::partial(object.value()))
+                .map(|object| metadata::partial(&object.parse()))
                 .collect();
             let list = json!({
                 "kind": "PartialObjectMetadataList",

@@ -253,16 +253,12 @@ pub(super) async fn replace(
     let key = call.resource.key(&call.target.namespace, &call.target.name);
     for _ in 0..ATTEMPTS {
         let live = call.stored()?;
-        let next = change(live.value())?;
+        let before = live.parse();
+        let next = change(&before)?;
         if dry_run {
             return Ok(());
         }
-        let next = managed::update(
-            Some(live.value()),
-            &next,
-            &call.kind().types(),
-            &actor(call),
-        );
+        let next = managed::update(Some(&before), &next, &call.kind().types(), &actor(call));
         let expect = Expect::Revision(live.revision());
         match call
             .server

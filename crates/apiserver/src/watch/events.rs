@@ -262,10 +262,7 @@ impl Lens {
     }
 
     fn selects(&self, object: &Object) -> bool {
-        self.selection.is_everything()
-            || self
-                .selection
-                .matches(&convert::read(&self.resource, &self.version, object))
+        self.selection.admits(&self.resource, &self.version, object)
     }
 
     fn event(&mut self, kind: &str, object: &Object) -> Bytes {
@@ -275,7 +272,7 @@ impl Lens {
                 &convert::read_json(&self.resource, &self.version, object),
             ),
             Form::Metadata => {
-                let partial = metadata::partial(object.value());
+                let partial = metadata::partial(&object.parse());
                 line(kind, &Bytes::from(partial.to_string()))
             }
             Form::Table => {

@@ -36,7 +36,7 @@ pub(super) async fn evict(call: &Call) -> ApiResult<Response<Body>> {
         ..DeleteOptions::default()
     };
     let pod = call.stored()?;
-    let pod = pod.value();
+    let pod = &pod.parse();
     // A pod that runs nowhere, or no more, disrupts nobody.
     let disrupts = !metadata::is_deleting(pod) && pod["status"]["phase"] == "Running";
     if disrupts {

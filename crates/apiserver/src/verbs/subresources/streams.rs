@@ -107,7 +107,7 @@ fn pod(server: &Server, resource: &Resource, target: &Target) -> ApiResult<Value
         .store
         .get(&resource.key(&target.namespace, &target.name));
     object
-        .map(|object| object.value().clone())
+        .map(|object| object.parse())
         .ok_or_else(|| ApiError::not_found("", "pods", &target.name))
 }
 

@@ -58,7 +58,7 @@ pub(super) fn create(call: &Call) -> ApiResult<Response<Body>> {
     let grant = Grant {
         namespace: &call.target.namespace,
         account: &call.target.name,
-        account_uid: metadata::text(account.value(), "uid"),
+        account_uid: metadata::text(account.facts(), "uid"),
         audiences: &audiences,
         bound: bound.as_ref(),
         issued,
@@ -100,7 +100,7 @@ fn bound_object(call: &Call, reference: &Value) -> ApiResult<Option<Bound>> {
         .store
         .get(&Key::new("", plural, namespace, &name))
         .ok_or_else(|| ApiError::not_found("", plural, &name))?;
-    let uid = metadata::text(object.value(), "uid").to_owned();
+    let uid = metadata::text(object.facts(), "uid").to_owned();
     if !wanted.is_empty() && wanted != uid {
         let why = format!(
             "the UID in the bound object reference ({wanted}) does not match the UID in record \
@@ -108,7 +108,7 @@ fn bound_object(call: &Call, reference: &Value) -> ApiResult<Option<Bound>> {
         );
         return Err(ApiError::conflict("", plural, &name, why));
     }
-    let runs_as = object.value()["spec"]["serviceAccountName"].as_str();
+    let runs_as = object.facts()["spec"]["serviceAccountName"].as_str();
     if kind == BoundKind::Pod && runs_as != Some(account.as_str()) {
         return Err(ApiError::bad_request(format!(
             "a token for the service account \"{account}\" cannot be bound to pod \"{name}\", which \
