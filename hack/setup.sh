@@ -2,7 +2,7 @@
 # Makes sure that what Windlass runs on this machine is there: a C linker for cargo, a JRE, Python
 # with venv, and PySpark of the wanted versions, each in a private virtual environment.
 #
-#   hack/setup.sh [VERSION...]      default: the newest supported Spark
+#   hack/setup.sh [VERSION...]      default: the newest supported Spark; 4.1 means the newest 4.1.x
 #
 # Safe to run again: what is there is left alone. Works as root (installs Debian packages when
 # they are missing) and as a plain user (says which packages to ask for).
@@ -48,6 +48,8 @@ for version in "${versions[@]}"; do
     rm -rf "$home"
     python3 -m venv "$home"
     "$home/bin/python" -m pip install --quiet --no-input --upgrade pip setuptools wheel >&2
-    "$home/bin/python" -m pip install --quiet --no-input --no-cache-dir "pyspark==$version" >&2
+    wanted="pyspark==$version"
+    [[ "$version" =~ ^[0-9]+\.[0-9]+$ ]] && wanted="$wanted.*"
+    "$home/bin/python" -m pip install --quiet --no-input --no-cache-dir "$wanted" >&2
     touch "$home/.complete"
 done

@@ -1,1 +1,110 @@
 //! The one binary: arguments, output and wiring.
+//!
+//! Reading order: [`args`] says what a user can ask for, [`exit`] what the process answers,
+//! [`connect`] which cluster a command talks to, [`embedded`] what the embedded cluster is made
+//! of, [`run`] the command most people start with.
+
+pub mod args;
+pub mod commands;
+pub mod connect;
+pub mod datadir;
+pub mod embedded;
+pub mod exit;
+pub mod manifest;
+pub mod output;
+pub mod run;
+pub mod sparks;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use tracing_subscriber::EnvFilter;
+
+use args::{Cli, Command};
+use exit::{Exit, Failure};
+
+/// Parses the command line and does what it says.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, everything else is bad input.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::BadInput
+            } else {
+                Exit::Completed
+            }
+            .into();
+        }
+    };
+    log_to_stderr(cli.verbose);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return end(Err(Failure::internal(error))),
+    };
+    end(runtime.block_on(act(cli.command)))
+}
+
+async fn act(command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Run(args) => Box::pin(run::run(*args)).await,
+        Command::Up(args) => Box::pin(commands::up::up(args)).await,
+        Command::Down(args) => commands::up::down(args).await,
+        Command::Status(args) => commands::status::status(args).await,
+        Command::Logs(args) => commands::status::logs(args).await,
+        Command::Render(args) => commands::render::render(args),
+        Command::Validate(args) => commands::render::validate(args),
+        Command::Operator(args) => Box::pin(commands::operator::operator(args)).await,
+        Command::Crd => {
+            let documents = windlass_api::parse::to_yaml_documents(&windlass_api::crds())
+                .map_err(Failure::internal)?;
+            output::out(documents.trim_end());
+            Ok(Exit::Completed)
+        }
+        Command::Completion { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "windlass",
+                &mut std::io::stdout(),
+            );
+            Ok(Exit::Completed)
+        }
+        Command::Version => {
+            output::out(&format!("windlass {}", env!("CARGO_PKG_VERSION")));
+            Ok(Exit::Completed)
+        }
+    }
+}
+
+fn end(result: Result<Exit, Failure>) -> ExitCode {
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::talk(&format!("windlass: {}", failure.message));
+            failure.exit.into()
+        }
+    }
+}
+
+/// `RUST_LOG` wins over `-v`; without either only warnings are shown.
+fn log_to_stderr(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "info,windlass=info",
+        _ => {
+            "info,windlass=debug,windlass_engine=debug,windlass_spark=debug,windlass_node=debug,windlass_cluster=debug,windlass_apiserver=debug"
+        }
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}

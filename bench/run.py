@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Measures what docs/benchmarks.md says and prints it as Markdown.
+
+    bench/run.py PATH-TO-WINDLASS [--runs N]
+
+Compare within one run: machines are noisy. Everything runs on loopback in a scratch folder.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = Path(os.environ.get("WINDLASS_CACHE", Path.home() / ".cache/windlass"))
+
+
+def spread(values, unit, digits=0):
+    return (
+        f"{statistics.median(values):.{digits}f} {unit} "
+        f"({min(values):.{digits}f} to {max(values):.{digits}f})"
+    )
+
+
+def children_cpu():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def timed(command, **kwargs):
+    """Wall and CPU seconds of a command and its children, and its result."""
+    cpu, start = children_cpu(), time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, **kwargs)
+    return time.monotonic() - start, children_cpu() - cpu, done
+
+
+class Up:
+    """A `windlass up` with a data directory of its own."""
+
+    def __init__(self, windlass, data):
+        self.data = Path(data)
+        start = time.monotonic()
+        self.process = subprocess.Popen(
+            [windlass, "up", "--data-dir", data, "--port", "0"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        while not self.ready():
+            if self.process.poll() is not None or time.monotonic() - start > 30:
+                sys.exit("windlass up did not start: " + self.process.stderr.read().decode())
+            time.sleep(0.002)
+        self.seconds = time.monotonic() - start
+
+    def ready(self):
+        try:
+            return json.loads((self.data / "up.lock").read_text())["ready"]
+        except (FileNotFoundError, ValueError):
+            return False
+
+    def rss_mib(self):
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(timeout=60)
+
+
+def bench_up(windlass, runs):
+    fresh, again, memory, settled = [], [], [], []
+    for _ in range(runs):
+        with tempfile.TemporaryDirectory() as data:
+            first = Up(windlass, data)
+            first.stop()
+            second = Up(windlass, data)
+            fresh.append(first.seconds * 1000)
+            again.append(second.seconds * 1000)
+            memory.append(second.rss_mib())
+            time.sleep(3)
+            settled.append(second.rss_mib())
+            second.stop()
+    return [
+        ("`windlass up`, empty data directory, to ready", spread(fresh, "ms")),
+        ("`windlass up`, existing data directory, to ready", spread(again, "ms")),
+        ("resident memory at ready", spread(memory, "MiB", 1)),
+        ("resident memory 3 s later", spread(settled, "MiB", 1)),
+    ]
+
+
+def bench_job(windlass, runs):
+    first_pod, adds, driver = [], [], []
+    for _ in range(runs):
+        wall, _, done = timed(
+            [windlass, "run", "--progress", "plain", "-f", ROOT / "examples/spark-pi.yaml"]
+        )
+        if done.returncode != 0:
+            sys.exit("the Pi run failed:\n" + done.stderr)
+        running = float(re.search(r"^\s*([\d.]+)s  driver running", done.stderr, re.M).group(1))
+        seconds = float(re.search(r"^  driver\s+([\d.]+) s", done.stderr, re.M).group(1))
+        first_pod.append(running)
+        driver.append(seconds)
+        adds.append(wall - seconds)
+    return [
+        ("`windlass run` to the driver Running (embedded cluster started in process)", spread(first_pod, "s", 2)),
+        ("the driver's own time, Pi with two executors", spread(driver, "s", 1)),
+        ("what Windlass adds: the whole command less the driver's own time", spread(adds, "s", 2)),
+    ]
+
+
+def spark_homes():
+    for version in ("3.5.9", "4.3.0"):
+        found = list((CACHE / "spark" / version).glob("lib/python*/site-packages/pyspark"))
+        if found:
+            yield version, found[0]
+
+
+def bench_submission(windlass, runs):
+    rows = []
+    with tempfile.TemporaryDirectory() as data:
+        up = Up(windlass, data)
+        server = json.loads((Path(data) / "up.lock").read_text())["server"]
+        environment = {**os.environ, "KUBECONFIG": f"{data}/kubeconfig"}
+        for version, home in spark_homes():
+            # The image is not to be had, so only the submission itself is measured.
+            arguments = [
+                "--master", f"k8s://{server}", "--deploy-mode", "cluster", "--name", "bench",
+                "--class", "org.example.Main",
+                "--conf", "spark.kubernetes.container.image=example/none:1",
+                "--conf", "spark.kubernetes.submission.waitAppCompletion=false",
+                "local:///opt/app.jar",
+            ]
+            theirs, ours = [], []
+            for _ in range(runs):
+                wall, cpu, done = timed(
+                    [home / "bin/spark-submit", *arguments],
+                    env={**environment, "SPARK_HOME": str(home)},
+                )
+                if done.returncode != 0:
+                    sys.exit("spark-submit failed:\n" + done.stderr[-2000:])
+                theirs.append((wall, cpu))
+                wall, cpu, done = timed(
+                    [windlass, "render", "-o", "json", "--spark-version", version, "--", *arguments]
+                )
+                if done.returncode != 0:
+                    sys.exit("render failed:\n" + done.stderr)
+                ours.append((wall, cpu))
+            ratio = statistics.median(a[1] / max(b[1], 1e-4) for a, b in zip(theirs, ours))
+            rows += [
+                (f"spark-submit {version}: wall", spread([a[0] for a in theirs], "s", 2)),
+                (f"spark-submit {version}: CPU", spread([a[1] for a in theirs], "s", 2)),
+                (f"native, as a whole process: wall", spread([b[0] * 1000 for b in ours], "ms", 1)),
+                (f"native, as a whole process: CPU", spread([b[1] * 1000 for b in ours], "ms", 1)),
+                (f"CPU ratio, pair by pair", f"{ratio:.0f} to 1"),
+            ]
+        up.stop()
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("windlass", type=lambda path: str(Path(path).resolve()))
+    parser.add_argument("--runs", type=int, default=5)
+    arguments = parser.parse_args()
+    java = subprocess.run(["java", "-version"], capture_output=True, text=True).stderr.splitlines()[0]
+    print(f"Machine: {os.cpu_count()} cores, Linux {platform.release()}, {java}. Runs: {arguments.runs}; median (minimum to maximum).\n")
+    print("| what | measured |\n|---|---|")
+    for part in (bench_up, bench_submission, bench_job):
+        for name, value in part(arguments.windlass, arguments.runs):
+            print(f"| {name} | {value} |", flush=True)
+
+
+if __name__ == "__main__":
+    shutil.which("java") or sys.exit("java is missing: run hack/setup.sh")
+    main()

@@ -1,0 +1,325 @@
+//! The command line, as data. Parsing only; nothing here acts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs Spark jobs and stateful data clusters on Kubernetes, and the same YAML on a laptop.
+#[derive(Debug, Parser)]
+#[command(
+    name = "windlass",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "Exit codes: 0 completed, 1 the job failed, 2 bad input, 3 the cluster \
+cannot be reached or is not ready,\n4 stopped on request, 5 an error inside Windlass."
+)]
+pub struct Cli {
+    /// Log more of what Windlass does to stderr (repeat for debug).
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a job and follow it to its end; the exit code is the job's result.
+    Run(Box<RunArgs>),
+    /// Start the embedded cluster with the operator and write a kubeconfig for kubectl.
+    Up(UpArgs),
+    /// Stop the embedded cluster.
+    Down(DownArgs),
+    /// Show the embedded cluster and its applications.
+    Status(StatusArgs),
+    /// Print the objects a submission would create, without a cluster.
+    Render(RenderArgs),
+    /// Check a file and report every mistake with its field.
+    Validate(ValidateArgs),
+    /// Run the operator against a cluster (kubeconfig or in-cluster).
+    Operator(OperatorArgs),
+    /// Print the CustomResourceDefinitions for `kubectl apply -f -`.
+    Crd,
+    /// Print the driver's log of an application.
+    Logs(LogsArgs),
+    /// Print a shell completion script.
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the version.
+    Version,
+}
+
+/// Which cluster a command talks to. Without any of these: the embedded cluster.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ClusterArgs {
+    /// Use this context of the kubeconfig instead of the embedded cluster.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Use the cluster of this kubeconfig file instead of the embedded cluster.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Where the embedded cluster keeps its data.
+    #[arg(long, value_name = "DIR", env = "WINDLASS_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+impl ClusterArgs {
+    /// Whether a cluster other than the embedded one was named.
+    pub fn names_a_cluster(&self) -> bool {
+        self.context.is_some() || self.kubeconfig.is_some()
+    }
+}
+
+/// Arguments of `windlass run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A SparkApplication manifest instead of a job file ("-" is standard input).
+    #[arg(short, long, value_name = "FILE", conflicts_with = "job")]
+    pub file: Option<PathBuf>,
+    /// The job: a Python file, or a jar together with --class.
+    #[arg(value_name = "JOB", required_unless_present = "file")]
+    pub job: Option<String>,
+    /// Arguments for the job.
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGS"
+    )]
+    pub args: Vec<String>,
+    /// Main class of a jar.
+    #[arg(long, value_name = "CLASS", conflicts_with = "file")]
+    pub class: Option<String>,
+    /// Name of the application (default: from the job's file name).
+    #[arg(long, value_name = "NAME", conflicts_with = "file")]
+    pub name: Option<String>,
+    /// Namespace to run in (default: the manifest's, else "default").
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Spark version to run with (default: the newest installed).
+    #[arg(long, value_name = "VERSION", conflicts_with = "file")]
+    pub spark_version: Option<String>,
+    /// Container image (default: the Spark image of the version).
+    #[arg(long, value_name = "IMAGE", conflicts_with = "file")]
+    pub image: Option<String>,
+    /// Number of executors (default: 2).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..), conflicts_with = "file")]
+    pub executors: Option<i32>,
+    /// Cores of each executor (default: 1).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..), conflicts_with = "file")]
+    pub executor_cores: Option<i32>,
+    /// Memory of each executor in JVM units, for example 512m or 2g (default: 1g).
+    #[arg(long, value_name = "SIZE", conflicts_with = "file")]
+    pub executor_memory: Option<String>,
+    /// Memory of the driver in JVM units (default: 1g).
+    #[arg(long, value_name = "SIZE", conflicts_with = "file")]
+    pub driver_memory: Option<String>,
+    /// Spark configuration, may be repeated.
+    #[arg(
+        short,
+        long = "conf",
+        value_name = "KEY=VALUE",
+        conflicts_with = "file"
+    )]
+    pub conf: Vec<String>,
+    /// Maven coordinates for the driver to fetch, comma separated.
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        conflicts_with = "file"
+    )]
+    pub packages: Vec<String>,
+    /// If the application of this name is live, follow it instead of refusing.
+    #[arg(long)]
+    pub attach: bool,
+    /// How to show progress.
+    #[arg(long, value_enum, default_value_t = Progress::Auto)]
+    pub progress: Progress,
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// Bars on a terminal, lines elsewhere.
+    Auto,
+    /// One line for each change.
+    Plain,
+    /// None.
+    Off,
+}
+
+/// Arguments of `windlass up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// Return as soon as the cluster is ready and leave it running.
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Where the cluster keeps its data.
+    #[arg(long, value_name = "DIR", env = "WINDLASS_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Port of the API on 127.0.0.1 (0: pick a free one). Kept for later starts.
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+}
+
+/// Arguments of `windlass down`.
+#[derive(Debug, Args)]
+pub struct DownArgs {
+    /// Where the cluster keeps its data.
+    #[arg(long, value_name = "DIR", env = "WINDLASS_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Leave running pods alone; the next `up` finds them again.
+    #[arg(long)]
+    pub keep_pods: bool,
+}
+
+/// Arguments of `windlass status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// How documents are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// YAML documents.
+    Yaml,
+    /// One JSON `List`.
+    Json,
+}
+
+/// Arguments of `windlass render`.
+#[derive(Debug, Args)]
+pub struct RenderArgs {
+    /// A SparkApplication manifest ("-" is standard input).
+    #[arg(short, long, value_name = "FILE", conflicts_with = "submit")]
+    pub file: Option<PathBuf>,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t = Format::Yaml)]
+    pub output: Format,
+    /// Spark version whose spark-submit to follow (default: the newest known).
+    #[arg(long, value_name = "VERSION", conflicts_with = "file")]
+    pub spark_version: Option<String>,
+    /// The arguments of spark-submit, after "--".
+    #[arg(
+        last = true,
+        value_name = "SPARK-SUBMIT ARGUMENTS",
+        required_unless_present = "file"
+    )]
+    pub submit: Vec<String>,
+}
+
+/// Arguments of `windlass validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// The manifest ("-" is standard input).
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// Arguments of `windlass operator`.
+#[derive(Debug, Args)]
+pub struct OperatorArgs {
+    /// Use this context of the kubeconfig.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Use this kubeconfig (default: in-cluster, else KUBECONFIG, else ~/.kube/config).
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespaces to serve, comma separated (default: all).
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        env = "WINDLASS_NAMESPACES"
+    )]
+    pub namespaces: Vec<String>,
+    /// ServiceAccount for drivers whose application names none.
+    #[arg(long, value_name = "NAME")]
+    pub default_driver_service_account: Option<String>,
+    /// Namespace of the leader election Lease.
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        env = "POD_NAMESPACE",
+        default_value = "default"
+    )]
+    pub lease_namespace: String,
+    /// Address of /healthz, /readyz and /metrics.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub listen: std::net::SocketAddr,
+    /// How long a driver may stay Pending before its attempt counts as failed, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub pending_driver_deadline: Option<u64>,
+}
+
+/// Arguments of `windlass logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Name of the application.
+    pub name: String,
+    /// Namespace of the application.
+    #[arg(short, long, default_value = "default")]
+    pub namespace: String,
+    /// Keep following.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// An executor's log instead of the driver's, by executor id.
+    #[arg(short, long, value_name = "ID")]
+    pub executor: Option<u32>,
+    /// Only the last so many lines.
+    #[arg(long, value_name = "N")]
+    pub tail: Option<i64>,
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_after_the_job_goes_to_the_job() {
+        let cli = Cli::parse_from([
+            "windlass",
+            "run",
+            "--executors",
+            "3",
+            "job.py",
+            "--x",
+            "-c",
+            "1",
+        ]);
+        let Command::Run(run) = cli.command else {
+            panic!("not run")
+        };
+        assert_eq!(run.job.as_deref(), Some("job.py"));
+        assert_eq!(run.args, ["--x", "-c", "1"]);
+        assert_eq!(run.executors, Some(3));
+    }
+
+    #[test]
+    fn a_job_and_a_manifest_exclude_each_other() {
+        assert!(Cli::try_parse_from(["windlass", "run", "-f", "a.yaml", "job.py"]).is_err());
+        assert!(Cli::try_parse_from(["windlass", "run"]).is_err());
+    }
+}

@@ -1,0 +1,6 @@
+//! The commands other than `run`.
+
+pub mod operator;
+pub mod render;
+pub mod status;
+pub mod up;

@@ -1,0 +1,129 @@
+//! `windlass render` and `windlass validate`: what would be created, and what is wrong with it.
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use windlass_api::parse::to_yaml_documents;
+use windlass_api::spark::SparkApplication;
+use windlass_spark::submission::{SparkVersion, SubmitError, SubmitIds};
+use windlass_spark::{lower, spark_submit, submission};
+
+use crate::args::{Format, RenderArgs, ValidateArgs};
+use crate::exit::{Exit, Failure};
+use crate::output::{out, talk};
+use crate::{manifest, sparks};
+
+/// Prints the objects of a submission.
+pub fn render(args: RenderArgs) -> Result<Exit, Failure> {
+    let objects = match &args.file {
+        Some(file) => render_file(file)?,
+        None => render_command_line(&args)?,
+    };
+    match args.output {
+        Format::Json => {
+            let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+            out(&serde_json::to_string_pretty(&list).map_err(Failure::internal)?);
+        }
+        Format::Yaml => out(to_yaml_documents(&objects)
+            .map_err(Failure::internal)?
+            .trim_end()),
+    }
+    Ok(Exit::Completed)
+}
+
+/// What the operator would create for the first attempt of an application.
+fn render_file(file: &std::path::Path) -> Result<Vec<Value>, Failure> {
+    let source = file.display().to_string();
+    let manifest = manifest::load(file)?;
+    let application = manifest::check(&manifest.application, &source)?;
+    let (objects, lowered) = lower::render(&application, &lower::Settings::default())
+        .map_err(|error| refused(&source, &error))?;
+    for note in &lowered.not_applied {
+        talk(&format!("warning: {source}: {note}"));
+    }
+    for note in &lowered.submission.notes {
+        talk(&format!("note: {source}: {note}"));
+    }
+    Ok(objects)
+}
+
+/// What spark-submit would create for a command line.
+fn render_command_line(args: &RenderArgs) -> Result<Vec<Value>, Failure> {
+    let version = args
+        .spark_version
+        .as_deref()
+        .unwrap_or(sparks::NEWEST_KNOWN);
+    let version: SparkVersion = version
+        .parse()
+        .map_err(|error| Failure::bad_input(format!("--spark-version {version}: {error}")))?;
+    let client = spark_submit::this_machine();
+    // The same command line gives the same names, so two renderings can be compared.
+    let ids = SubmitIds::derive(&seed(&args.submit), jiff::Timestamp::now());
+    let refused = |error: SubmitError| Failure::bad_input(error.to_string());
+    let parsed = spark_submit::parse(&args.submit, client, version, ids).map_err(refused)?;
+    let submission = submission::build(&parsed.request).map_err(refused)?;
+    for note in parsed.notes.iter().chain(&submission.notes) {
+        talk(&format!("note: {note}"));
+    }
+    let mut objects = vec![submission.driver];
+    objects.extend(submission.objects);
+    Ok(objects)
+}
+
+/// 16 hexadecimal digits, as long as the ids that Spark draws.
+fn seed(arguments: &[String]) -> String {
+    let digest = Sha256::digest(arguments.join("\0").as_bytes());
+    let (head, _) = digest.split_at(8);
+    head.iter()
+        .fold(String::new(), |seed, byte| seed + &format!("{byte:02x}"))
+}
+
+/// Checks every object of a file that is of a kind we define.
+pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
+    let source = args.file.display().to_string();
+    let mut problems = Vec::new();
+    let mut checked = 0;
+    for object in manifest::objects(&args.file)? {
+        if object["apiVersion"]
+            .as_str()
+            .is_some_and(|version| version.starts_with("sparkoperator.k8s.io/"))
+            || object["kind"].as_str().is_none()
+        {
+            checked += 1;
+            match manifest::check(&object, &source)
+                .and_then(|application| lowers(&application, &source))
+            {
+                Ok(()) => {}
+                Err(failure) => problems.push(failure.message),
+            }
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Failure::bad_input(problems.join("\n")));
+    }
+    if checked == 0 {
+        return Err(Failure::bad_input(format!(
+            "{source}: holds nothing of Windlass: give a SparkApplication (sparkoperator.k8s.io/v1beta2)"
+        )));
+    }
+    out(&format!("{source}: {checked} valid"));
+    Ok(Exit::Completed)
+}
+
+/// Whether the settings of the application would be accepted at submission.
+fn lowers(application: &SparkApplication, source: &str) -> Result<(), Failure> {
+    let (_, lowered) = lower::render(application, &lower::Settings::default())
+        .map_err(|error| refused(source, &error))?;
+    for note in &lowered.not_applied {
+        talk(&format!("warning: {source}: {note}"));
+    }
+    Ok(())
+}
+
+fn refused(source: &str, error: &lower::LowerError) -> Failure {
+    let lines: Vec<String> = error
+        .problems()
+        .iter()
+        .map(|problem| format!("{source}: {problem}"))
+        .collect();
+    Failure::bad_input(lines.join("\n"))
+}

@@ -1,0 +1,165 @@
+//! `windlass up` and `windlass down`: the embedded cluster as a process that stays.
+//!
+//! SIGINT (Ctrl-C, `down`) ends the pods with the cluster. SIGTERM (`down --keep-pods`, a
+//! supervisor's restart) leaves them running, and the next `up` finds them again.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::{DownArgs, UpArgs};
+use crate::datadir::DataDir;
+use crate::embedded::{Embedded, Options};
+use crate::exit::{Exit, Failure};
+use crate::output::{out, talk};
+
+/// How long a detached cluster may take until it is ready.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+/// How long `down` waits; pods may use up their grace.
+const STOP_PATIENCE: Duration = Duration::from_secs(90);
+
+/// Starts the cluster and serves it until a signal comes, or leaves it behind when detached.
+pub async fn up(args: UpArgs) -> Result<Exit, Failure> {
+    let data = DataDir::resolve(args.data_dir.as_deref())?;
+    if args.detach {
+        return detach(&args, &data).await;
+    }
+    let mut held = data.hold()?;
+    let mut options = Options::lasting(data.path());
+    options.port = args.port;
+    let started = Instant::now();
+    let embedded = Embedded::start(options).await?;
+    std::fs::write(data.kubeconfig(), embedded.kubeconfig()).map_err(|error| {
+        Failure::internal(anyhow::anyhow!(
+            "{} cannot be written: {error}",
+            data.kubeconfig().display()
+        ))
+    })?;
+    restrict(&data)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::internal)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::internal)?;
+    held.announce(true, Some(embedded.server_url()))?;
+    talk(&format!(
+        "The cluster is up at {} ({} ms).\nUse it:   export KUBECONFIG={}\nStop it:  windlass down",
+        embedded.server_url(),
+        started.elapsed().as_millis(),
+        data.kubeconfig().display(),
+    ));
+    tokio::select! {
+        _ = interrupt.recv() => {
+            talk("stopping the pods and the cluster");
+            embedded.stop().await?;
+        }
+        _ = terminate.recv() => {
+            talk("stopping the cluster; its pods go on");
+            embedded.leave().await?;
+        }
+    }
+    drop(held);
+    Ok(Exit::Completed)
+}
+
+/// The kubeconfig holds the administrator's key.
+fn restrict(data: &DataDir) -> Result<(), Failure> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(data.kubeconfig(), std::fs::Permissions::from_mode(0o600))
+        .map_err(Failure::internal)
+}
+
+/// Starts `windlass up` in a session of its own and waits until it is ready.
+async fn detach(args: &UpArgs, data: &DataDir) -> Result<Exit, Failure> {
+    if let Some(holder) = data.holder() {
+        talk(&format!(
+            "the cluster is up already (process {})",
+            holder.pid
+        ));
+        return Ok(Exit::Completed);
+    }
+    // Whether the folder can be used at all is better said here than in a log.
+    drop(data.hold()?);
+    let log = std::fs::File::create(data.log()).map_err(Failure::internal)?;
+    let exe = std::env::current_exe().map_err(Failure::internal)?;
+    let mut command = std::process::Command::new(exe);
+    command.arg("up").arg("--data-dir").arg(data.path());
+    if let Some(port) = args.port {
+        command.arg("--port").arg(port.to_string());
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().map_err(Failure::internal)?)
+        .stderr(log)
+        .current_dir("/");
+    // A process group of its own: the terminal's Ctrl-C is not meant for it.
+    let mut child = command
+        .process_group(0)
+        .spawn()
+        .map_err(Failure::internal)?;
+    let deadline = Instant::now() + START_PATIENCE;
+    loop {
+        if let Some(holder) = data.holder()
+            && holder.ready
+        {
+            talk(&format!(
+                "The cluster is up at {} (process {}).\nUse it:   export KUBECONFIG={}\nStop it:  windlass down",
+                holder.server.as_deref().unwrap_or_default(),
+                holder.pid,
+                data.kubeconfig().display(),
+            ));
+            return Ok(Exit::Completed);
+        }
+        if let Some(status) = child.try_wait().map_err(Failure::internal)? {
+            let log = std::fs::read_to_string(data.log()).unwrap_or_default();
+            return Err(Failure::cluster(format!(
+                "the cluster did not start ({status}):\n{}",
+                log.trim_end()
+            )));
+        }
+        if Instant::now() > deadline {
+            return Err(Failure::cluster(format!(
+                "the cluster is not ready after {} s: see {}",
+                START_PATIENCE.as_secs(),
+                data.log().display()
+            )));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Stops the cluster and waits until it has ended.
+pub async fn down(args: DownArgs) -> Result<Exit, Failure> {
+    let data = DataDir::resolve(args.data_dir.as_deref())?;
+    let Some(holder) = data.holder() else {
+        talk("the cluster is not up");
+        return Ok(Exit::Completed);
+    };
+    let pid = Pid::from_raw(holder.pid)
+        .ok_or_else(|| Failure::internal(anyhow::anyhow!("the holder names no process")))?;
+    let signal = if args.keep_pods {
+        Signal::TERM
+    } else {
+        Signal::INT
+    };
+    kill_process(pid, signal).map_err(|error| {
+        Failure::cluster(format!(
+            "process {} cannot be told to stop: {error}",
+            holder.pid
+        ))
+    })?;
+    let deadline = Instant::now() + STOP_PATIENCE;
+    while data.holder().is_some() {
+        if Instant::now() > deadline {
+            return Err(Failure::cluster(format!(
+                "process {} has not ended after {} s: see {}",
+                holder.pid,
+                STOP_PATIENCE.as_secs(),
+                data.log().display()
+            )));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    out("the cluster is down");
+    Ok(Exit::Completed)
+}

@@ -1,0 +1,172 @@
+//! Which cluster a command talks to.
+//!
+//! A named context or kubeconfig wins. Otherwise it is the embedded cluster: the one that is up,
+//! or, for commands that may, one in this process that ends with the command.
+
+use std::path::Path;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use crate::args::ClusterArgs;
+use crate::datadir::DataDir;
+use crate::embedded::{Embedded, Options};
+use crate::exit::Failure;
+
+/// What to do when the embedded cluster is not up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Start one in this process, with a data directory that is thrown away at the end.
+    IfDown,
+    /// Say that it is not up.
+    Never,
+}
+
+/// A way to a cluster.
+pub struct Connection {
+    client: Client,
+    kind: Kind,
+}
+
+enum Kind {
+    Named,
+    Up,
+    InProcess {
+        embedded: Box<Embedded>,
+        folder: ScratchDir,
+    },
+}
+
+impl Connection {
+    /// Opens the way.
+    pub async fn open(cluster: &ClusterArgs, start: Start) -> Result<Self, Failure> {
+        if cluster.names_a_cluster() {
+            let client = named(cluster.kubeconfig.as_deref(), cluster.context.as_deref()).await?;
+            return Ok(Self {
+                client,
+                kind: Kind::Named,
+            });
+        }
+        let data = DataDir::resolve(cluster.data_dir.as_deref())?;
+        match data.holder() {
+            Some(holder) if holder.ready => {
+                let client = named(Some(&data.kubeconfig()), None).await?;
+                Ok(Self {
+                    client,
+                    kind: Kind::Up,
+                })
+            }
+            Some(holder) => Err(Failure::cluster(format!(
+                "the embedded cluster (process {}) is still starting: try again in a moment",
+                holder.pid
+            ))),
+            None if start == Start::IfDown => {
+                let folder = ScratchDir::new()?;
+                let embedded = Box::new(Embedded::start(Options::ephemeral(folder.path())).await?);
+                let client = embedded.client().await?;
+                Ok(Self {
+                    client,
+                    kind: Kind::InProcess { embedded, folder },
+                })
+            }
+            None => Err(Failure::cluster(
+                "the embedded cluster is not up: start it with windlass up, or name a cluster with --context",
+            )),
+        }
+    }
+
+    /// The client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Whether this is the embedded cluster, on this machine.
+    pub fn is_embedded(&self) -> bool {
+        !matches!(self.kind, Kind::Named)
+    }
+
+    /// Whether the cluster goes on when this process ends.
+    pub fn outlives_us(&self) -> bool {
+        !matches!(self.kind, Kind::InProcess { .. })
+    }
+
+    /// Stops what was started for this command.
+    pub async fn close(self) -> Result<(), Failure> {
+        match self.kind {
+            Kind::Named | Kind::Up => Ok(()),
+            Kind::InProcess { embedded, folder } => {
+                embedded.stop().await?;
+                folder.remove()
+            }
+        }
+    }
+}
+
+/// A client for a kubeconfig (default: KUBECONFIG, else `~/.kube/config`) and context.
+pub async fn named(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Client, Failure> {
+    Client::try_from(config(kubeconfig, context).await?).map_err(Failure::internal)
+}
+
+/// How to reach the cluster of a kubeconfig and context. Without either: the one this process
+/// runs in, or the user's current context.
+pub async fn config(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config, Failure> {
+    let described = || match (kubeconfig, context) {
+        (Some(file), _) => format!("--kubeconfig {}", file.display()),
+        (None, Some(context)) => format!("--context {context}"),
+        (None, None) => "the kubeconfig".to_owned(),
+    };
+    let options = KubeConfigOptions {
+        context: context.map(ToOwned::to_owned),
+        ..KubeConfigOptions::default()
+    };
+    let config = match kubeconfig {
+        Some(file) => {
+            let file = Kubeconfig::read_from(file)
+                .map_err(|error| Failure::bad_input(format!("{}: {error}", described())))?;
+            Config::from_custom_kubeconfig(file, &options).await
+        }
+        None if context.is_none() => {
+            return Config::infer().await.map_err(|error| {
+                Failure::bad_input(format!(
+                    "no cluster to talk to: {error}: name one with --kubeconfig"
+                ))
+            });
+        }
+        None => Config::from_kubeconfig(&options).await,
+    };
+    config.map_err(|error| Failure::bad_input(format!("{}: {error}", described())))
+}
+
+/// A folder for one run, removed at its end.
+pub struct ScratchDir(std::path::PathBuf);
+
+impl ScratchDir {
+    fn new() -> Result<Self, Failure> {
+        let name = format!(
+            "windlass-run-{}-{:x}",
+            std::process::id(),
+            jiff::Timestamp::now().as_nanosecond()
+        );
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).map_err(|error| {
+            Failure::bad_input(format!(
+                "{} cannot be created: {error}: set TMPDIR to a folder you may write to",
+                path.display()
+            ))
+        })?;
+        Ok(Self(path))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn remove(&self) -> Result<(), Failure> {
+        std::fs::remove_dir_all(&self.0).map_err(|error| {
+            Failure::internal(anyhow::anyhow!(
+                "{} cannot be removed: {error}",
+                self.0.display()
+            ))
+        })
+    }
+}

@@ -1,0 +1,225 @@
+//! The embedded cluster as a whole: API server, controllers, node and operator in one process.
+//!
+//! Every part speaks to the API as its twin in a real cluster would, under its own identity. The
+//! operator has exactly the rights of the Role that is shipped, so that a rule that is missing
+//! there fails here first.
+
+mod network;
+mod setup;
+mod teardown;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use windlass_apiserver::{ApiServer, Config, StartError, User};
+use windlass_cluster::{Cluster, ClusterConfig};
+use windlass_node::images::{ImageConfig, SparkInstallation, SparkMinor};
+use windlass_node::{ApiEndpoint, CapacityOverrides, Node, NodeConfig, NodeStreams};
+use windlass_spark::controller::OperatorConfig;
+
+use crate::commands::operator::Operator;
+use crate::exit::Failure;
+use crate::sparks::{self, Installed};
+
+/// Name of the only node.
+const NODE_NAME: &str = "windlass";
+
+/// How to start a cluster.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Port of the API on 127.0.0.1; `None` keeps the one the data directory has.
+    pub port: Option<u16>,
+    /// What becomes of pods when this process ends without saying goodbye.
+    pub orphans: Orphans,
+}
+
+/// What becomes of pods when the cluster's process dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Orphans {
+    /// They go on; the next start finds them.
+    GoOn,
+    /// They end with the process.
+    End,
+}
+
+impl Options {
+    /// A cluster that is started again on the same data.
+    pub fn lasting(data_dir: &Path) -> Self {
+        Self {
+            data_dir: data_dir.to_owned(),
+            port: None,
+            orphans: Orphans::GoOn,
+        }
+    }
+
+    /// A cluster for one command.
+    pub fn ephemeral(data_dir: &Path) -> Self {
+        Self {
+            data_dir: data_dir.to_owned(),
+            port: Some(0),
+            orphans: Orphans::End,
+        }
+    }
+}
+
+/// A running embedded cluster.
+pub struct Embedded {
+    server: ApiServer,
+    cluster: Cluster,
+    node: Node,
+    operator: Operator,
+    kubeconfig: String,
+    url: String,
+}
+
+impl Embedded {
+    /// Starts every part; when this returns, an application can be created.
+    pub async fn start(options: Options) -> Result<Self, Failure> {
+        std::fs::create_dir_all(&options.data_dir).map_err(Failure::internal)?;
+        let octet = network::octet(&options.data_dir)?;
+        let mut node_config = NodeConfig {
+            name: NODE_NAME.to_owned(),
+            data_dir: options.data_dir.join("node"),
+            loopback: octet,
+            exe: std::env::current_exe().map_err(Failure::internal)?,
+            images: images(sparks::find()),
+            // The port is known once the server listens: 443 needs privileges.
+            api: ApiEndpoint {
+                host: Ipv4Addr::new(127, octet.get(), 0, 1),
+                port: 443,
+            },
+            capacity: CapacityOverrides::default(),
+        };
+        let streams = NodeStreams::new(&node_config);
+
+        let mut config = Config::new(options.data_dir.join("api"));
+        config.loopback_octet = octet.get();
+        config.port = options.port.unwrap_or(config.port);
+        let server = ApiServer::start(config, streams.clone())
+            .await
+            .map_err(|error| cannot_start(&error))?;
+        let address = server.address().zip(server.service_address());
+        let Some((address, service)) = address else {
+            return Err(Failure::internal(anyhow::anyhow!(
+                "the API server does not listen"
+            )));
+        };
+        setup::apply(&server.client(User::admin())).await?;
+
+        let cluster = Cluster::start(
+            server.client(User::component("kube-controller-manager")),
+            ClusterConfig {
+                loopback_octet: octet.get(),
+                volumes_dir: options.data_dir.join("volumes"),
+                ca_pem: server.ca_certificate().to_owned(),
+                job_namespaces: vec!["default".to_owned()],
+                job_manifests: setup::job_manifests()?,
+            },
+        )
+        .map_err(Failure::internal)?;
+        cluster.ready().await;
+
+        node_config.api = ApiEndpoint {
+            host: *service.ip(),
+            port: service.port(),
+        };
+        let kubelet = server.client(User::component("kubelet"));
+        let node = Node::start(kubelet, node_config, streams)
+            .await
+            .map_err(Failure::internal)?;
+
+        let operator = Operator::start(
+            server.client(setup::operator_user()),
+            &OperatorConfig {
+                default_driver_service_account: Some(setup::DRIVER_ACCOUNT.to_owned()),
+                ..OperatorConfig::default()
+            },
+        )?;
+        let kubeconfig = server.kubeconfig();
+        let url = format!("https://{address}");
+        Ok(Self {
+            server,
+            cluster,
+            node,
+            operator,
+            kubeconfig,
+            url,
+        })
+    }
+
+    /// A client over TLS, as any other client has it: port-forwards and log streams need a
+    /// connection of their own.
+    pub async fn client(&self) -> Result<Client, Failure> {
+        let kubeconfig = Kubeconfig::from_yaml(&self.kubeconfig).map_err(Failure::internal)?;
+        let config =
+            kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+                .await
+                .map_err(Failure::internal)?;
+        Client::try_from(config).map_err(Failure::internal)
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> &str {
+        &self.kubeconfig
+    }
+
+    /// Where clients on this machine reach the API.
+    pub fn server_url(&self) -> &str {
+        &self.url
+    }
+
+    /// The API server, for tests that make it fail.
+    pub fn server(&self) -> &ApiServer {
+        &self.server
+    }
+
+    /// Ends the pods, then everything else.
+    pub async fn stop(self) -> Result<(), Failure> {
+        self.operator.stop().await?;
+        teardown::end_pods(&self.server.client(User::admin())).await?;
+        self.node.shutdown().await;
+        self.cluster.shutdown().await;
+        self.server.shutdown().await;
+        Ok(())
+    }
+
+    /// Ends everything but the pods; the next start on the same data finds them again.
+    pub async fn leave(self) -> Result<(), Failure> {
+        self.operator.stop().await?;
+        self.node.shutdown().await;
+        self.cluster.shutdown().await;
+        self.server.shutdown().await;
+        Ok(())
+    }
+}
+
+fn cannot_start(error: &StartError) -> Failure {
+    Failure::cluster(error.to_string())
+}
+
+/// What image names stand for on this machine.
+fn images(found: Vec<Installed>) -> ImageConfig {
+    let mut spark = BTreeMap::new();
+    for installed in found {
+        let Ok(minor) = installed.version.parse::<SparkMinor>() else {
+            continue;
+        };
+        spark.insert(
+            minor,
+            SparkInstallation {
+                spark_home: installed.home,
+                python: installed.python,
+                java_home: std::env::var_os("JAVA_HOME").map(PathBuf::from),
+            },
+        );
+    }
+    ImageConfig {
+        spark,
+        install_hint: Some(sparks::INSTALL_HINT.to_owned()),
+    }
+}

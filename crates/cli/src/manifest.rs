@@ -1,0 +1,115 @@
+//! Files a user gives: read, told apart, and checked before anything is started.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use serde_json::Value;
+use windlass_api::decode::{decode, is_kind};
+use windlass_api::spark::SparkApplication;
+use windlass_api::spark::application::validate;
+
+use windlass_api::{field, parse};
+
+use crate::exit::Failure;
+
+/// The objects of a file that holds one application.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// The one SparkApplication.
+    pub application: Value,
+    /// What stands beside it, in order: ConfigMaps, Secrets, ServiceAccounts...
+    pub others: Vec<Value>,
+}
+
+/// Reads a file, or standard input for `-`.
+pub fn objects(file: &Path) -> Result<Vec<Value>, Failure> {
+    let text = read(file)?;
+    let objects = parse::objects(&text)
+        .map_err(|error| Failure::bad_input(format!("{}: {error}", file.display())))?;
+    if objects.is_empty() {
+        return Err(Failure::bad_input(format!(
+            "{}: is empty: give a SparkApplication manifest",
+            file.display()
+        )));
+    }
+    Ok(objects)
+}
+
+/// Reads a file that must hold exactly one SparkApplication.
+pub fn load(file: &Path) -> Result<Manifest, Failure> {
+    let mut applications = Vec::new();
+    let mut others = Vec::new();
+    for object in objects(file)? {
+        if is_kind::<SparkApplication>(&object) {
+            applications.push(object);
+        } else {
+            others.push(object);
+        }
+    }
+    let mut applications = applications.into_iter();
+    match (applications.next(), applications.next()) {
+        (Some(application), None) => Ok(Manifest {
+            application,
+            others,
+        }),
+        (Some(_), Some(_)) => Err(Failure::bad_input(format!(
+            "{}: holds {} SparkApplications: run them one by one, or apply the file with kubectl",
+            file.display(),
+            applications.count() + 2
+        ))),
+        (None, _) => {
+            let first = others.into_iter().next().unwrap_or_default();
+            let reason = decode::<SparkApplication>(&first)
+                .map_or_else(|e| e.to_string(), |_| String::new());
+            Err(Failure::bad_input(format!("{}: {reason}", file.display())))
+        }
+    }
+}
+
+/// Checks an application completely; the error tells every mistake with its field.
+pub fn check(application: &Value, source: &str) -> Result<SparkApplication, Failure> {
+    let decoded: SparkApplication = decode(application)
+        .map_err(|error| refuse(source, error.to_string().lines().map(ToOwned::to_owned)))?;
+    let errors = validate(&decoded);
+    if errors.is_empty() {
+        return Ok(decoded);
+    }
+    Err(refuse(
+        source,
+        errors.iter().map(field::FieldError::to_string),
+    ))
+}
+
+fn refuse(source: &str, errors: impl Iterator<Item = String>) -> Failure {
+    let lines: Vec<String> = errors.map(|error| format!("{source}: {error}")).collect();
+    Failure::bad_input(lines.join("\n"))
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| {
+                Failure::bad_input(format!("standard input cannot be read: {error}"))
+            })?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file).map_err(|error| {
+        Failure::bad_input(match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                format!(
+                    "{}: no such file: check the path given with -f",
+                    file.display()
+                )
+            }
+            std::io::ErrorKind::InvalidData => {
+                format!(
+                    "{}: is not a text file: give a YAML or JSON manifest",
+                    file.display()
+                )
+            }
+            _ => format!("{}: {error}", file.display()),
+        })
+    })
+}

@@ -1,0 +1,389 @@
+//! Follows one application from its creation to its end.
+//!
+//! Watches feed the [`Model`], the driver's log goes to stdout as it is written, and Ctrl-C asks
+//! what to do. The verdict is the application's own state, never the end of a stream.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use futures::stream::{BoxStream, StreamExt as _};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, LogParams};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client};
+use serde_json::Value;
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::progress::Model;
+use super::screen::Screen;
+use super::stages;
+use crate::exit::{Exit, Failure};
+
+/// How often the driver is asked for its stages.
+const STAGE_PERIOD: Duration = Duration::from_millis(700);
+/// How long the end of the driver's log is waited for after the application has ended.
+const LOG_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a stopped application may take to be gone.
+const STOP_PATIENCE: Duration = Duration::from_mins(1);
+
+/// The application to follow.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid: a successor of the same name is not followed.
+    pub uid: String,
+    /// Whether the cluster goes on when this process ends.
+    pub cluster_stays: bool,
+    /// The port of the driver's UI.
+    pub ui_port: u16,
+}
+
+/// The API of SparkApplications in a namespace.
+pub fn applications(client: Client, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(client, namespace, &application_resource())
+}
+
+/// The SparkApplication resource.
+pub fn application_resource() -> ApiResource {
+    ApiResource {
+        group: "sparkoperator.k8s.io".to_owned(),
+        version: "v1beta2".to_owned(),
+        api_version: "sparkoperator.k8s.io/v1beta2".to_owned(),
+        kind: "SparkApplication".to_owned(),
+        plural: "sparkapplications".to_owned(),
+    }
+}
+
+/// Label by which the operator marks the pods of an application.
+pub const APP_NAME_LABEL: &str = "sparkoperator.k8s.io/app-name";
+
+/// Something that was seen.
+enum Seen {
+    Application(Value),
+    ApplicationGone,
+    Pod(Value, bool),
+}
+
+/// Follows the application and tells how it ended.
+pub async fn follow(
+    client: &Client,
+    target: &Target,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &target.namespace);
+    let mut seen = observations(client, target);
+    let mut model = Model::default();
+    let (log_sender, mut log) = mpsc::channel::<Vec<u8>>(64);
+    let mut log_task: Option<(String, JoinHandle<()>)> = None;
+    let mut stage_clock = tokio::time::interval(STAGE_PERIOD);
+    stage_clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (stage_sender, mut stage_results) = mpsc::channel(1);
+    let mut stage_task: Option<JoinHandle<()>> = None;
+
+    let exit = loop {
+        screen.headline(&model.headline());
+        tokio::select! {
+            observation = seen.next() => {
+                let now = Timestamp::now();
+                let lines = match observation {
+                    Some(Seen::Application(application)) => {
+                        let lines = model.application(&application, now);
+                        print(screen, &lines);
+                        match application["status"]["applicationState"]["state"].as_str() {
+                            Some("COMPLETED") => break Exit::Completed,
+                            Some("FAILED") => break Exit::JobFailed,
+                            _ => Vec::new(),
+                        }
+                    }
+                    Some(Seen::Pod(pod, deleted)) => {
+                        let lines = model.pod(&pod, deleted, now);
+                        if let Some((uid, container)) = loggable_driver(&pod)
+                            && log_task.as_ref().is_none_or(|(known, _)| *known != uid)
+                        {
+                            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+                            let task = tokio::spawn(copy_log(
+                                pods.clone(), name.to_owned(), container, log_sender.clone(),
+                            ));
+                            log_task = Some((uid, task));
+                        }
+                        lines
+                    }
+                    Some(Seen::ApplicationGone) => {
+                        screen.pause();
+                        screen.say(&format!(
+                            "the application {}/{} was deleted before it ended", target.namespace, target.name
+                        ));
+                        return Ok(Exit::Stopped);
+                    }
+                    None => return Err(Failure::cluster("the watch of the application ended")),
+                };
+                print(screen, &lines);
+            }
+            Some(bytes) = log.recv() => screen.log(&bytes),
+            Some(found) = stage_results.recv() => print(screen, &model.stages(found)),
+            _ = stage_clock.tick(), if model.driver_is_running() => {
+                let idle = stage_task.as_ref().is_none_or(JoinHandle::is_finished);
+                if let Some(driver) = model.driver_pod().filter(|_| idle) {
+                    let (pods, driver, port) = (pods.clone(), driver.to_owned(), target.ui_port);
+                    let sender = stage_sender.clone();
+                    stage_task = Some(tokio::spawn(async move {
+                        if let Some(found) = stages::fetch(&pods, &driver, port).await {
+                            // The receiver is gone only when the run is over.
+                            let _ = sender.send(found).await;
+                        }
+                    }));
+                }
+            }
+            result = tokio::signal::ctrl_c() => {
+                if let Err(error) = result {
+                    return Err(Failure::internal(error));
+                }
+                screen.pause();
+                match ask(target).await {
+                    Answer::Continue => screen.say("going on"),
+                    Answer::Leave => {
+                        screen.say(&format!(
+                            "left running: windlass logs -f {} follows it, windlass run --attach picks it up again",
+                            target.name
+                        ));
+                        return Ok(Exit::Stopped);
+                    }
+                    Answer::Stop => return stop(client, target, screen).await,
+                }
+            }
+        }
+    };
+
+    if let Some(task) = stage_task {
+        task.abort();
+    }
+    drop(log_sender);
+    let rest = async {
+        while let Some(bytes) = log.recv().await {
+            screen.log(&bytes);
+        }
+    };
+    if tokio::time::timeout(LOG_PATIENCE, rest).await.is_err()
+        && let Some((_, task)) = log_task
+    {
+        task.abort();
+    }
+    screen.pause();
+    // Pods that ended with the application carry their last figures; take one more look.
+    if let Ok(list) = pods
+        .list(&kube::api::ListParams::default().labels(&pod_selector(target)))
+        .await
+    {
+        for pod in list {
+            if let Ok(pod) = serde_json::to_value(pod) {
+                model.pod(&pod, false, Timestamp::now());
+            }
+        }
+    }
+    screen.say(&model.summary(Timestamp::now()).to_string());
+    Ok(exit)
+}
+
+fn print(screen: &Screen, lines: &[String]) {
+    for line in lines {
+        screen.line(line);
+    }
+}
+
+fn pod_selector(target: &Target) -> String {
+    format!("{APP_NAME_LABEL}={}", target.name)
+}
+
+/// The application and its pods, as one stream that outlives broken watches.
+fn observations(client: &Client, target: &Target) -> BoxStream<'static, Seen> {
+    let application = watcher(
+        applications(client.clone(), &target.namespace),
+        watcher::Config::default().fields(&format!("metadata.name={}", target.name)),
+    )
+    .default_backoff();
+    let uid = target.uid.clone();
+    let application = application.filter_map(move |event| {
+        let seen = match event {
+            Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
+                if object.metadata.uid.as_deref() == Some(uid.as_str()) {
+                    serde_json::to_value(object).ok().map(Seen::Application)
+                } else {
+                    Some(Seen::ApplicationGone)
+                }
+            }
+            Ok(watcher::Event::Delete(_)) => Some(Seen::ApplicationGone),
+            // The watcher tries again by itself; a lasting outage shows as silence.
+            Ok(watcher::Event::Init | watcher::Event::InitDone) | Err(_) => None,
+        };
+        std::future::ready(seen)
+    });
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &target.namespace);
+    let pods = watcher(
+        pods,
+        watcher::Config::default().labels(&pod_selector(target)),
+    )
+    .default_backoff()
+    .filter_map(|event| {
+        let seen = match event {
+            Ok(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod)) => Some((pod, false)),
+            Ok(watcher::Event::Delete(pod)) => Some((pod, true)),
+            Ok(watcher::Event::Init | watcher::Event::InitDone) | Err(_) => None,
+        };
+        std::future::ready(seen.and_then(|(pod, deleted)| {
+            serde_json::to_value(pod)
+                .ok()
+                .map(|pod| Seen::Pod(pod, deleted))
+        }))
+    });
+    futures::stream::select(application, pods).boxed()
+}
+
+/// Uid and Spark container of a driver pod whose container has started.
+fn loggable_driver(pod: &Value) -> Option<(String, String)> {
+    if pod["metadata"]["labels"]["spark-role"] != "driver" {
+        return None;
+    }
+    let container = pod["spec"]["containers"]
+        .as_array()?
+        .iter()
+        .find(|container| container["args"][0] == "driver")?["name"]
+        .as_str()?;
+    let status = pod["status"]["containerStatuses"]
+        .as_array()?
+        .iter()
+        .find(|status| status["name"] == container)?;
+    let started =
+        status["state"].get("running").is_some() || status["state"].get("terminated").is_some();
+    let uid = pod["metadata"]["uid"].as_str()?;
+    started.then(|| (uid.to_owned(), container.to_owned()))
+}
+
+/// Copies a driver's log until it ends.
+async fn copy_log(pods: Api<Pod>, pod: String, container: String, to: mpsc::Sender<Vec<u8>>) {
+    let params = LogParams {
+        follow: true,
+        container: Some(container),
+        ..LogParams::default()
+    };
+    let Ok(stream) = pods.log_stream(&pod, &params).await else {
+        return;
+    };
+    let mut stream = std::pin::pin!(tokio_util::compat::FuturesAsyncReadCompatExt::compat(
+        stream
+    ));
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        if to.send(buffer[..count].to_vec()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What the user wants after Ctrl-C.
+enum Answer {
+    Stop,
+    Continue,
+    Leave,
+}
+
+async fn ask(target: &Target) -> Answer {
+    if !std::io::stdin().is_terminal() {
+        return Answer::Stop;
+    }
+    let choices = if target.cluster_stays {
+        "[s]top the application, [l]eave it running, [c]ontinue following? "
+    } else {
+        "[s]top the application, [c]ontinue following? "
+    };
+    let _ = write!(std::io::stderr().lock(), "\n{choices}");
+    let line = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin()
+            .read_line(&mut line)
+            .map(|_| line)
+            .unwrap_or_default()
+    });
+    let answer = tokio::select! {
+        line = line => line.unwrap_or_default(),
+        // A second Ctrl-C means it.
+        _ = tokio::signal::ctrl_c() => "s".to_owned(),
+    };
+    match answer.trim().chars().next() {
+        Some('c' | 'C') => Answer::Continue,
+        Some('l' | 'L') if target.cluster_stays => Answer::Leave,
+        _ => Answer::Stop,
+    }
+}
+
+/// Deletes the application and waits until its pods are gone.
+async fn stop(client: &Client, target: &Target, screen: &Screen) -> Result<Exit, Failure> {
+    delete_and_wait(client, target, screen).await?;
+    screen.say(&format!("stopped: {} and its pods are gone", target.name));
+    Ok(Exit::Stopped)
+}
+
+/// Deletes exactly this application and waits until it and its pods are gone.
+pub async fn delete_and_wait(
+    client: &Client,
+    target: &Target,
+    screen: &Screen,
+) -> Result<(), Failure> {
+    let applications = applications(client.clone(), &target.namespace);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &target.namespace);
+    let params = DeleteParams {
+        preconditions: Some(kube::api::Preconditions {
+            uid: Some(target.uid.clone()),
+            resource_version: None,
+        }),
+        ..DeleteParams::background()
+    };
+    match applications.delete(&target.name, &params).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+        Err(error) => return Err(Failure::internal(error)),
+    }
+    let selector = kube::api::ListParams::default().labels(&pod_selector(target));
+    let mut events = watcher(
+        pods.clone(),
+        watcher::Config::default().labels(&pod_selector(target)),
+    )
+    .default_backoff()
+    .boxed();
+    let gone = async {
+        loop {
+            let left = pods
+                .list_metadata(&selector)
+                .await
+                .map_or(1, |list| list.items.len());
+            let exists = applications
+                .get_metadata_opt(&target.name)
+                .await
+                .is_ok_and(|found| {
+                    found.and_then(|object| object.metadata.uid).as_deref()
+                        == Some(target.uid.as_str())
+                });
+            if left == 0 && !exists {
+                return;
+            }
+            screen.headline(&format!("waiting for {left} pods to end"));
+            let _ = tokio::time::timeout(Duration::from_millis(500), events.next()).await;
+        }
+    };
+    tokio::time::timeout(STOP_PATIENCE, gone)
+        .await
+        .map_err(|_| {
+            Failure::cluster(format!(
+                "the pods of {}/{} are not gone after {} s: see kubectl get pods -l {}",
+                target.namespace,
+                target.name,
+                STOP_PATIENCE.as_secs(),
+                pod_selector(target)
+            ))
+        })
+}

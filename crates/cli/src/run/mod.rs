@@ -1,0 +1,198 @@
+//! `windlass run`: one application, from input to verdict.
+
+pub mod follow;
+pub mod job;
+pub mod preflight;
+pub mod progress;
+pub mod screen;
+pub mod stages;
+pub mod summary;
+
+use kube::api::{DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
+use kube::discovery::Scope;
+use kube::{Api, Client};
+use serde_json::Value;
+
+use crate::args::RunArgs;
+use crate::connect::{Connection, Start};
+use crate::exit::{Exit, Failure};
+use crate::manifest::{self, Manifest};
+use follow::Target;
+use screen::Screen;
+
+/// Runs the command.
+pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
+    let mut screen = Screen::new(args.progress);
+    let embedded = !args.cluster.names_a_cluster();
+    let manifest = match &args.file {
+        Some(file) => {
+            let mut manifest = manifest::load(file)?;
+            if let Some(namespace) = &args.namespace {
+                manifest.application["metadata"]["namespace"] = Value::from(namespace.as_str());
+            }
+            manifest
+        }
+        None => {
+            let version = crate::sparks::default_version(args.spark_version.as_deref(), embedded)?;
+            let cwd = std::env::current_dir().map_err(Failure::internal)?;
+            let application = job::application(&args, &version, &cwd, embedded)?.application;
+            Manifest {
+                application,
+                others: Vec::new(),
+            }
+        }
+    };
+    manifest::check(&manifest.application, &source_name(&args))?;
+
+    screen.headline("starting the cluster");
+    let connection = Connection::open(&args.cluster, Start::IfDown).await?;
+    let result = run_on(&connection, manifest, &args, &mut screen).await;
+    screen.pause();
+    connection.close().await?;
+    result
+}
+
+/// What messages about the application begin with.
+fn source_name(args: &RunArgs) -> String {
+    let job = || args.job.clone().unwrap_or_default();
+    args.file
+        .as_ref()
+        .map_or_else(job, |file| file.display().to_string())
+}
+
+async fn run_on(
+    connection: &Connection,
+    manifest: Manifest,
+    args: &RunArgs,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
+    let client = connection.client();
+    let Manifest {
+        application,
+        others,
+    } = manifest;
+    let text = |pointer: &str| {
+        application
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let name = text("/metadata/name");
+    let namespace = match text("/metadata/namespace") {
+        namespace if namespace.is_empty() => "default".to_owned(),
+        namespace => namespace,
+    };
+    if !connection.is_embedded() {
+        preflight::check(client, &namespace).await?;
+    }
+    let ui_port = application["spec"]["sparkConf"]["spark.ui.port"]
+        .as_str()
+        .and_then(|port| port.parse().ok())
+        .unwrap_or(4040);
+    let mut target = Target {
+        namespace: namespace.clone(),
+        name: name.clone(),
+        uid: String::new(),
+        cluster_stays: connection.outlives_us(),
+        ui_port,
+    };
+
+    let api = follow::applications(client.clone(), &namespace);
+    if let Some(existing) = api.get_opt(&name).await.map_err(preflight::api_failure)? {
+        target.uid = existing.metadata.uid.clone().unwrap_or_default();
+        let state = state_of(&existing);
+        match (is_final(&state), args.attach) {
+            (true, _) => {
+                screen.line(&format!("replacing {name}, which is {state}"));
+                follow::delete_and_wait(client, &target, screen).await?;
+            }
+            (false, true) => return follow::follow(client, &target, screen).await,
+            (false, false) => {
+                return Err(Failure::bad_input(format!(
+                    "metadata.name {name:?}: an application of this name is live in namespace {namespace} ({}): \
+                     follow it with --attach, delete it first, or choose another --name",
+                    if state.is_empty() { "New" } else { &state },
+                )));
+            }
+        }
+    }
+
+    for other in others {
+        apply(client, other, &namespace, screen).await?;
+    }
+    let object: DynamicObject = serde_json::from_value(application).map_err(Failure::internal)?;
+    let created = api
+        .create(&PostParams::default(), &object)
+        .await
+        .map_err(preflight::api_failure)?;
+    target.uid = created.metadata.uid.unwrap_or_default();
+    screen.line(&format!("application {namespace}/{name} created"));
+    follow::follow(client, &target, screen).await
+}
+
+/// Applies an object that stands beside the application in its file.
+async fn apply(
+    client: &Client,
+    object: Value,
+    namespace: &str,
+    screen: &Screen,
+) -> Result<(), Failure> {
+    let mut object: DynamicObject = serde_json::from_value(object).map_err(|error| {
+        Failure::bad_input(format!(
+            "an object beside the application is none of Kubernetes: {error}"
+        ))
+    })?;
+    let kind = object
+        .types
+        .clone()
+        .and_then(|types| GroupVersionKind::try_from(types).ok());
+    let Some(kind) = kind else {
+        return Err(Failure::bad_input(
+            "an object beside the application has no apiVersion and kind: add them",
+        ));
+    };
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let (resource, capabilities) =
+        kube::discovery::pinned_kind(client, &kind)
+            .await
+            .map_err(|_| {
+                Failure::bad_input(format!(
+                    "{} {name}: this cluster does not know {} ({})",
+                    kind.kind,
+                    kind.kind,
+                    kind.api_version()
+                ))
+            })?;
+    let api: Api<DynamicObject> = if capabilities.scope == Scope::Namespaced {
+        let own = object
+            .metadata
+            .namespace
+            .get_or_insert_with(|| namespace.to_owned())
+            .clone();
+        Api::namespaced_with(client.clone(), &own, &resource)
+    } else {
+        Api::all_with(client.clone(), &resource)
+    };
+    api.patch(
+        &name,
+        &PatchParams::apply("windlass-run").force(),
+        &Patch::Apply(&object),
+    )
+    .await
+    .map_err(preflight::api_failure)?;
+    screen.line(&format!("{} {name} applied", kind.kind));
+    Ok(())
+}
+
+fn state_of(application: &DynamicObject) -> String {
+    application.data["status"]["applicationState"]["state"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// The states from which nothing follows by itself.
+fn is_final(state: &str) -> bool {
+    matches!(state, "COMPLETED" | "FAILED")
+}

@@ -1,0 +1,522 @@
+//! What a person is told while an application runs, decided from what was seen.
+//!
+//! The model takes observations (the application, its pods, the driver's stages) with the time
+//! they were seen, and answers with the lines that are new. It never asks the cluster anything.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::summary::{PodSummary, Summary};
+
+/// Everything seen of one application so far.
+#[derive(Debug, Default)]
+pub struct Model {
+    state: String,
+    attempt: i64,
+    driver: Option<PodView>,
+    executors: BTreeMap<String, PodView>,
+    /// Executors that were asked for by the driver: the most that existed at once.
+    running_shown: Option<(usize, usize)>,
+    stages: BTreeMap<i64, Stage>,
+    first_seen: Option<Timestamp>,
+    ended: Option<Timestamp>,
+    error: Option<String>,
+}
+
+/// A stage as the driver's own REST API reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// Spark's stage id.
+    pub id: i64,
+    /// The call site, for example `count at job.py:12`.
+    pub name: String,
+    /// Tasks that have ended well.
+    pub done: i64,
+    /// All tasks of the stage.
+    pub total: i64,
+}
+
+/// What matters of a pod, with the times at which it was first seen in each phase.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PodView {
+    name: String,
+    created: Option<Timestamp>,
+    scheduled: Option<Timestamp>,
+    started: Option<Timestamp>,
+    ended: Option<Timestamp>,
+    waiting: Option<String>,
+    result: Option<End>,
+    /// The memory limit of the Spark container, in bytes, as the node reported it.
+    memory_limit: Option<u64>,
+    peak_memory: Option<u64>,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct End {
+    exit_code: i64,
+    reason: String,
+    deleted_first: bool,
+}
+
+impl End {
+    /// An executor that is told to stop ends with 0 or 143, whichever of the driver's message and
+    /// the signal arrives first; both are an ordinary end.
+    fn is_ordinary(&self) -> bool {
+        self.exit_code == 0 || (self.exit_code == 143 && self.deleted_first)
+    }
+
+    fn text(&self) -> String {
+        match self.reason.as_str() {
+            "" | "Error" | "Completed" => format!("exit code {}", self.exit_code),
+            reason => format!("{reason}, exit code {}", self.exit_code),
+        }
+    }
+}
+
+/// Annotation by which the embedded node tells the peak memory of a pod, in bytes.
+pub const PEAK_MEMORY: &str = "windlass.dev/peak-memory";
+
+impl Model {
+    /// Takes in the application and returns the new lines.
+    pub fn application(&mut self, application: &Value, now: Timestamp) -> Vec<String> {
+        self.first_seen.get_or_insert(now);
+        let status = &application["status"];
+        let state = status["applicationState"]["state"]
+            .as_str()
+            .unwrap_or_default();
+        let message = status["applicationState"]["errorMessage"]
+            .as_str()
+            .unwrap_or_default();
+        let attempt = status["executionAttempts"].as_i64().unwrap_or(0);
+        let mut lines = Vec::new();
+        if attempt > self.attempt {
+            if self.attempt > 0 {
+                lines.push(format!("attempt {attempt}"));
+                self.executors.clear();
+                self.stages.clear();
+                self.running_shown = None;
+            }
+            self.attempt = attempt;
+        }
+        if state != self.state {
+            state.clone_into(&mut self.state);
+            let text = match state {
+                "" | "RUNNING" | "SUBMITTED" => None,
+                "COMPLETED" | "FAILED" => {
+                    self.ended = Some(now);
+                    None
+                }
+                other => Some(other.to_lowercase().replace('_', " ")),
+            };
+            if let Some(text) = text {
+                lines.push(if message.is_empty() {
+                    text
+                } else {
+                    format!("{text}: {message}")
+                });
+            }
+        }
+        self.error = (!message.is_empty()).then(|| message.to_owned());
+        lines
+    }
+
+    /// Takes in a pod of the application and returns the new lines.
+    pub fn pod(&mut self, pod: &Value, deleted: bool, now: Timestamp) -> Vec<String> {
+        let name = pod["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let is_driver = pod["metadata"]["labels"]["spark-role"] == "driver";
+        let before = if is_driver {
+            self.driver
+                .clone()
+                .filter(|view| view.name == name)
+                .unwrap_or_default()
+        } else {
+            self.executors.get(&name).cloned().unwrap_or_default()
+        };
+        let after = PodView::observe(before.clone(), pod, deleted, now);
+        let mut lines = Vec::new();
+        if is_driver {
+            driver_lines(&before, &after, &mut lines);
+            self.driver = Some(after);
+            return lines;
+        }
+        if let Some(end) = &after.result
+            && before.result.is_none()
+            && !end.is_ordinary()
+        {
+            lines.push(format!("executor {name} was lost: {}", end.text()));
+        }
+        if after.waiting.is_some() && after.waiting != before.waiting {
+            lines.push(format!(
+                "executor {name} waits: {}",
+                after.waiting.as_deref().unwrap_or_default()
+            ));
+        }
+        self.executors.insert(name, after);
+        let shown = (self.running(), self.wanted());
+        if self.running_shown != Some(shown) && shown.1 > 0 && self.ended.is_none() {
+            self.running_shown = Some(shown);
+            lines.push(format!("executors {} of {} running", shown.0, shown.1));
+        }
+        lines
+    }
+
+    /// Takes in the driver's active and finished stages and returns the new lines.
+    pub fn stages(&mut self, stages: Vec<Stage>) -> Vec<String> {
+        let mut lines = Vec::new();
+        for stage in stages {
+            let known = self.stages.get(&stage.id);
+            if known != Some(&stage) {
+                lines.push(format!(
+                    "stage {} ({}): {}/{} tasks",
+                    stage.id, stage.name, stage.done, stage.total
+                ));
+                self.stages.insert(stage.id, stage);
+            }
+        }
+        lines
+    }
+
+    /// Where the application stands, in one line for a progress bar.
+    pub fn headline(&self) -> String {
+        let driver = match &self.driver {
+            None => "waiting for the driver".to_owned(),
+            Some(PodView {
+                waiting: Some(reason),
+                started: None,
+                ..
+            }) => {
+                format!("driver waits: {reason}")
+            }
+            Some(PodView { started: None, .. }) => "driver starting".to_owned(),
+            Some(PodView {
+                result: Some(end), ..
+            }) => format!("driver ended: {}", end.text()),
+            Some(_) => "driver running".to_owned(),
+        };
+        let mut line = driver;
+        if self.wanted() > 0 {
+            line.push_str(&format!(
+                " · executors {}/{}",
+                self.running(),
+                self.wanted()
+            ));
+        }
+        if let Some(stage) = self.stages.values().rfind(|stage| stage.done < stage.total) {
+            line.push_str(&format!(
+                " · stage {} {}/{}",
+                stage.id, stage.done, stage.total
+            ));
+        }
+        line
+    }
+
+    /// Tasks done and tasks known, over all stages seen.
+    pub fn tasks(&self) -> (u64, u64) {
+        self.stages.values().fold((0, 0), |(done, total), stage| {
+            (
+                done + u64::try_from(stage.done).unwrap_or(0),
+                total + u64::try_from(stage.total).unwrap_or(0),
+            )
+        })
+    }
+
+    /// Whether a driver container is running now.
+    pub fn driver_is_running(&self) -> bool {
+        self.driver
+            .as_ref()
+            .is_some_and(|driver| driver.started.is_some() && driver.result.is_none())
+    }
+
+    /// The name of the driver pod, once it has been seen.
+    pub fn driver_pod(&self) -> Option<&str> {
+        self.driver.as_ref().map(|driver| driver.name.as_str())
+    }
+
+    /// The final account.
+    pub fn summary(&self, now: Timestamp) -> Summary {
+        let executors: Vec<&PodView> = self.executors.values().collect();
+        Summary {
+            state: self.state.clone(),
+            attempts: self.attempt,
+            error: self.error.clone(),
+            total: self
+                .ended
+                .unwrap_or(now)
+                .duration_since(self.first_seen.unwrap_or(now)),
+            driver: self
+                .driver
+                .as_ref()
+                .map(|driver| driver.summary(self.ended.unwrap_or(now))),
+            executors: executors
+                .iter()
+                .map(|executor| executor.summary(self.ended.unwrap_or(now)))
+                .collect(),
+            executors_lost: executors
+                .iter()
+                .filter(|executor| {
+                    executor
+                        .result
+                        .as_ref()
+                        .is_some_and(|end| !end.is_ordinary())
+                })
+                .count(),
+        }
+    }
+
+    fn running(&self) -> usize {
+        self.executors
+            .values()
+            .filter(|executor| executor.started.is_some() && executor.ended.is_none())
+            .count()
+    }
+
+    fn wanted(&self) -> usize {
+        self.executors
+            .values()
+            .filter(|executor| executor.ended.is_none())
+            .count()
+    }
+}
+
+fn driver_lines(before: &PodView, after: &PodView, lines: &mut Vec<String>) {
+    let name = &after.name;
+    if before.created.is_none() {
+        lines.push(format!("driver {name} created"));
+    }
+    if after.started.is_none()
+        && after.waiting != before.waiting
+        && let Some(reason) = &after.waiting
+    {
+        lines.push(format!("driver waits: {reason}"));
+    }
+    if before.started.is_none() && after.started.is_some() {
+        lines.push("driver running".to_owned());
+    }
+    if before.result.is_none()
+        && let Some(end) = &after.result
+    {
+        lines.push(format!("driver ended: {}", end.text()));
+    }
+}
+
+impl PodView {
+    fn observe(mut self, pod: &Value, deleted: bool, now: Timestamp) -> Self {
+        let metadata = &pod["metadata"];
+        metadata["name"]
+            .as_str()
+            .unwrap_or_default()
+            .clone_into(&mut self.name);
+        self.created.get_or_insert(now);
+        let status = &pod["status"];
+        let condition = |kind: &str| {
+            status["conditions"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|condition| condition["type"] == kind)
+        };
+        if let Some(scheduled) = condition("PodScheduled") {
+            if scheduled["status"] == "True" {
+                self.scheduled.get_or_insert(now);
+                self.waiting = None;
+            } else if let Some(reason) = scheduled["reason"].as_str() {
+                self.waiting = Some(reason_and_message(reason, &scheduled["message"]));
+            }
+        }
+        let spark = spark_container(pod);
+        if let Some((container, container_status)) = spark {
+            let state = &container_status["state"];
+            if let Some(waiting) = state.get("waiting") {
+                // Waits of every healthy pod are no news.
+                let reason = waiting["reason"].as_str().unwrap_or_default();
+                self.waiting = (!matches!(reason, "" | "ContainerCreating" | "PodInitializing"))
+                    .then(|| reason_and_message(reason, &waiting["message"]));
+            }
+            if state.get("running").is_some() {
+                self.started.get_or_insert(now);
+                self.waiting = None;
+            }
+            if let Some(terminated) = state.get("terminated") {
+                self.started.get_or_insert(now);
+                self.ended.get_or_insert(now);
+                self.waiting = None;
+                self.result.get_or_insert_with(|| End {
+                    exit_code: terminated["exitCode"].as_i64().unwrap_or(-1),
+                    reason: terminated["reason"].as_str().unwrap_or_default().to_owned(),
+                    deleted_first: metadata.get("deletionTimestamp").is_some(),
+                });
+            }
+            self.memory_limit = container["resources"]["limits"]["memory"]
+                .as_str()
+                .and_then(|text| text.parse::<windlass_api::quantity::Quantity>().ok())
+                .and_then(|quantity| quantity.units())
+                .and_then(|bytes| u64::try_from(bytes).ok())
+                .or(self.memory_limit);
+        }
+        if let Some(peak) = metadata["annotations"][PEAK_MEMORY].as_str() {
+            self.peak_memory = peak.parse().ok().or(self.peak_memory);
+        }
+        if deleted || matches!(status["phase"].as_str(), Some("Failed" | "Succeeded")) {
+            self.ended.get_or_insert(now);
+        }
+        self
+    }
+
+    fn summary(&self, now: Timestamp) -> PodSummary {
+        let between = |from: Option<Timestamp>, to: Option<Timestamp>| {
+            from.zip(to).map(|(from, to)| to.duration_since(from))
+        };
+        PodSummary {
+            waiting: between(self.created, self.scheduled.or(self.started)),
+            pulling: between(self.scheduled.or(self.created), self.started),
+            running: between(self.started, self.ended.or(Some(now))),
+            peak_memory: self.peak_memory,
+            memory_limit: self.memory_limit,
+        }
+    }
+}
+
+/// The Spark container of a pod and its status: by the arguments Spark gives it, never by position.
+fn spark_container(pod: &Value) -> Option<(&Value, &Value)> {
+    let containers = pod["spec"]["containers"].as_array()?;
+    let container = containers
+        .iter()
+        .find(|container| matches!(container["args"][0].as_str(), Some("driver" | "executor")))
+        .or_else(|| containers.first())?;
+    let status = pod["status"]["containerStatuses"]
+        .as_array()?
+        .iter()
+        .find(|status| status["name"] == container["name"])?;
+    Some((container, status))
+}
+
+fn reason_and_message(reason: &str, message: &Value) -> String {
+    match message.as_str() {
+        Some(message) if !message.is_empty() => format!("{reason}: {message}"),
+        _ => reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn pod(name: &str, role: &str, state: &Value) -> Value {
+        json!({
+            "metadata": { "name": name, "labels": { "spark-role": role } },
+            "spec": { "containers": [
+                { "name": "sidecar", "args": ["x"] },
+                { "name": "spark", "args": [role],
+                  "resources": { "limits": { "memory": "1408Mi" } } },
+            ] },
+            "status": {
+                "conditions": [{ "type": "PodScheduled", "status": "True" }],
+                "containerStatuses": [
+                    { "name": "sidecar", "state": { "running": {} } },
+                    { "name": "spark", "state": state },
+                ],
+            },
+        })
+    }
+
+    #[test]
+    fn a_run_with_a_lost_executor_is_told_in_lines_and_a_summary() {
+        let mut model = Model::default();
+        let mut lines = Vec::new();
+        let app = |state: &str, message: &str| {
+            json!({ "status": { "executionAttempts": 1,
+                "applicationState": { "state": state, "errorMessage": message } } })
+        };
+        lines.extend(model.application(&json!({}), at(0)));
+        lines.extend(model.pod(
+            &pod(
+                "a-driver",
+                "driver",
+                &json!({ "waiting": { "reason": "ContainerCreating" } }),
+            ),
+            false,
+            at(1),
+        ));
+        lines.extend(model.application(&app("SUBMITTED", ""), at(1)));
+        lines.extend(model.pod(
+            &pod("a-driver", "driver", &json!({ "running": {} })),
+            false,
+            at(2),
+        ));
+        lines.extend(model.application(&app("RUNNING", ""), at(2)));
+        for name in ["e-1", "e-2"] {
+            lines.extend(model.pod(
+                &pod(name, "executor", &json!({ "running": {} })),
+                false,
+                at(5),
+            ));
+        }
+        lines.extend(model.stages(vec![Stage {
+            id: 0,
+            name: "count at job.py:3".into(),
+            done: 1,
+            total: 4,
+        }]));
+        lines.push(format!("[{}]", model.headline()));
+        let mut lost = pod(
+            "e-1",
+            "executor",
+            &json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } }),
+        );
+        lost["metadata"]["annotations"] = json!({ PEAK_MEMORY: "1476395008" });
+        lines.extend(model.pod(&lost, false, at(7)));
+        let mut stopped = pod(
+            "e-2",
+            "executor",
+            &json!({ "terminated": { "exitCode": 143, "reason": "Error" } }),
+        );
+        stopped["metadata"]["deletionTimestamp"] = json!("2027-01-01T00:00:00Z");
+        lines.extend(model.pod(&stopped, false, at(9)));
+        lines.extend(model.pod(
+            &pod(
+                "a-driver",
+                "driver",
+                &json!({ "terminated": { "exitCode": 0, "reason": "Completed" } }),
+            ),
+            false,
+            at(10),
+        ));
+        lines.extend(model.application(&app("COMPLETED", ""), at(10)));
+        lines.push(model.summary(at(99)).to_string());
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn a_driver_that_cannot_start_says_why() {
+        let mut model = Model::default();
+        let mut lines = Vec::new();
+        let mut unschedulable = pod("a-driver", "driver", &json!({}));
+        unschedulable["status"] = json!({ "conditions": [{ "type": "PodScheduled", "status": "False",
+            "reason": "Unschedulable", "message": "0/1 nodes are available: 1 Insufficient memory." }] });
+        lines.extend(model.pod(&unschedulable, false, at(0)));
+        lines.extend(model.pod(&unschedulable, false, at(1)));
+        let waiting =
+            json!({ "waiting": { "reason": "ImagePullBackOff", "message": "no such image" } });
+        lines.extend(model.pod(&pod("a-driver", "driver", &waiting), false, at(2)));
+        lines.push(format!("[{}]", model.headline()));
+        lines.extend(model.application(
+            &json!({ "status": { "applicationState": {
+            "state": "FAILED", "errorMessage": "the driver's image cannot be had" } } }),
+            at(3),
+        ));
+        lines.push(model.summary(at(3)).to_string());
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+}

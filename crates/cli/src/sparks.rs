@@ -1,0 +1,140 @@
+//! Which Sparks this machine has.
+//!
+//! A Spark is found in `<cache>/spark/<version>` (a virtual environment with PySpark, as
+//! hack/setup.sh makes it), or where SPARK_HOME points. The cache is `WINDLASS_CACHE`, else
+//! `~/.cache/windlass`.
+
+use std::path::{Path, PathBuf};
+
+use crate::exit::Failure;
+
+/// A Spark on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// Its full version, for example `4.3.0`.
+    pub version: String,
+    /// What SPARK_HOME is in its terms.
+    pub home: PathBuf,
+    /// The interpreter that has PySpark, when it is not the system's.
+    pub python: Option<PathBuf>,
+}
+
+/// The Spark version to write into an application that names none.
+pub fn default_version(named: Option<&str>, embedded: bool) -> Result<String, Failure> {
+    if let Some(version) = named {
+        return Ok(version.to_owned());
+    }
+    if !embedded {
+        return Ok(NEWEST_KNOWN.to_owned());
+    }
+    newest(&find()).map(|spark| spark.version.clone()).ok_or_else(|| {
+        Failure::bad_input(format!(
+            "no Spark is installed on this machine: run hack/setup.sh, or \
+             python3 -m venv {cache}/spark/{NEWEST_KNOWN} && {cache}/spark/{NEWEST_KNOWN}/bin/pip install pyspark=={NEWEST_KNOWN}",
+            cache = cache().display()
+        ))
+    })
+}
+
+/// The newest version whose submission is known by heart.
+pub const NEWEST_KNOWN: &str = "4.3.0";
+
+/// What to run for a Spark that is not installed; `{minor}` stands for its minor version.
+pub const INSTALL_HINT: &str = "hack/setup.sh {minor}";
+
+/// Looks in the places above.
+pub fn find() -> Vec<Installed> {
+    let mut found = in_cache(&cache());
+    if let Some(home) = std::env::var_os("SPARK_HOME").map(PathBuf::from)
+        && let Some(version) = version_of(&home)
+    {
+        found.push(Installed {
+            version,
+            home,
+            python: None,
+        });
+    }
+    found
+}
+
+fn cache() -> PathBuf {
+    if let Some(cache) = std::env::var_os("WINDLASS_CACHE").filter(|value| !value.is_empty()) {
+        return PathBuf::from(cache);
+    }
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .filter(|value| !value.is_empty())
+        .map_or_else(
+            || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
+            PathBuf::from,
+        );
+    base.join("windlass")
+}
+
+fn in_cache(cache: &Path) -> Vec<Installed> {
+    let mut found: Vec<Installed> = children(&cache.join("spark"))
+        .into_iter()
+        .filter(|environment| environment.join(".complete").exists())
+        .filter_map(|environment| {
+            let home = children(&environment.join("lib"))
+                .into_iter()
+                .map(|python| python.join("site-packages/pyspark"))
+                .find(|home| home.join("jars").is_dir())?;
+            Some(Installed {
+                version: version_of(&home)?,
+                home,
+                python: Some(environment.join("bin/python3")),
+            })
+        })
+        .collect();
+    found.sort_by(|left, right| left.home.cmp(&right.home));
+    found
+}
+
+/// The version a Spark home is of, read off its core jar's name.
+fn version_of(home: &Path) -> Option<String> {
+    children(&home.join("jars")).into_iter().find_map(|jar| {
+        let name = jar.file_name()?.to_str()?;
+        let rest = name.strip_prefix("spark-core_")?.strip_suffix(".jar")?;
+        Some(rest.split_once('-')?.1.to_owned())
+    })
+}
+
+fn children(folder: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .collect()
+}
+
+fn newest(sparks: &[Installed]) -> Option<&Installed> {
+    sparks.iter().max_by_key(|spark| {
+        spark
+            .version
+            .split(['.', '-'])
+            .map(|part| part.parse::<u32>().unwrap_or(0))
+            .collect::<Vec<_>>()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complete_environments_are_found_and_the_newest_is_chosen_by_number() {
+        let cache = tempfile::tempdir().unwrap();
+        for (version, complete) in [("3.5.9", true), ("3.5.10", true), ("4.3.0", false)] {
+            let environment = cache.path().join("spark").join(version);
+            let jars = environment.join("lib/python3.11/site-packages/pyspark/jars");
+            std::fs::create_dir_all(&jars).unwrap();
+            std::fs::write(jars.join(format!("spark-core_2.12-{version}.jar")), "").unwrap();
+            if complete {
+                std::fs::write(environment.join(".complete"), "").unwrap();
+            }
+        }
+        let found = in_cache(cache.path());
+        assert_eq!(found.len(), 2);
+        assert_eq!(newest(&found).unwrap().version, "3.5.10");
+    }
+}

@@ -1,0 +1,195 @@
+//! What the tests of the binary share: running it, waiting with a deadline, and reading its files.
+
+#![allow(dead_code, reason = "each test binary uses a part of this")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The binary under test.
+pub(crate) const WINDLASS: &str = env!("CARGO_BIN_EXE_windlass");
+
+/// The repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// What a command answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Answer {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// Runs windlass to its end.
+pub(crate) fn windlass<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Answer {
+    let output = Command::new(WINDLASS)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .env_remove("RUST_LOG")
+        .env_remove("WINDLASS_DATA_DIR")
+        .output()
+        .expect("windlass starts");
+    output.into()
+}
+
+/// A `windlass up` of its own, ended with the test.
+pub(crate) struct Up {
+    pub(crate) data: tempfile::TempDir,
+    process: Child,
+}
+
+impl Up {
+    /// Starts a cluster on an empty data directory.
+    pub(crate) fn start() -> Self {
+        Self::on(tempfile::tempdir().expect("a scratch folder"))
+    }
+
+    /// Starts a cluster on a data directory.
+    pub(crate) fn on(data: tempfile::TempDir) -> Self {
+        let process = Command::new(WINDLASS)
+            .args(["-v", "up", "--port", "0", "--data-dir"])
+            .arg(data.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(data.path().join("stderr.log")).expect("a log"))
+            .spawn()
+            .expect("windlass starts");
+        let mut up = Self { data, process };
+        up.wait_until_ready();
+        up
+    }
+
+    fn wait_until_ready(&mut self) {
+        let lock = self.data.path().join("up.lock");
+        let process = &mut self.process;
+        let log = self.data.path().join("stderr.log");
+        until("the cluster to be ready", Duration::from_secs(30), || {
+            if let Some(status) = process.try_wait().expect("a child can be waited for") {
+                panic!(
+                    "up ended with {status}: {}",
+                    std::fs::read_to_string(&log).unwrap_or_default()
+                );
+            }
+            let text = std::fs::read_to_string(&lock).unwrap_or_default();
+            text.contains("\"ready\":true").then_some(())
+        });
+    }
+
+    /// Runs windlass against this cluster.
+    pub(crate) fn windlass(&self, arguments: &[&str]) -> Answer {
+        let output = self.command(arguments).output().expect("windlass starts");
+        output.into()
+    }
+
+    /// A windlass command against this cluster.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(WINDLASS);
+        command
+            .args(arguments)
+            .env("WINDLASS_DATA_DIR", self.data.path())
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// A kubectl command against this cluster.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("kubectl");
+        command
+            .args(arguments)
+            .env("KUBECONFIG", self.data.path().join("kubeconfig"))
+            .env("HOME", self.data.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs kubectl, which must succeed, and returns what it printed.
+    pub(crate) fn kubectl_ok(&self, arguments: &[&str]) -> String {
+        let answer: Answer = self
+            .kubectl(arguments)
+            .output()
+            .expect("kubectl is installed (make test installs it)")
+            .into();
+        assert_eq!(
+            answer.code, 0,
+            "kubectl {arguments:?}: {}{}",
+            answer.stdout, answer.stderr
+        );
+        answer.stdout
+    }
+
+    /// The object as JSON, if it exists.
+    pub(crate) fn get(&self, what: &[&str]) -> Option<serde_json::Value> {
+        let mut arguments = vec!["get", "--ignore-not-found", "-o", "json"];
+        arguments.extend(what);
+        let text = self.kubectl_ok(&arguments);
+        (!text.trim().is_empty()).then(|| serde_json::from_str(&text).expect("kubectl prints JSON"))
+    }
+
+    /// The process id of the control plane.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Kills the control plane as a crash would, and gives its data back.
+    pub(crate) fn kill(mut self) -> tempfile::TempDir {
+        self.process
+            .kill()
+            .expect("the control plane can be killed");
+        self.process.wait().expect("a child can be waited for");
+        let data = tempfile::tempdir().expect("a scratch folder");
+        std::mem::replace(&mut self.data, data)
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        if let Ok(None) = self.process.try_wait() {
+            let _ = Command::new(WINDLASS)
+                .arg("down")
+                .env("WINDLASS_DATA_DIR", self.data.path())
+                .output();
+            let _ = self.process.wait();
+        }
+        if std::thread::panicking() {
+            let log =
+                std::fs::read_to_string(self.data.path().join("stderr.log")).unwrap_or_default();
+            eprintln!("--- the control plane said:\n{log}");
+        }
+    }
+}
+
+/// Waits until the condition gives a value.
+pub(crate) fn until<T>(
+    what: &str,
+    patience: Duration,
+    mut condition: impl FnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited {patience:?} for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Writes a file of a test.
+pub(crate) fn write(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("a file of the test can be written");
+    path.to_str().expect("scratch folders are UTF-8").to_owned()
+}

@@ -1,0 +1,12 @@
+//! Long tests with every Spark version. `make e2e` runs them.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "the helpers of tests are not inside test functions, which clippy.toml exempts"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;

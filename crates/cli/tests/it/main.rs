@@ -1,0 +1,15 @@
+//! The binary as a user meets it.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "the helpers of tests are not inside test functions, which clippy.toml exempts"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bad_input;
+mod jobs;
