@@ -3,6 +3,8 @@
 //! It alone owns what is known of its pod. Work that takes time runs in tasks whose reports come
 //! back through one channel; a task that is repeated after a crash finds its work done.
 
+mod adopt;
+mod reports;
 mod tasks;
 
 use std::collections::BTreeMap;
@@ -22,19 +24,18 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::addresses::Addresses;
-use crate::backend::{NodeStreams, PodUsage};
+use crate::backend::NodeStreams;
 use crate::config::{NodeConfig, NodeError};
-use crate::describe;
 use crate::env::Facts;
 use crate::events::{Events, Kind};
 use crate::exec::Entrance;
 use crate::images::Image;
 use crate::node::Network;
-use crate::plan::{ImageSeen, Ongoing, Refusal, Sandbox, Seen, Step, plan};
+use crate::plan::{Ongoing, Sandbox, Seen, Step, plan};
 use crate::poddir::{PodDir, PodRecord};
 use crate::probes::{self, Finding, Target};
 use crate::registration::Capacity;
-use crate::shim::{Ending, Life, Limitation, PodState, Request, ShimClient};
+use crate::shim::{Life, PodState, Request, ShimClient};
 use crate::volumes::{self, Source, Volumes};
 
 /// The annotation that keeps what a pod used, in bytes, after it has ended.
@@ -47,6 +48,8 @@ const MOUNT_RETRY: SignedDuration = SignedDuration::from_millis(300);
 const MOUNT_RETRY_MAX: SignedDuration = SignedDuration::from_secs(10);
 /// How long to wait before describing a container again that could not be described.
 const REFUSAL_RETRY: SignedDuration = SignedDuration::from_secs(2);
+/// How long to wait before asking for the pod's removal again.
+const REMOVE_RETRY: Duration = Duration::from_secs(1);
 /// Without any news a pod is looked at this often.
 const IDLE: Duration = Duration::from_mins(1);
 
@@ -81,7 +84,7 @@ pub(crate) enum Update {
 
 /// What a task has to report.
 enum Report {
-    SetUp(Result<(ShimClient, Volumes), String>),
+    SetUp(Result<(ShimClient, Volumes), SetUpFailure>),
     Started {
         container: String,
         attempt: u32,
@@ -93,6 +96,14 @@ enum Report {
     TornDown,
     Refreshed(Result<Volumes, String>),
     Removed(bool),
+}
+
+/// Why a pod's walls do not stand yet; the text is for its events.
+enum SetUpFailure {
+    /// A volume is not there.
+    Volumes(String),
+    /// The machine did not let them be made.
+    Walls(String),
 }
 
 /// What came of starting a container.
@@ -200,171 +211,6 @@ impl Worker {
         }
     }
 
-    /// Finds what an earlier agent left of this pod.
-    async fn adopt(&mut self) {
-        if let Some(record) = self.dir.record() {
-            self.seen.address = Some(record.address);
-            self.seen.accepted_at = Some(record.accepted_at);
-        }
-        if self.dir.state().exists() {
-            match ShimClient::connect(self.dir.path()).await {
-                Ok(shim) => {
-                    self.shim = Some(shim);
-                    self.seen.sandbox = Sandbox::Ready;
-                    // The volumes are on disk; making them again finds nothing to change.
-                    self.refresh();
-                }
-                Err(_) => self.bury(),
-            }
-        }
-        self.mourn_the_unrecorded();
-        self.absorb();
-        for (name, seen) in &mut self.seen.containers {
-            // The count of short lives is not kept; the number of starts bounds it.
-            seen.streak = seen.instance.as_ref().map_or(0, |(attempt, _)| *attempt);
-            // Hooks of running containers were the earlier agent's; probes ask again.
-            let known = self.pod.status.iter().flat_map(|status| {
-                status
-                    .container_statuses
-                    .iter()
-                    .chain(&status.init_container_statuses)
-                    .flatten()
-            });
-            if let Some(status) = known.into_iter().find(|status| status.name == *name)
-                && !status.image_id.is_empty()
-            {
-                seen.image = ImageSeen::Present {
-                    id: status.image_id.clone(),
-                };
-            }
-        }
-    }
-
-    /// A container the API knows to have run, but of which no record is left, must not run again
-    /// as if for the first time: its end was not seen.
-    fn mourn_the_unrecorded(&mut self) {
-        let recorded = PodState::load(&self.dir.state()).ok().flatten();
-        let status = self.pod.status.clone().unwrap_or_default();
-        let statuses = status
-            .init_container_statuses
-            .iter()
-            .chain(&status.container_statuses)
-            .flatten();
-        for status in statuses {
-            let known = recorded
-                .as_ref()
-                .is_some_and(|s| s.containers.contains_key(&status.name));
-            if known
-                || status
-                    .container_id
-                    .as_deref()
-                    .unwrap_or_default()
-                    .is_empty()
-            {
-                continue;
-            }
-            let attempt = u32::try_from(status.restart_count).unwrap_or(0);
-            let ended = status
-                .state
-                .as_ref()
-                .and_then(|state| state.terminated.clone());
-            let now = Timestamp::now();
-            let ending = Ending {
-                exit_code: ended.as_ref().map_or(137, |ended| ended.exit_code),
-                signal: None,
-                reason: ended
-                    .as_ref()
-                    .and_then(|ended| ended.reason.clone())
-                    .unwrap_or_else(|| "ContainerStatusUnknown".to_owned()),
-                message: ended
-                    .as_ref()
-                    .and_then(|ended| ended.message.clone())
-                    .unwrap_or_else(|| {
-                        "The container's record is gone, so its end was not seen".to_owned()
-                    }),
-                started_at: ended
-                    .as_ref()
-                    .and_then(|e| e.started_at.as_ref().map(|time| time.0)),
-                finished_at: ended
-                    .and_then(|e| e.finished_at.map(|time| time.0))
-                    .unwrap_or(now),
-            };
-            let seen = self.seen.containers.entry(status.name.clone()).or_default();
-            seen.instance = Some((attempt, Life::Ended(ending)));
-        }
-    }
-
-    /// Takes over what the shim has recorded.
-    fn absorb(&mut self) {
-        let Some(shim) = &self.shim else { return };
-        let state = shim.state();
-        self.take_state(&state);
-    }
-
-    fn take_state(&mut self, state: &PodState) {
-        let mut peak = 0;
-        for (name, instances) in &state.containers {
-            peak += instances.peak_memory;
-            let seen = self.seen.containers.entry(name.clone()).or_default();
-            let current = &instances.current;
-            if seen.instance.as_ref().map(|(attempt, _)| *attempt) != Some(current.attempt) {
-                seen.started = false;
-                seen.ready = false;
-                seen.condemned = None;
-            }
-            seen.instance = Some((current.attempt, current.life.clone()));
-            seen.previous = instances
-                .previous
-                .as_ref()
-                .and_then(|previous| match &previous.life {
-                    Life::Ended(ending) => Some((previous.attempt, ending.clone())),
-                    Life::Starting { .. } | Life::Running { .. } => None,
-                });
-        }
-        let wanted = |limitation: &&Limitation| match limitation {
-            Limitation::Users => describe::wants_other_users(&self.pod),
-            Limitation::Limits(_) => describe::wants_limits(&self.pod),
-        };
-        self.seen.limitations = state
-            .limitations
-            .iter()
-            .filter(wanted)
-            .map(Limitation::to_string)
-            .collect();
-        if peak > 0 {
-            let usage = PodUsage {
-                namespace: self.pod.metadata.namespace.clone().unwrap_or_default(),
-                name: self.pod.metadata.name.clone().unwrap_or_default(),
-                peak_memory: peak,
-            };
-            self.context.streams.note_usage(&self.uid, usage);
-        }
-    }
-
-    fn shim_lost(&mut self) {
-        self.shim = None;
-        if self.seen.sandbox == Sandbox::Ready {
-            self.seen.sandbox = Sandbox::Absent;
-        }
-        if self.seen.sandbox != Sandbox::Gone {
-            self.bury();
-        }
-    }
-
-    /// The shim is gone: its containers are killed and recorded as lost.
-    fn bury(&mut self) {
-        let Ok(Some(mut state)) = PodState::load(&self.dir.state()) else {
-            return;
-        };
-        for orphan in state.bury(Timestamp::now()) {
-            orphan.signal(Signal::KILL);
-        }
-        if let Err(error) = state.store(&self.dir.state()) {
-            tracing::warn!(%error, pod = self.uid, "a pod's record cannot be written");
-        }
-        self.take_state(&state);
-    }
-
     fn take_in(&mut self, pod: Pod) {
         let version = |pod: &Pod| -> u64 {
             let text = pod.metadata.resource_version.as_deref().unwrap_or_default();
@@ -374,156 +220,6 @@ impl Worker {
         if version(&pod) >= version(&self.pod) {
             self.pod = pod;
             self.write_hosts();
-        }
-    }
-
-    fn take_finding(&mut self, container: &str, attempt: u32, finding: Finding) {
-        let Some(seen) = self.seen.containers.get_mut(container) else {
-            return;
-        };
-        if seen.instance.as_ref().map(|(attempt, _)| *attempt) != Some(attempt) {
-            return;
-        }
-        let news = match finding {
-            Finding::Started => {
-                seen.started = true;
-                None
-            }
-            Finding::Ready(ready) => {
-                seen.ready = ready;
-                None
-            }
-            Finding::Condemned(why) => {
-                seen.condemned = Some(why.clone());
-                None
-            }
-            Finding::Unhealthy(why) => Some(why),
-        };
-        if let Some(why) = news {
-            let events = &self.context.events;
-            events.tell(&self.pod, Some(container), Kind::Warning, "Unhealthy", why);
-        }
-    }
-
-    fn take_report(&mut self, report: Report) {
-        let now = Timestamp::now();
-        match report {
-            Report::SetUp(Ok((shim, volumes))) => {
-                self.shim = Some(shim);
-                self.volumes = volumes;
-                self.mount_failures = 0;
-                self.seen.sandbox = Sandbox::Ready;
-                self.write_hosts();
-            }
-            Report::SetUp(Err(why)) => {
-                let wait = MOUNT_RETRY * 2_i32.saturating_pow(self.mount_failures.min(8));
-                self.mount_failures += 1;
-                self.seen.sandbox = Sandbox::Waiting {
-                    retry_at: now + wait.min(MOUNT_RETRY_MAX),
-                };
-                let reason = if why.contains("olume") {
-                    "FailedMount"
-                } else {
-                    "FailedCreatePodSandBox"
-                };
-                self.context
-                    .events
-                    .tell(&self.pod, None, Kind::Warning, reason, why);
-            }
-            Report::Started {
-                container,
-                attempt,
-                outcome,
-            } => {
-                self.take_start(&container, attempt, outcome, now);
-            }
-            Report::Stopped { container } => {
-                self.stops.remove(&container);
-                if let Some(seen) = self.seen.containers.get_mut(&container) {
-                    seen.ongoing = Ongoing::Nothing;
-                }
-            }
-            Report::TornDown => {
-                self.shim = None;
-                self.seen.sandbox = Sandbox::Gone;
-            }
-            Report::Refreshed(Ok(volumes)) => self.volumes = volumes,
-            Report::Refreshed(Err(why)) => {
-                tracing::debug!(pod = self.uid, why, "volumes were not refreshed");
-                self.volumes.refresh_at = Some(now + SignedDuration::from_secs(10));
-            }
-            Report::Removed(removed) => self.gone |= removed,
-        }
-    }
-
-    fn take_start(&mut self, name: &str, attempt: u32, outcome: StartOutcome, now: Timestamp) {
-        let seen = self.seen.containers.entry(name.to_owned()).or_default();
-        if seen.ongoing == Ongoing::Starting {
-            seen.ongoing = Ongoing::Nothing;
-        }
-        seen.refusal = None;
-        let events = &self.context.events;
-        match outcome {
-            StartOutcome::Running(image) => {
-                seen.image = ImageSeen::Present { id: image.id };
-            }
-            StartOutcome::HookFailed(image, why) => {
-                seen.image = ImageSeen::Present { id: image.id };
-                let why = format!("PostStartHook failed: {why}");
-                seen.condemned = Some(why.clone());
-                events.tell(
-                    &self.pod,
-                    Some(name),
-                    Kind::Warning,
-                    "FailedPostStartHook",
-                    why,
-                );
-            }
-            StartOutcome::NoImage { reason, message } => {
-                let failures = match &seen.image {
-                    ImageSeen::Missing { failures, .. } => failures + 1,
-                    ImageSeen::Unknown | ImageSeen::Present { .. } => 1,
-                };
-                let reason = reason.to_owned();
-                let text = message.clone();
-                seen.image = ImageSeen::Missing {
-                    reason,
-                    message,
-                    failures,
-                    at: now,
-                };
-                events.tell(
-                    &self.pod,
-                    Some(name),
-                    Kind::Warning,
-                    "Failed",
-                    format!("Failed to pull image: {text}"),
-                );
-            }
-            StartOutcome::Refused(message) => {
-                let reason = "CreateContainerConfigError".to_owned();
-                let text = format!("Error: {message}");
-                seen.refusal = Some(Refusal {
-                    reason,
-                    message,
-                    retry_at: now + REFUSAL_RETRY,
-                });
-                events.tell(&self.pod, Some(name), Kind::Warning, "Failed", text);
-            }
-        }
-        self.absorb();
-        if let Some((_, Life::Ended(ending))) = self
-            .seen
-            .containers
-            .get(name)
-            .and_then(|seen| seen.instance.as_ref())
-            .filter(|(a, _)| *a == attempt)
-            && ending.started_at.is_none()
-        {
-            let text = format!("Error: {}", ending.message);
-            self.context
-                .events
-                .tell(&self.pod, Some(name), Kind::Warning, "Failed", text);
         }
     }
 
@@ -692,7 +388,7 @@ impl Worker {
             None => match self.take_address() {
                 Ok(address) => address,
                 Err(error) => {
-                    self.take_report(Report::SetUp(Err(error.to_string())));
+                    self.take_report(Report::SetUp(Err(SetUpFailure::Walls(error.to_string()))));
                     return;
                 }
             },
@@ -812,7 +508,10 @@ impl Worker {
                 // Finalizers may keep the object; nothing of it is left here all the same.
                 Ok(_) => true,
                 Err(kube::Error::Api(error)) => error.is_not_found() || error.is_conflict(),
-                Err(_) => false,
+                Err(_) => {
+                    tokio::time::sleep(REMOVE_RETRY).await;
+                    false
+                }
             })
         });
     }

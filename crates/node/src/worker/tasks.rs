@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod};
 
-use super::{Context, StartOutcome};
+use super::{Context, SetUpFailure, StartOutcome};
 use crate::describe::{Ingredients, describe};
 use crate::env::{self, References};
 use crate::events::Kind;
@@ -28,14 +28,14 @@ const SIGKILL: i32 = 9;
 /// How long a killed container may take to be reported.
 const KILL_WAIT: Duration = Duration::from_secs(10);
 
-/// Makes a pod's walls. The error is for the pod's events.
+/// Makes a pod's walls.
 pub(super) async fn set_up(
     context: Arc<Context>,
     pod: Pod,
     dir: PodDir,
     record: PodRecord,
     hosts_text: String,
-) -> Result<(ShimClient, Volumes), String> {
+) -> Result<(ShimClient, Volumes), SetUpFailure> {
     let prepare = || -> io::Result<()> {
         dir.create()?;
         dir.write_record(&record)?;
@@ -47,10 +47,10 @@ pub(super) async fn set_up(
             fs::read("/etc/resolv.conf").unwrap_or_default(),
         )
     };
-    prepare().map_err(|error| format!("Failed to create pod sandbox: {error}"))?;
+    prepare().map_err(|error| SetUpFailure::Walls(error.to_string()))?;
     let facts = context.facts(&pod, record.address);
     let made = volumes::materialize(&context.client, &facts, dir.path(), Timestamp::now()).await;
-    let volumes = made.map_err(|error| chain(&error))?;
+    let volumes = made.map_err(|error| SetUpFailure::Volumes(chain(&error)))?;
     if let Ok(shim) = ShimClient::connect(dir.path()).await {
         return Ok((shim, volumes));
     }
@@ -61,8 +61,7 @@ pub(super) async fn set_up(
         id: pod.metadata.uid.clone().unwrap_or_default(),
     };
     let spawned = shim::spawn(&context.config.exe, dir.path(), &walls).await;
-    let shim =
-        spawned.map_err(|error| format!("Failed to create pod sandbox: {}", chain(&error)))?;
+    let shim = spawned.map_err(|error| SetUpFailure::Walls(chain(&error)))?;
     Ok((shim, volumes))
 }
 
