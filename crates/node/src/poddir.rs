@@ -56,10 +56,7 @@ impl PodDir {
 
     /// Removes everything.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.0) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
+        remove_tree(&self.0)
     }
 
     /// The directory itself.
@@ -115,5 +112,48 @@ impl PodDir {
 
     fn record_file(&self) -> PathBuf {
         self.0.join("record.json")
+    }
+}
+
+/// Removes a directory with everything in it, whatever its permissions: overlays leave directories
+/// that not even their owner may open, and so may programs.
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
+    let removed = match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(path)?;
+            fs::remove_dir_all(path)
+        }
+        other => other,
+    };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn open_up(directory: &Path) -> io::Result<()> {
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_up(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_its_owner_may_not_open_is_removed() {
+        let outer = tempfile::tempdir().unwrap();
+        let closed = outer.path().join("pod/work/work");
+        fs::create_dir_all(&closed).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+        remove_tree(&outer.path().join("pod")).unwrap();
+        remove_tree(&outer.path().join("pod")).unwrap();
+        assert_eq!(fs::read_dir(outer.path()).unwrap().count(), 0);
     }
 }

@@ -8,7 +8,6 @@ mod reports;
 mod tasks;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -683,7 +682,7 @@ pub(crate) async fn sweep(dir: PodDir) {
             orphan.signal(Signal::KILL);
         }
     }
-    if let Err(error) = fs::remove_dir_all(dir.path()) {
+    if let Err(error) = dir.remove() {
         tracing::warn!(%error, dir = %dir.path().display(), "a pod's directory stays behind");
     }
 }

@@ -16,7 +16,7 @@ use crate::events::Kind;
 use crate::exec::Entrance;
 use crate::hosts;
 use crate::images::{self, Image, ImageError, ImageSource};
-use crate::poddir::{PodDir, PodRecord};
+use crate::poddir::{PodDir, PodRecord, remove_tree};
 use crate::probes::{self, Target};
 use crate::runtime::{PodSpec, ProcessId};
 use crate::shim::{self, Life, Request, ShimClient};
@@ -106,7 +106,7 @@ impl Start {
         );
         // What older instances wrote is of no use to anyone any more.
         for old in 0..self.attempt {
-            let _ = fs::remove_dir_all(self.dir.container(name, old));
+            let _ = remove_tree(&self.dir.container(name, old));
         }
         if self.attempt >= 2 {
             let _ = fs::remove_file(self.dir.log(name, self.attempt - 2));

@@ -200,8 +200,13 @@ impl TestCluster {
 
 impl Drop for TestCluster {
     fn drop(&mut self) {
-        // Shims whose directory is gone kill their containers and leave.
-        let _ = std::fs::remove_dir_all(self.config.data_dir.join("pods"));
+        // First the agent, which would replace a shim that leaves.
+        drop(self.node.take());
+        // Shims whose record is gone kill their containers and leave.
+        let pods = std::fs::read_dir(self.config.data_dir.join("pods"));
+        for pod in pods.into_iter().flatten().flatten() {
+            let _ = std::fs::remove_file(pod.path().join("state.json"));
+        }
     }
 }
 
