@@ -93,7 +93,7 @@ impl Embedded {
                 host: Ipv4Addr::new(127, octet.get(), 0, 1),
                 port: 443,
             },
-            capacity: CapacityOverrides::default(),
+            capacity: capacity(),
         };
         let streams = NodeStreams::new(&node_config);
 
@@ -201,6 +201,23 @@ impl Embedded {
 fn cannot_start(error: &StartError) -> Failure {
     Failure::cluster(error.to_string())
 }
+
+/// What the node offers: all of the machine's memory, and more CPU than it has.
+///
+/// Memory that is promised twice kills processes; CPU that is promised twice only makes them
+/// slower. A laptop must be able to run a driver and a few executors of one core each.
+fn capacity() -> CapacityOverrides {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
+    CapacityOverrides {
+        cpu_millis: Some((cores * CPU_OVERCOMMIT).max(MIN_CPU) * 1000),
+        ..CapacityOverrides::default()
+    }
+}
+
+/// How many times each core is offered.
+const CPU_OVERCOMMIT: u64 = 4;
+/// Cores that are offered at least.
+const MIN_CPU: u64 = 16;
 
 /// What image names stand for on this machine.
 fn images(found: Vec<Installed>) -> ImageConfig {
