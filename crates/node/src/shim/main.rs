@@ -179,8 +179,9 @@ impl Shim {
                 _ = children.recv() => self.reap(),
                 _ = tick.tick() => {
                     self.watch_memory();
-                    // Without its directory the pod can neither be found nor recorded.
-                    if !Path::new(STATE).exists() {
+                    // Without its directory the pod can neither be found nor recorded. The file looked
+                    // for is one that only the agent writes.
+                    if !Path::new(POD).exists() {
                         break;
                     }
                 }

@@ -202,10 +202,10 @@ impl Drop for TestCluster {
     fn drop(&mut self) {
         // First the agent, which would replace a shim that leaves.
         drop(self.node.take());
-        // Shims whose record is gone kill their containers and leave.
+        // Shims whose pod is gone kill their containers and leave.
         let pods = std::fs::read_dir(self.config.data_dir.join("pods"));
         for pod in pods.into_iter().flatten().flatten() {
-            let _ = std::fs::remove_file(pod.path().join("state.json"));
+            let _ = std::fs::remove_file(pod.path().join("pod.json"));
         }
     }
 }
