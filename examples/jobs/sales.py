@@ -1,79 +1,75 @@
 """Writes a Parquet table of sales beside this file and sums it up by region.
 
-With --lose-an-executor the job kills one of its own executors on the way, through the Kubernetes
-API as anyone could, to show that Spark and Windlass heal it.
+With --lose-an-executor the job ends one of its own executors on the way, to show that Spark and
+Windlass heal it: the lost tasks run again, and a new executor takes the place of the lost one.
 """
 
-import json
-import ssl
+import os
+import signal
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 ROWS = 2_000_000
-
-
-def api(spark, method, path, body=None):
-    """Calls the Kubernetes API with the rights of the driver's service account."""
-    master = spark.conf.get("spark.kubernetes.driver.master", "https://kubernetes.default.svc")
-    request = urllib.request.Request(
-        master.removeprefix("k8s://") + path,
-        method=method,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={
-            "Authorization": "Bearer " + (ACCOUNT / "token").read_text(),
-            "Content-Type": "application/json",
-        },
-    )
-    trust = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
-    with urllib.request.urlopen(request, context=trust, timeout=10) as answer:
-        return json.load(answer)
+REGIONS = ["north", "east", "south", "west"]
 
 
 def executors(spark):
-    """The names of this application's running executor pods."""
-    namespace = (ACCOUNT / "namespace").read_text()
-    pods = f"/api/v1/namespaces/{namespace}/pods"
-    selector = f"spark-role%3Dexecutor%2Cspark-app-selector%3D{spark.sparkContext.applicationId}"
-    found = api(spark, "GET", f"{pods}?labelSelector={selector}")["items"]
-    return pods, [p["metadata"]["name"] for p in found if p["status"].get("phase") == "Running"]
+    """How many executors are registered with the driver, which counts itself as one more."""
+    return spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1
 
 
-def lose_an_executor(spark):
-    """Kills one executor at once, without grace."""
+def wait_for_executors(spark, wanted):
     deadline = time.monotonic() + 60
-    while True:
-        pods, names = executors(spark)
-        if len(names) >= 2:
-            break
+    while executors(spark) < wanted:
         if time.monotonic() > deadline:
-            sys.exit("two executors did not come up within 60 s")
-        time.sleep(0.5)
-    print(f"killing executor {names[0]}", flush=True)
-    api(spark, "DELETE", f"{pods}/{names[0]}", {"gracePeriodSeconds": 0})
+            sys.exit(f"{wanted} executors did not come up within 60 s")
+        time.sleep(0.2)
+
+
+def lose_an_executor(spark, marker):
+    """Ends the executor that the first task runs on; the task then runs again elsewhere."""
+
+    def task(index, rows):
+        if index == 0:
+            try:
+                os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                pass  # The second try of the task: the harm is done.
+            else:
+                os.kill(1, signal.SIGTERM)  # The executor is the first process of its pod.
+                time.sleep(60)
+        yield sum(rows)
+
+    wait_for_executors(spark, 2)
+    print("losing an executor", flush=True)
+    total = spark.sparkContext.parallelize(range(1000), 4).mapPartitionsWithIndex(task).sum()
+    if total != sum(range(1000)):
+        sys.exit(f"the sum is {total}: a task was lost")
+    wait_for_executors(spark, 2)
+    print("healed: two executors again", flush=True)
 
 
 def main():
     spark = SparkSession.builder.appName("sales").getOrCreate()
-    table = str(Path(__file__).parent / "sales.parquet")
+    folder = Path(__file__).parent
+    table = str(folder / "sales.parquet")
 
-    sales = spark.range(ROWS).select(
-        F.element_at(F.array(*map(F.lit, ["north", "east", "south", "west"])), (F.col("id") % 4 + 1).cast("int")).alias("region"),
-        (F.col("id") % 100).alias("amount"),
-    )
+    region = F.element_at(F.array(*map(F.lit, REGIONS)), (F.col("id") % 4 + 1).cast("int"))
+    sales = spark.range(ROWS).select(region.alias("region"), (F.col("id") % 100).alias("amount"))
     sales.write.mode("overwrite").parquet(table)
     print(f"wrote {ROWS} rows", flush=True)
 
     if "--lose-an-executor" in sys.argv:
-        lose_an_executor(spark)
+        marker = folder / "executor-lost"
+        marker.unlink(missing_ok=True)
+        lose_an_executor(spark, str(marker))
 
-    totals = spark.read.parquet(table).groupBy("region").agg(F.sum("amount").alias("total")).orderBy("region")
-    for row in totals.collect():
+    totals = spark.read.parquet(table).groupBy("region").agg(F.sum("amount").alias("total"))
+    for row in totals.orderBy("region").collect():
         print(f"{row.region:>5}: {row.total}", flush=True)
     rows = spark.read.parquet(table).count()
     print(f"read {rows} rows", flush=True)

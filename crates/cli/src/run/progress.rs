@@ -151,6 +151,11 @@ impl Model {
         {
             lines.push(format!("executor {name} was lost: {}", end.text()));
         }
+        if deleted && after.result.is_none() && after.started.is_some() && self.ended.is_none() {
+            lines.push(format!(
+                "executor {name} was lost: its pod was removed while it ran"
+            ));
+        }
         if after.waiting.is_some() && after.waiting != before.waiting {
             lines.push(format!(
                 "executor {name} waits: {}",
@@ -259,12 +264,7 @@ impl Model {
                 .collect(),
             executors_lost: executors
                 .iter()
-                .filter(|executor| {
-                    executor
-                        .result
-                        .as_ref()
-                        .is_some_and(|end| !end.is_ordinary())
-                })
+                .filter(|executor| executor.was_lost())
                 .count(),
         }
     }
@@ -366,6 +366,15 @@ impl PodView {
             self.ended.get_or_insert(now);
         }
         self
+    }
+
+    /// Whether it ended before it was told to.
+    fn was_lost(&self) -> bool {
+        match &self.result {
+            Some(end) => !end.is_ordinary(),
+            // It vanished without an exit code.
+            None => self.started.is_some() && self.ended.is_some(),
+        }
     }
 
     fn summary(&self, now: Timestamp) -> PodSummary {

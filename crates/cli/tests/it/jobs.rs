@@ -29,7 +29,7 @@ fn a_job_that_loses_an_executor_heals() {
     let answer = windlass(&["run", "--progress", "plain", &job, "--lose-an-executor"]);
     assert_eq!(answer.code, 0, "{}\n{}", answer.stdout, answer.stderr);
     assert!(
-        answer.stdout.contains("killing executor"),
+        answer.stdout.contains("healed: two executors again"),
         "{}",
         answer.stdout
     );
