@@ -63,9 +63,11 @@ class Up:
 
     def ready(self):
         try:
-            return json.loads((self.data / "up.lock").read_text())["ready"]
+            holder = json.loads((self.data / "up.lock").read_text())
         except (FileNotFoundError, ValueError):
             return False
+        # The file outlives its writer: what it says counts only of this process.
+        return holder["ready"] and holder["pid"] == self.process.pid
 
     def rss_mib(self):
         status = Path(f"/proc/{self.process.pid}/status").read_text()
