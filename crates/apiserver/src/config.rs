@@ -35,6 +35,12 @@ impl Config {
         }
     }
 
+    /// The port that the server of this data directory had the last time.
+    pub fn kept_port(&self) -> Option<u16> {
+        let text = std::fs::read_to_string(self.data_dir.join("port")).ok()?;
+        text.trim().parse().ok().filter(|port| *port != 0)
+    }
+
     /// Settings for tests: nothing is synchronised to disk, and the port is picked.
     pub fn for_tests(data_dir: impl Into<PathBuf>) -> Self {
         Self {

@@ -41,14 +41,28 @@ pub enum PkiError {
         error: std::io::Error,
     },
     /// A key or certificate is not usable.
-    #[error("{what}: {error}; remove the file to have a new one made")]
+    #[error("{what}: {error}")]
     Material {
         /// Which one.
         what: &'static str,
         /// Why.
         error: String,
     },
+    /// A kept key, certificate or token is damaged.
+    #[error(
+        "{path} is damaged ({error}): restore it from a copy, or remove it to have a new one made; \
+         clients then need the new kubeconfig"
+    )]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        error: String,
+    },
 }
+
+/// The length of the administrator's token before it is written in hexadecimal.
+const TOKEN_BYTES: usize = 32;
 
 /// The secrets of a server.
 pub(crate) struct Pki {
@@ -73,7 +87,9 @@ impl Pki {
     pub(crate) fn open(directory: &Path) -> Result<Self, PkiError> {
         make_private_directory(directory)?;
         let ca_key = key_pair(&directory.join("ca.key"), "the CA key")?;
-        let ca_pem = kept(&directory.join("ca.crt"), || ca_certificate(&ca_key))?;
+        let ca_path = directory.join("ca.crt");
+        let ca_pem = kept(&ca_path, || ca_certificate(&ca_key))?;
+        check_ca(&ca_pem, &ca_key).map_err(|error| damaged(&ca_path, error))?;
         let token_pair = key_pair(&directory.join("sa.key"), "the service account key")?;
         let random = SystemRandom::new();
         let token_key = EcdsaKeyPair::from_pkcs8(
@@ -82,12 +98,17 @@ impl Pki {
             &random,
         )
         .map_err(|error| material("the service account key", error))?;
-        let admin_token = kept(&directory.join("admin.token"), || random_token(&random))?;
+        let token_path = directory.join("admin.token");
+        let admin_token = kept(&token_path, || random_token(&random))?;
+        let admin_token = admin_token.trim();
+        if admin_token.len() != 2 * TOKEN_BYTES {
+            return Err(damaged(&token_path, "it is not a whole token"));
+        }
         Ok(Self {
             ca_pem,
             ca_key,
             token_key,
-            admin_token: admin_token.trim().to_owned(),
+            admin_token: admin_token.to_owned(),
             random,
         })
     }
@@ -248,13 +269,31 @@ fn material(what: &'static str, error: impl std::fmt::Display) -> PkiError {
     }
 }
 
+fn damaged(path: &Path, error: impl std::fmt::Display) -> PkiError {
+    PkiError::Damaged {
+        path: path.display().to_string(),
+        error: error.to_string(),
+    }
+}
+
 fn key_pair(path: &Path, what: &'static str) -> Result<KeyPair, PkiError> {
     let pem = kept(path, || {
         Ok(KeyPair::generate()
             .map_err(|error| material(what, error))?
             .serialize_pem())
     })?;
-    KeyPair::from_pem(&pem).map_err(|error| material(what, error))
+    KeyPair::from_pem(&pem).map_err(|error| damaged(path, error))
+}
+
+/// A certificate that is not the key's own would make a server that no client trusts.
+fn check_ca(pem: &str, key: &KeyPair) -> Result<(), String> {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| error.to_string())?;
+    let own = key.public_key_raw();
+    if der.windows(own.len()).any(|bytes| bytes == own) {
+        Ok(())
+    } else {
+        Err("it does not belong to ca.key".to_owned())
+    }
 }
 
 fn ca_certificate(key: &KeyPair) -> Result<String, PkiError> {
@@ -287,7 +326,7 @@ fn validity(params: &mut CertificateParams) {
 }
 
 fn random_token(random: &SystemRandom) -> Result<String, PkiError> {
-    let mut bytes = [0_u8; 32];
+    let mut bytes = [0_u8; TOKEN_BYTES];
     random
         .fill(&mut bytes)
         .map_err(|error| material("the administrator's token", error))?;
@@ -313,6 +352,31 @@ mod tests {
             let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
             assert_eq!(mode, 0o600, "{}", entry.path().display());
         }
+    }
+
+    #[test]
+    fn a_damaged_secret_is_refused_with_its_path() {
+        for name in ["ca.crt", "ca.key", "sa.key", "admin.token"] {
+            for text in ["", "garbage\n"] {
+                let directory = tempfile::tempdir().unwrap();
+                drop(Pki::open(directory.path()).unwrap());
+                let path = directory.path().join(name);
+                fs::write(&path, text).unwrap();
+                let error = Pki::open(directory.path()).err().unwrap().to_string();
+                assert!(
+                    error.starts_with(&format!("{} is damaged", path.display())),
+                    "{error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_ca_certificate_of_another_key_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(Pki::open(directory.path()).unwrap());
+        fs::remove_file(directory.path().join("ca.key")).unwrap();
+        assert!(Pki::open(directory.path()).is_err());
     }
 
     #[test]

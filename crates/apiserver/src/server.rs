@@ -21,7 +21,7 @@ use crate::{
     faults::Faults,
     http::{InProcess, listener},
     openapi::Documents,
-    pki::{ClientCertificate, Pki, PkiError, kept, make_private_directory, write_private},
+    pki::{ClientCertificate, Pki, PkiError, make_private_directory, write_private},
     registry::Registry,
     status::ApiError,
     store::{Store, StoreError},
@@ -49,8 +49,16 @@ pub enum StartError {
     #[error(transparent)]
     Pki(#[from] PkiError),
     /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    #[error(
+        "{path} cannot be used: {error}; if it is damaged, restore it from a copy, or move the \
+         data directory away to begin with an empty cluster"
+    )]
+    Store {
+        /// Its file.
+        path: String,
+        /// Why.
+        error: StoreError,
+    },
     /// An address is taken or not permitted.
     #[error("cannot listen on {address}: {error}; choose another {setting}")]
     Listen {
@@ -207,20 +215,8 @@ async fn start(config: Config, node: Arc<dyn NodeBackend>) -> Result<ApiServer, 
     }
     make_private_directory(&config.data_dir)?;
     let lock = lock(&config.data_dir)?;
-    let opened = {
-        let config = config.clone();
-        tokio::task::spawn_blocking(move || -> Result<(Pki, Store), StartError> {
-            let pki = Pki::open(&config.data_dir.join("pki"))?;
-            let path = config.data_dir.join("objects.redb");
-            let store = Store::open(&path, config.durability, config.window)?;
-            Ok((pki, store))
-        })
-        .await
-    };
-    let (pki, store) = opened.map_err(|error| StartError::File {
-        path: config.data_dir.display().to_string(),
-        error: std::io::Error::other(error),
-    })??;
+    let pki = Pki::open(&config.data_dir.join("pki"))?;
+    let store = open_store(&config).await?;
     let service_ip = Ipv4Addr::new(127, config.loopback_octet, 0, 1);
     let server = Arc::new(Server {
         registry: Registry::new(&store),
@@ -264,6 +260,20 @@ async fn start(config: Config, node: Arc<dyn NodeBackend>) -> Result<ApiServer, 
     })
 }
 
+/// The database panics over some kinds of damage; that is an answer like any other.
+async fn open_store(config: &Config) -> Result<Store, StartError> {
+    let path = config.data_dir.join("objects.redb");
+    let failed = |error| StartError::Store {
+        path: path.display().to_string(),
+        error,
+    };
+    let (file, durability, window) = (path.clone(), config.durability, config.window);
+    tokio::task::spawn_blocking(move || Store::open(&file, durability, window))
+        .await
+        .unwrap_or_else(|crash| Err(StoreError::Disk(crash.to_string())))
+        .map_err(failed)
+}
+
 /// The operating system drops the lock with the process, however that ends.
 fn lock(data_dir: &Path) -> Result<File, StartError> {
     let path = data_dir.join("lock");
@@ -287,43 +297,28 @@ fn lock(data_dir: &Path) -> Result<File, StartError> {
     }
 }
 
-/// The listener for this machine. A picked port is kept in a file, so that kubeconfigs stay right.
+/// The listener for this machine. Its port is kept in a file, so that kubeconfigs stay right.
 async fn local_listener(config: &Config) -> Result<TcpListener, StartError> {
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    if config.port != 0 {
-        let address = at(config.port);
-        return listener::bind(address)
+    let listen = |port| async move {
+        listener::bind(at(port))
             .await
             .map_err(|error| StartError::Listen {
-                address,
+                address: at(port),
                 error,
                 setting: "port",
-            });
-    }
+            })
+    };
     let path = config.data_dir.join("port");
-    let kept_port = kept(&path, || Ok(String::new()))?
-        .trim()
-        .parse()
-        .unwrap_or(0);
-    let listener = match listener::bind(at(kept_port)).await {
-        Ok(listener) => listener,
-        Err(error) if kept_port != 0 => {
-            tracing::warn!(port = kept_port, %error, "the port used before is taken");
-            listener::bind(at(0))
-                .await
-                .map_err(|error| StartError::Listen {
-                    address: at(0),
-                    error,
-                    setting: "port",
-                })?
-        }
-        Err(error) => {
-            return Err(StartError::Listen {
-                address: at(0),
-                error,
-                setting: "port",
-            });
-        }
+    let listener = match (config.port, config.kept_port()) {
+        (0, Some(kept)) => match listen(kept).await {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::warn!(%error, "the port used before is not free");
+                listen(0).await?
+            }
+        },
+        (port, _) => listen(port).await?,
     };
     if let Some(address) = v4(&listener) {
         write_private(&path, &address.port().to_string()).map_err(|error| StartError::File {

@@ -134,7 +134,12 @@ pub async fn config(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<
         }
         None => Config::from_kubeconfig(&options).await,
     };
-    config.map_err(|error| Failure::bad_input(format!("{}: {error}", described())))
+    config.map_err(|error| {
+        Failure::bad_input(format!(
+            "{}: {error}: kubectl config get-contexts lists what there is",
+            described()
+        ))
+    })
 }
 
 /// A folder for one run, removed at its end.

@@ -11,6 +11,7 @@ mod teardown;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -99,7 +100,10 @@ impl Embedded {
 
         let mut config = Config::new(options.data_dir.join("api"));
         config.loopback_octet = octet.get();
-        config.port = options.port.unwrap_or(config.port);
+        config.port = options
+            .port
+            .or_else(|| config.kept_port())
+            .unwrap_or(config.port);
         let server = ApiServer::start(config, streams.clone())
             .await
             .map_err(|error| cannot_start(&error))?;
@@ -135,10 +139,7 @@ impl Embedded {
 
         let operator = Operator::start(
             server.client(setup::operator_user()),
-            &OperatorConfig {
-                default_driver_service_account: Some(setup::DRIVER_ACCOUNT.to_owned()),
-                ..OperatorConfig::default()
-            },
+            &operator_config(options.orphans),
         )?;
         let kubeconfig = server.kubeconfig();
         let url = format!("https://{address}");
@@ -197,6 +198,27 @@ impl Embedded {
         Ok(())
     }
 }
+
+/// The operator's settings here: what this machine does not have it will not get, so waiting for
+/// an image or a bigger node is soon over.
+fn operator_config(orphans: Orphans) -> OperatorConfig {
+    let defaults = OperatorConfig::default();
+    OperatorConfig {
+        default_driver_service_account: Some(setup::DRIVER_ACCOUNT.to_owned()),
+        unpullable_image_deadline: HOPELESS,
+        misfit_deadline: HOPELESS,
+        missing_reference_deadline: match orphans {
+            // Others can create what is missing.
+            Orphans::GoOn => defaults.missing_reference_deadline,
+            // Only the application's own file is ever applied to a cluster for one command.
+            Orphans::End => HOPELESS,
+        },
+        ..defaults
+    }
+}
+
+/// How long a driver waits for what cannot come.
+const HOPELESS: Duration = Duration::from_secs(15);
 
 fn cannot_start(error: &StartError) -> Failure {
     Failure::cluster(error.to_string())
