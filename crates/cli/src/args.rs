@@ -262,6 +262,10 @@ pub struct OperatorArgs {
     /// How long a driver may stay Pending before its attempt counts as failed, in seconds.
     #[arg(long, value_name = "SECONDS")]
     pub pending_driver_deadline: Option<u64>,
+    /// How long a driver may wait for an image that cannot be pulled before its attempt counts as
+    /// failed, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub unpullable_image_deadline: Option<u64>,
 }
 
 /// Arguments of `windlass logs`.

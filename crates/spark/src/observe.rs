@@ -187,7 +187,7 @@ fn exit(terminated: &Value) -> Exit {
     }
 }
 
-/// What nodes say of a container on its way to start.
+/// What nodes say of a container on its way to start; with a message, something is in its way.
 const ON_THE_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
 /// The first init container, or else the Spark container, that cannot start. Sidecars do not hold
@@ -199,11 +199,13 @@ fn blocked(pod: &Value, container: Option<&str>) -> Option<Blocked> {
         .chain(spark)
         .find_map(|status| {
             let waiting = status.pointer("/state/waiting")?;
-            let reason =
-                text(waiting, "/reason").filter(|it| !ON_THE_WAY.contains(&it.as_str()))?;
+            let (reason, message) = (text(waiting, "/reason")?, text(waiting, "/message"));
+            if ON_THE_WAY.contains(&reason.as_str()) && message.is_none() {
+                return None;
+            }
             Some(Blocked {
                 reason,
-                message: text(waiting, "/message"),
+                message,
                 image: text(status, "/image"),
             })
         })

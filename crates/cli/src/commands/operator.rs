@@ -69,6 +69,9 @@ pub async fn operator(args: OperatorArgs) -> Result<Exit, Failure> {
     if let Some(seconds) = args.pending_driver_deadline {
         config.pending_driver_deadline = Duration::from_secs(seconds);
     }
+    if let Some(seconds) = args.unpullable_image_deadline {
+        config.unpullable_image_deadline = Duration::from_secs(seconds);
+    }
     let kube_config =
         crate::connect::config(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
     let client = windlass_engine::api::client(kube_config).map_err(Failure::internal)?;

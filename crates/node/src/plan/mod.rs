@@ -13,7 +13,7 @@ mod status;
 
 use backoff::restart_delay;
 pub(crate) use pod::{Step, plan};
-pub(crate) use seen::{ImageSeen, Ongoing, Refusal, Sandbox, Seen};
+pub(crate) use seen::{ImageSeen, Missing, Ongoing, Refusal, Sandbox, Seen};
 
 #[cfg(test)]
 mod tests;

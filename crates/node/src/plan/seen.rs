@@ -12,6 +12,8 @@ use crate::shim::{Ending, Life};
 pub(crate) struct Seen {
     /// The pod's walls.
     pub(crate) sandbox: Sandbox,
+    /// What the walls wait for.
+    pub(crate) missing: Option<Missing>,
     /// The pod's address, once it has one.
     pub(crate) address: Option<Ipv4Addr>,
     /// The machine's address.
@@ -22,6 +24,15 @@ pub(crate) struct Seen {
     pub(crate) containers: BTreeMap<String, ContainerSeen>,
     /// What the machine cannot do for this pod.
     pub(crate) limitations: Vec<String>,
+}
+
+/// Something a pod's walls cannot be made without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Missing {
+    /// Since when it has been missed.
+    pub(crate) since: Timestamp,
+    /// What happened when it was last tried.
+    pub(crate) why: String,
 }
 
 /// How far the pod's walls are.

@@ -16,6 +16,9 @@ use crate::shim::{Ending, Life};
 /// How long a failed look for an image shows as such before it shows as a wait.
 pub(super) const IMAGE_ERROR_SHOWN: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 
+/// How long something may be missing before the status says so.
+const MISSING_SHOWN: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
+
 /// The condition that lists what this machine cannot do for the pod.
 const LIMITATIONS: &str = "windlass.dev/FullyIsolated";
 
@@ -211,7 +214,7 @@ fn container_status(
             {
                 waiting("PodInitializing", None)
             }
-            None => waiting("ContainerCreating", None),
+            None => waiting("ContainerCreating", missing_for_long(all, now)),
         },
     };
     let running = state.running.is_some();
@@ -265,6 +268,15 @@ fn terminated(id: &str, ending: &Ending) -> ContainerStateTerminated {
         started_at: ending.started_at.map(Time),
         finished_at: Some(Time(ending.finished_at)),
     }
+}
+
+/// What the walls wait for, once it is more than the moment in which a controller creates what its
+/// pod mounts. The kubelet only tells of it in events; the status says it where people look first.
+fn missing_for_long(seen: &Seen, now: Timestamp) -> Option<String> {
+    seen.missing
+        .as_ref()
+        .filter(|missing| now.duration_since(missing.since) >= MISSING_SHOWN)
+        .map(|missing| missing.why.clone())
 }
 
 /// Why a container that should start does not, if something is in its way.

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::seen::ContainerSeen;
-use super::{ImageSeen, Ongoing, Refusal, Sandbox, Seen, Step, plan};
+use super::{ImageSeen, Missing, Ongoing, Refusal, Sandbox, Seen, Step, plan};
 use crate::proc::ProcessId;
 use crate::shim::{Ending, Life};
 
@@ -31,6 +31,7 @@ fn deleted(mut pod: Pod, kill_at: i64) -> Pod {
 fn standing(containers: &[(&str, ContainerSeen)]) -> Seen {
     Seen {
         sandbox: Sandbox::Ready,
+        missing: None,
         address: Some(Ipv4Addr::new(127, 20, 128, 1)),
         host: Some(Ipv4Addr::LOCALHOST),
         accepted_at: Some(at(0)),
@@ -94,7 +95,11 @@ fn decide(pod: &Pod, seen: &Seen, now: i64) -> String {
         .map(|status| {
             let state = status.state.unwrap_or_default();
             let word = match (state.waiting, state.running, state.terminated) {
-                (Some(waiting), ..) => waiting.reason.unwrap_or_default(),
+                (Some(waiting), ..) => {
+                    let reason = waiting.reason.unwrap_or_default();
+                    let message = waiting.message.filter(|_| reason == "ContainerCreating");
+                    message.map_or(reason.clone(), |message| format!("{reason}: {message}"))
+                }
                 (_, Some(_), _) if status.ready => "Ready".to_owned(),
                 (_, Some(_), _) => "Running".to_owned(),
                 (.., Some(ended)) => format!("Exit{}", ended.exit_code),
@@ -188,6 +193,10 @@ fn a_pod_goes_through_its_life() {
         pod.status = serde_json::from_value(json!({"phase": phase})).unwrap();
         pod
     };
+    let missing_volume = Some(Missing {
+        since: at(0),
+        why: "MountVolume.SetUp failed for volume \"v\" : configmap \"c\" not found".to_owned(),
+    });
     let table: Vec<(&str, Pod, Seen, i64)> = vec![
         ("fresh", one("Always"), Seen::default(), 0),
         (
@@ -195,9 +204,20 @@ fn a_pod_goes_through_its_life() {
             one("Always"),
             Seen {
                 sandbox: Sandbox::Waiting { retry_at: at(3) },
+                missing: missing_volume.clone(),
                 ..Seen::default()
             },
             0,
+        ),
+        (
+            "volume missing, for long",
+            one("Always"),
+            Seen {
+                sandbox: Sandbox::Waiting { retry_at: at(3) },
+                missing: missing_volume,
+                ..Seen::default()
+            },
+            2,
         ),
         ("walls are up", one("Always"), standing(&[]), 1),
         (

@@ -6,7 +6,7 @@ use super::{
     MOUNT_RETRY, MOUNT_RETRY_MAX, REFUSAL_RETRY, Report, SetUpFailure, StartOutcome, Worker,
 };
 use crate::events::Kind;
-use crate::plan::{ImageSeen, Ongoing, Refusal, Sandbox};
+use crate::plan::{ImageSeen, Missing, Ongoing, Refusal, Sandbox};
 use crate::probes::Finding;
 use crate::shim::Life;
 use jiff::SignedDuration;
@@ -47,6 +47,7 @@ impl Worker {
                 self.shim = Some(shim);
                 self.volumes = volumes;
                 self.mount_failures = 0;
+                self.seen.missing = None;
                 self.seen.sandbox = Sandbox::Ready;
                 self.write_hosts();
             }
@@ -63,6 +64,14 @@ impl Worker {
                         format!("Failed to create pod sandbox: {why}"),
                     ),
                 };
+                self.seen.missing = Some(Missing {
+                    since: self
+                        .seen
+                        .missing
+                        .as_ref()
+                        .map_or(now, |missing| missing.since),
+                    why: why.clone(),
+                });
                 self.context
                     .events
                     .tell(&self.pod, None, Kind::Warning, reason, why);

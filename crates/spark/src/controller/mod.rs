@@ -42,6 +42,13 @@ pub struct OperatorConfig {
     pub spark_user: String,
     /// A driver that has not started after this long is given up.
     pub pending_driver_deadline: Duration,
+    /// A driver whose image cannot be had for this long is given up.
+    pub unpullable_image_deadline: Duration,
+    /// A driver that no node could ever take is given up after this long.
+    pub misfit_deadline: Duration,
+    /// A driver that waits for a ConfigMap, Secret or volume that is not there is given up after
+    /// this long.
+    pub missing_reference_deadline: Duration,
     /// A driver pod that is missing for this long is gone.
     pub missing_driver_grace: Duration,
     /// How many live executors a status lists.
@@ -59,6 +66,9 @@ impl Default for OperatorConfig {
             kubernetes_master: settings.master,
             spark_user: settings.user,
             pending_driver_deadline: limits.pending_driver,
+            unpullable_image_deadline: limits.unpullable_image,
+            misfit_deadline: limits.misfit,
+            missing_reference_deadline: limits.missing_reference,
             missing_driver_grace: limits.missing_driver,
             tracked_executors: limits.live_executors,
             ui_services: true,
@@ -70,6 +80,9 @@ impl OperatorConfig {
     fn limits(&self) -> Limits {
         Limits {
             pending_driver: self.pending_driver_deadline,
+            unpullable_image: self.unpullable_image_deadline,
+            misfit: self.misfit_deadline,
+            missing_reference: self.missing_reference_deadline,
             missing_driver: self.missing_driver_grace,
             live_executors: self.tracked_executors,
             ..Limits::default()

@@ -5,7 +5,7 @@ use windlass_api::names::AttemptId;
 use windlass_api::spark::application::ApplicationStateType as State;
 
 use super::conditions::{self, ConditionKind, Truth};
-use super::health::{self, Ending, Health, Hold};
+use super::health::{self, Ending, Health, Hold, Obstacle};
 use super::machine::{Action, Turn};
 use super::observed::{Companions, DriverPod, Subject, UiService};
 use super::reason::Reason;
@@ -31,7 +31,7 @@ impl Turn<'_> {
                 self.enter(State::Running);
                 self.status.application_state.error_message = None;
                 let since = Time(to_the_second(since.unwrap_or(self.now)));
-                self.status.driver_info.pod_reason = None;
+                self.note_pod_reason(None);
                 let started = self
                     .status
                     .driver_info
@@ -53,7 +53,7 @@ impl Turn<'_> {
             Health::Unreachable(hold) => {
                 self.enter(State::Unknown);
                 self.blame(hold.message.clone());
-                self.status.driver_info.pod_reason = Some(hold.reason.clone());
+                self.note_pod_reason(Some(&hold.reason));
                 self.set(
                     ConditionKind::Running,
                     Truth::Unknown,
@@ -77,11 +77,11 @@ impl Turn<'_> {
         if ending.is_success() {
             self.enter(State::Succeeding);
             self.status.application_state.error_message = None;
-            self.status.driver_info.pod_reason = None;
+            self.note_pod_reason(None);
         } else {
             self.enter(State::Failing);
             self.blame(ending.message.clone());
-            self.status.driver_info.pod_reason = Some(ending.reason.as_str().to_owned());
+            self.note_pod_reason(Some(ending.reason.as_str()));
         }
         self.set(
             ConditionKind::Running,
@@ -105,21 +105,14 @@ impl Turn<'_> {
         if let Some(known) = self.known_image_trouble(&hold) {
             hold.message = known;
         }
-        let deadline = later(driver.created, self.limits.pending_driver);
-        if deadline <= self.now {
+        let troubling = hold.is_troubling();
+        self.note_pod_reason(troubling.then_some(&hold.reason));
+        if let Some(ending) = self.give_up_waiting(driver, &hold) {
             self.require_live();
-            let message = format!(
-                "the driver did not start within {}: {}",
-                in_words(self.limits.pending_driver),
-                hold.message
-            );
-            let ending = self.ending_now(Reason::DriverStartDeadline, message);
             return self.end_attempt(&ending);
         }
-        self.wake_at(deadline);
         self.enter(State::Submitted);
-        self.status.driver_info.pod_reason = hold.troubling.then(|| hold.reason.clone());
-        self.status.application_state.error_message = hold.troubling.then(|| hold.message.clone());
+        self.status.application_state.error_message = troubling.then(|| hold.message.clone());
         self.set(
             ConditionKind::Running,
             Truth::False,
@@ -132,6 +125,49 @@ impl Turn<'_> {
             });
         }
         self.ensure_ui();
+    }
+
+    /// How the attempt ends if waiting is over; otherwise it wakes when it will be.
+    ///
+    /// Every start has a deadline; what waiting seldom mends has an earlier one, counted from when
+    /// it was first seen.
+    fn give_up_waiting(&mut self, driver: &DriverPod, hold: &Hold) -> Option<Ending> {
+        let since = self.status.driver_info.pod_reason_since.clone();
+        let patience = self.limits.patience(hold.obstacle);
+        let earlier = since.zip(patience).map(|(since, patience)| {
+            let reason = Reason::Other(hold.reason.clone());
+            (later(since.0, patience), patience, reason)
+        });
+        let patience = self.limits.pending_driver;
+        let general = (
+            later(driver.created, patience),
+            patience,
+            Reason::DriverStartDeadline,
+        );
+        let (deadline, patience, reason) = match earlier {
+            Some(earlier) if earlier.0 < general.0 => earlier,
+            _ => general,
+        };
+        if self.now < deadline {
+            self.wake_at(deadline);
+            return None;
+        }
+        let message = format!(
+            "the driver did not start within {}: {}",
+            in_words(patience),
+            hold.message
+        );
+        Some(self.ending_now(reason, message))
+    }
+
+    /// Says why the pod is not well, and since when.
+    fn note_pod_reason(&mut self, reason: Option<&str>) {
+        let now = self.stamp();
+        let info = &mut self.status.driver_info;
+        if info.pod_reason.as_deref() != reason {
+            info.pod_reason = reason.map(ToOwned::to_owned);
+            info.pod_reason_since = reason.map(|_| now);
+        }
     }
 
     /// Only the first try to pull an image says what is wrong; later ones say that it is tried
@@ -152,7 +188,7 @@ impl Turn<'_> {
                     "the API server refuses an object the driver needs: {}",
                     health::one_line(&refusal.message)
                 ),
-                troubling: true,
+                obstacle: Obstacle::Other,
             },
         )
     }

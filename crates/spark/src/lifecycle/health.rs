@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 
+use super::cause;
 use super::observed::{DriverPod, Exit, PodPhase, SparkContainer};
 use super::reason::Reason;
 use super::spec::Limits;
@@ -33,8 +34,30 @@ pub struct Hold {
     pub reason: String,
     /// One line for a person.
     pub message: String,
+    /// What is in the way.
+    pub obstacle: Obstacle,
+}
+
+impl Hold {
     /// Someone may have to act.
-    pub troubling: bool,
+    pub fn is_troubling(&self) -> bool {
+        self.obstacle != Obstacle::Nothing
+    }
+}
+
+/// What is in the way of a driver, as far as it tells how long it is worth waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Nothing; a start takes its time.
+    Nothing,
+    /// An image that cannot be had.
+    Image,
+    /// No node would take the pod even if nothing else ran there.
+    Misfit,
+    /// A volume or variable of something that is not there.
+    Reference,
+    /// Something else.
+    Other,
 }
 
 /// How an attempt ended.
@@ -94,7 +117,7 @@ fn unreachable(pod: &DriverPod, limits: &Limits, now: Timestamp) -> Option<Hold>
              delete the node if it is lost",
             pod.name
         ),
-        troubling: true,
+        obstacle: Obstacle::Other,
     };
     if pod.phase == PodPhase::Unknown || pod.reason.as_deref() == Some("NodeLost") {
         return Some(stuck(
@@ -115,7 +138,7 @@ fn ending_of_container(pod: &DriverPod, exit: &Exit, now: Timestamp) -> Ending {
     let said = exit
         .message
         .as_deref()
-        .and_then(last_line)
+        .and_then(cause::of)
         .map(|line| format!(": {line}"));
     let said = said.unwrap_or_default();
     let (reason, message) = match (exit.code, exit.reason.as_deref()) {
@@ -156,7 +179,7 @@ fn ending_of_container(pod: &DriverPod, exit: &Exit, now: Timestamp) -> Ending {
 fn ending_of_pod(pod: &DriverPod, now: Timestamp) -> Ending {
     let at = |time: Option<Timestamp>| to_the_second(time.unwrap_or(now));
     if let Some(init) = &pod.failed_init {
-        let said = init.exit.message.as_deref().and_then(last_line);
+        let said = init.exit.message.as_deref().and_then(cause::of);
         let said = said.map(|line| format!(": {line}")).unwrap_or_default();
         return Ending {
             at: at(init.exit.finished_at),
@@ -215,7 +238,7 @@ fn hold(pod: &DriverPod) -> Hold {
     let calm = |reason: &str, message: String| Hold {
         reason: reason.to_owned(),
         message,
-        troubling: false,
+        obstacle: Obstacle::Nothing,
     };
     if pod.terminating.is_some() {
         return calm(
@@ -227,11 +250,7 @@ fn hold(pod: &DriverPod) -> Hold {
         );
     }
     if let Some(why) = &pod.unschedulable {
-        return Hold {
-            reason: "Unschedulable".to_owned(),
-            message: format!("no node takes the driver pod: {}", one_line(why)),
-            troubling: true,
-        };
+        return unschedulable_hold(why);
     }
     if let Some(blocked) = &pod.blocked {
         return blocked_hold(pod, blocked);
@@ -245,22 +264,81 @@ fn hold(pod: &DriverPod) -> Hold {
     }
 }
 
+/// The scheduler tells at length what it tried; what counts is why no node fits, and whether one
+/// ever could.
+fn unschedulable_hold(why: &str) -> Hold {
+    let (what, tried) = why.split_once(" preemption: ").unwrap_or((why, ""));
+    let never = tried.contains("Preemption is not helpful")
+        && !tried.contains("No preemption victims found");
+    let advice: Vec<&str> = ADVICE
+        .iter()
+        .filter(|(word, _)| what.contains(word))
+        .map(|(_, advice)| *advice)
+        .collect();
+    let what = one_line(what.trim_end_matches('.'));
+    Hold {
+        reason: "Unschedulable".to_owned(),
+        message: if advice.is_empty() {
+            format!("no node takes the driver pod: {what}")
+        } else {
+            format!(
+                "no node takes the driver pod: {what}; {}",
+                advice.join(", ")
+            )
+        },
+        obstacle: if never {
+            Obstacle::Misfit
+        } else {
+            Obstacle::Other
+        },
+    }
+}
+
+/// What a word of the scheduler means for the application.
+const ADVICE: [(&str, &str); 4] = [
+    (
+        "Insufficient cpu",
+        "lower spec.driver.cores or spec.driver.coreRequest",
+    ),
+    (
+        "Insufficient memory",
+        "lower spec.driver.memory or spec.driver.memoryOverhead",
+    ),
+    (
+        "node affinity/selector",
+        "check spec.nodeSelector, spec.driver.nodeSelector and spec.driver.affinity",
+    ),
+    ("taint", "see spec.driver.tolerations"),
+];
+
 fn blocked_hold(pod: &DriverPod, blocked: &super::observed::Blocked) -> Hold {
     let image = blocked.image.as_deref().unwrap_or("of the driver");
     let word = blocked.reason.as_str();
-    let (reason, what) = match word {
+    let (reason, obstacle, what) = match word {
         // Nodes change between these words every few seconds; it is one and the same trouble.
         "ImagePullBackOff" | "ErrImagePull" | "ErrImageNeverPull" | "RegistryUnavailable" => (
             IMAGE_PULL,
-            format!("image {image} cannot be pulled ({word})"),
+            Obstacle::Image,
+            format!("image {image} (spec.image or spec.driver.image) cannot be pulled ({word})"),
         ),
-        "InvalidImageName" => (word, format!("spec.image: {image} is not an image name")),
+        "InvalidImageName" => (
+            word,
+            Obstacle::Image,
+            format!("spec.image: {image} is not an image name"),
+        ),
         "CreateContainerConfigError" => (
             word,
+            Obstacle::Reference,
             format!("the driver's container cannot be configured ({word})"),
+        ),
+        "ContainerCreating" | "PodInitializing" => (
+            word,
+            Obstacle::Reference,
+            "the driver's volumes cannot be set up".to_owned(),
         ),
         _ => (
             word,
+            Obstacle::Other,
             format!("the driver's container does not start ({word})"),
         ),
     };
@@ -275,7 +353,7 @@ fn blocked_hold(pod: &DriverPod, blocked: &super::observed::Blocked) -> Hold {
             Some(said) => format!("{what}: {said}"),
             None => format!("{what}: see `kubectl describe pod {}`", pod.name),
         },
-        troubling: true,
+        obstacle,
     }
 }
 
@@ -292,12 +370,4 @@ pub(super) fn one_line(text: &str) -> String {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line,
     }
-}
-
-/// Programs say what went wrong last.
-fn last_line(text: &str) -> Option<String> {
-    text.lines()
-        .rev()
-        .map(one_line)
-        .find(|line| !line.is_empty())
 }

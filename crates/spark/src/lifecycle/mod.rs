@@ -24,6 +24,7 @@
 //! | `SUSPENDED` | resumed | `RESUMING` |
 //! | `INVALIDATING` | nothing left | `PENDING_RERUN` |
 
+pub mod cause;
 pub mod conditions;
 mod events;
 pub mod executors;

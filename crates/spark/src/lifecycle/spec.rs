@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use super::health::Obstacle;
+
 /// The application as the state machine sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
@@ -85,6 +87,13 @@ pub struct Budget {
 pub struct Limits {
     /// A driver whose Spark container has not started after this long is given up.
     pub pending_driver: Duration,
+    /// A driver whose image cannot be had for this long is given up.
+    pub unpullable_image: Duration,
+    /// A driver that no node could ever take is given up after this long, in which nodes may come.
+    pub misfit: Duration,
+    /// A driver that waits for a ConfigMap, Secret or volume that is not there is given up after
+    /// this long.
+    pub missing_reference: Duration,
     /// A driver pod that is missing for this long is gone.
     pub missing_driver: Duration,
     /// A pod that is still terminating this long after its grace period sits on a dead node.
@@ -101,11 +110,26 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             pending_driver: Duration::from_mins(10),
+            unpullable_image: Duration::from_mins(2),
+            misfit: Duration::from_mins(10),
+            missing_reference: Duration::from_mins(10),
             missing_driver: Duration::from_secs(10),
             overdue_termination: Duration::from_mins(1),
             resync: Duration::from_mins(5),
             live_executors: 1000,
             finished_executors: 50,
+        }
+    }
+}
+
+impl Limits {
+    /// How long to wait for an obstacle to go, where that is less than for any other start.
+    pub(super) fn patience(&self, obstacle: Obstacle) -> Option<Duration> {
+        match obstacle {
+            Obstacle::Image => Some(self.unpullable_image),
+            Obstacle::Misfit => Some(self.misfit),
+            Obstacle::Reference => Some(self.missing_reference),
+            Obstacle::Nothing | Obstacle::Other => None,
         }
     }
 }

@@ -213,10 +213,10 @@ fn explain(refusal: &Refusal, namespace: &str) -> (Reason, String) {
     let said = super::health::one_line(&refusal.message);
     if let Some(account) = missing_service_account(&said) {
         let message = format!(
-            "ServiceAccount {account} does not exist in namespace {namespace}: run `kubectl \
-             create serviceaccount {account} -n {namespace}` and bind it to Role \
-             windlass-spark-driver (`windlass install --job-namespaces {namespace}` prints both), \
-             or name another one in spec.driver.serviceAccount"
+            "ServiceAccount {account} does not exist in namespace {namespace}: name another one in \
+             spec.driver.serviceAccount, or run `kubectl create serviceaccount {account} -n \
+             {namespace}` and `kubectl create rolebinding {account}-spark-driver -n {namespace} \
+             --role windlass-spark-driver --serviceaccount {namespace}:{account}`"
         );
         return (Reason::ServiceAccountMissing, message);
     }

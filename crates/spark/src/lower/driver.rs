@@ -169,6 +169,7 @@ pub(super) fn finish(role: &Role<'_>, submission: &mut Submission) -> Result<(),
     route::edit(role, FIELDS, &mut pod);
     role.context.monitoring.expose(role, &mut pod);
     check_memory_limit(&mut pod, role)?;
+    keep_last_words(&mut pod);
     submission.driver = pod.into_pod();
     Ok(())
 }
@@ -179,6 +180,13 @@ fn read(pod: &Value) -> Result<Pod, LowerError> {
         reason: error.to_string(),
     };
     Ok(serde_json::from_value(pod.clone()).map_err(not_a_pod)?)
+}
+
+/// A driver that fails says why in its log; without this nothing of it reaches the pod's status.
+fn keep_last_words(pod: &mut PodEditor) {
+    pod.spark()
+        .termination_message_policy
+        .get_or_insert_with(|| "FallbackToLogsOnError".to_owned());
 }
 
 /// A limit below the request would be refused by the API server with less to go by.

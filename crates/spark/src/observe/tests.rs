@@ -92,7 +92,16 @@ fn what_keeps_a_driver_from_starting_is_read() {
         ))
         .blocked
     };
-    assert_eq!(spark_waits("ContainerCreating"), None);
+    let on_the_way = |waiting: Value| {
+        let statuses = json!([{"name": "main", "state": {"waiting": waiting}}]);
+        driver_pod(&a_driver(
+            json!({"phase": "Pending", "containerStatuses": statuses}),
+        ))
+        .blocked
+    };
+    assert_eq!(on_the_way(json!({"reason": "ContainerCreating"})), None);
+    let told = on_the_way(json!({"reason": "ContainerCreating", "message": "no volume"}));
+    assert_eq!(told.unwrap().message.as_deref(), Some("no volume"));
     let blocked = spark_waits("ImagePullBackOff").unwrap();
     assert_eq!(
         (blocked.reason.as_str(), blocked.image.as_deref()),

@@ -132,6 +132,9 @@ pub struct DriverInfo {
     /// Why the pod is not well, in one word: OOMKilled, ImagePullBackOff, Evicted, Unschedulable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_reason: Option<String>,
+    /// Since when that is the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_reason_since: Option<Time>,
 }
 
 /// The state and the reason for it.

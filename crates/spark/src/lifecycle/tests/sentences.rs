@@ -123,9 +123,23 @@ fn every_wait_of_a_driver_has_its_sentence() {
         unschedulable: Some("0/1 nodes are available: 1 Insufficient cpu.".into()),
         ..driver(1)
     };
+    let misfit = DriverPod {
+        unschedulable: Some(
+            "0/2 nodes are available: 1 Insufficient memory, 1 node(s) didn't match Pod's node \
+             affinity/selector. preemption: 0/2 nodes are available: 2 Preemption is not helpful \
+             for scheduling."
+                .into(),
+        ),
+        ..driver(1)
+    };
     let cases = [
         ("no node yet", driver(1)),
         ("unschedulable", unschedulable),
+        ("fits nowhere", misfit),
+        (
+            "volume",
+            blocked("ContainerCreating", Some("configmap \"c\" not found")),
+        ),
         ("on a node", driver(1).on_node()),
         (
             "image",

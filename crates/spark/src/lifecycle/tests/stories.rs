@@ -247,6 +247,58 @@ fn a_driver_that_does_not_start_in_time_is_given_up_and_removed() {
 }
 
 #[test]
+fn an_image_that_cannot_be_had_is_given_up_sooner_counted_from_when_it_was_missed() {
+    let blocked = |reason: &str| DriverPod {
+        blocked: Some(Blocked {
+            reason: reason.into(),
+            message: Some("manifest unknown".into()),
+            image: Some("spark:9".into()),
+        }),
+        ..driver(1).on_node()
+    };
+    let mut story = Story::of(never());
+    story.sees_nothing(0);
+    // A slow start is not the image's fault.
+    story.sees(driver(1).on_node(), 200);
+    let waits = story.sees(blocked("ErrImagePull"), 300);
+    assert_eq!(waits.wake_at, Some(at(420)));
+    story.sees(blocked("ImagePullBackOff"), 419);
+    assert_eq!(story.state(), State::Submitted);
+    story.sees(blocked("ImagePullBackOff"), 420);
+    assert_eq!(story.state(), State::Failing);
+    let outcome = story.status.attempt.unwrap().outcome.unwrap();
+    assert_eq!(outcome.reason, "ImagePullBackOff");
+    insta::assert_snapshot!(outcome.message.unwrap());
+}
+
+#[test]
+fn a_driver_that_fits_no_node_has_the_deadline_of_this_cluster() {
+    let limits = Limits {
+        misfit: std::time::Duration::from_secs(15),
+        ..Limits::default()
+    };
+    let refused = |preemption: &str| DriverPod {
+        unschedulable: Some(format!(
+            "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are available: \
+             1 {preemption}."
+        )),
+        ..driver(1)
+    };
+    let state_after = |preemption: &str, seconds: i64| {
+        let before = status_in(State::Submitted);
+        let seen = seen(vec![refused(preemption)], vec![]);
+        let noticed = plan(&pi(never()), &limits, &before, &seen, at(1)).status;
+        let later = plan(&pi(never()), &limits, &noticed, &seen, at(seconds)).status;
+        later.application_state.state
+    };
+    let never_fits = "Preemption is not helpful for scheduling";
+    let is_full = "No preemption victims found for incoming pod";
+    assert_eq!(state_after(never_fits, 15), State::Submitted);
+    assert_eq!(state_after(never_fits, 16), State::Failing);
+    assert_eq!(state_after(is_full, 16), State::Submitted);
+}
+
+#[test]
 fn a_terminating_driver_is_waited_for() {
     let mut story = Story::of(on_failure(1));
     story.status = status_in(State::PendingRerun);
@@ -359,7 +411,7 @@ fn what_a_node_first_said_of_an_image_stays() {
     let message = story.status.application_state.error_message.unwrap();
     assert_eq!(
         message,
-        "image spark:9 cannot be pulled (ErrImagePull): manifest unknown"
+        "image spark:9 (spec.image or spec.driver.image) cannot be pulled (ErrImagePull): manifest unknown"
     );
 }
 

@@ -400,6 +400,22 @@ fn check_images(findings: &mut Findings, spec: &SparkApplicationSpec, path: &Fie
             break;
         }
     }
+    for (path, image) in [
+        (path.field("image"), &spec.image),
+        (path.field("driver").field("image"), &spec.driver.pod.image),
+        (
+            path.field("executor").field("image"),
+            &spec.executor.pod.image,
+        ),
+    ] {
+        if let Some(image) = image
+            && !image.trim().is_empty()
+            && image.contains(|c: char| c.is_whitespace() || c.is_control())
+        {
+            let detail = "must be an image name, for example apache/spark:4.3.0, without spaces";
+            findings.invalid(&path, image.as_str(), detail);
+        }
+    }
     if let Some(policy) = &spec.image_pull_policy
         && !["Always", "IfNotPresent", "Never"].contains(&policy.as_str())
     {

@@ -61,6 +61,8 @@ fn each_mistake_is_told_with_its_field_and_what_to_do() {
         ("/spec/mode", json!("client")),
         ("/spec/sparkVersion", json!("latest")),
         ("/spec/image", json!("")),
+        ("/spec/image", json!("Not an image")),
+        ("/spec/driver/image", json!("not an image")),
         ("/spec/imagePullPolicy", json!("Sometimes")),
         ("/spec/mainClass", json!(null)),
         ("/spec/mainApplicationFile", json!("/home/me/app.jar")),
