@@ -4,6 +4,8 @@
 //! - recording never blocks and never fails a plan: the queue is bounded, what does not fit is
 //!   dropped and counted;
 //! - the same event again within [`WINDOW`] is a series of one Event object, not another object;
+//! - names of Event objects sort by time within one writer, because that is the order in which
+//!   clients show events of the same second;
 //! - a note is at most [`NOTE_LIMIT`] bytes, cut between characters, because the API refuses more.
 
 use std::collections::HashMap;
@@ -203,6 +205,8 @@ struct SeriesBook {
     component: String,
     instance: String,
     open: HashMap<Fingerprint, Series>,
+    /// The stamp of the newest Event object, in nanoseconds.
+    stamped: i128,
 }
 
 /// What makes two occurrences the same event.
@@ -244,6 +248,7 @@ impl SeriesBook {
             component: component.to_owned(),
             instance: cut(instance, 128).to_owned(),
             open: HashMap::new(),
+            stamped: 0,
         }
     }
 
@@ -266,7 +271,9 @@ impl SeriesBook {
             return (is_first_repeat || is_due).then(|| series.write(now));
         }
         self.make_room();
-        let (namespace, name) = fingerprint.event_key(now);
+        // What one plan tells has one time, but an order nevertheless.
+        self.stamped = now.as_nanosecond().max(self.stamped + 1);
+        let (namespace, name) = fingerprint.event_key(self.stamped);
         let body = self.event(&fingerprint, occurrence.reporter, &namespace, &name, now);
         let series = Series {
             namespace,
@@ -367,24 +374,22 @@ impl Series {
 }
 
 impl Fingerprint {
-    /// Where the Event object lives: its name follows from what happened and when it began, so
+    /// Where the Event object lives: its name follows from what happened and its stamp, so
     /// writing it twice makes one object.
-    fn event_key(&self, began: Timestamp) -> (String, String) {
+    fn event_key(&self, stamp: i128) -> (String, String) {
         let mut hash = Sha256::new();
-        let began = began.as_nanosecond().to_string();
         for part in [
-            &self.regarding.uid,
+            self.regarding.uid.as_str(),
             self.severity,
             &self.reason,
             &self.action,
             &self.note,
-            &began,
         ] {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
         let digest = hash.finalize();
-        let hash = u64::from_be_bytes(std::array::from_fn(|index| digest[index]));
+        let hash = u32::from_be_bytes(std::array::from_fn(|index| digest[index]));
         let namespace = self
             .regarding
             .namespace
@@ -393,7 +398,7 @@ impl Fingerprint {
             .to_owned();
         (
             namespace,
-            format!("{}.{hash:016x}", cut(&self.regarding.name, 236)),
+            format!("{}.{stamp:016x}{hash:08x}", cut(&self.regarding.name, 228)),
         )
     }
 }
@@ -486,6 +491,23 @@ mod tests {
             book.observe(occurrence(0, "two")),
             Some(Write::Create { .. })
         ));
+    }
+
+    #[test]
+    fn names_sort_as_the_events_happened() {
+        let mut book = book();
+        let names: Vec<String> = ["one", "two", "three", "four"]
+            .into_iter()
+            .enumerate()
+            .filter_map(
+                |(index, note)| match book.observe(occurrence(index as i64 / 2, note))? {
+                    Write::Create { body } => Some(body["metadata"]["name"].to_string()),
+                    Write::Series { .. } => None,
+                },
+            )
+            .collect();
+        assert_eq!(names.len(), 4);
+        assert!(names.is_sorted(), "{names:?}");
     }
 
     #[test]

@@ -5,7 +5,28 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use kube::api::{PatchParams, PostParams};
+
 use crate::images::ImageConfig;
+
+/// Who the agent is among the managers of an object's fields.
+const MANAGER: &str = "windlass-node";
+
+/// How the agent patches.
+pub(crate) fn patching() -> PatchParams {
+    PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    }
+}
+
+/// How the agent creates.
+pub(crate) fn posting() -> PostParams {
+    PostParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PostParams::default()
+    }
+}
 
 /// Everything the agent needs to know; nothing of it changes while it runs.
 #[derive(Debug, Clone)]

@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::Patch;
 use kube::{Api, Client};
 use serde_json::json;
 use tokio::sync::mpsc;
+
+use crate::config::{patching, posting};
 
 /// How many events wait for a slow API before new ones are dropped: they are news, not state.
 const QUEUE: usize = 256;
@@ -103,9 +105,7 @@ async fn send_all(client: Client, node: String, mut notes: mpsc::Receiver<Note>)
         if let Some((name, count)) = sent.get_mut(&note) {
             *count += 1;
             let patch = json!({"count": *count, "lastTimestamp": now});
-            let patched = api
-                .patch(name, &PatchParams::default(), &Patch::Merge(patch))
-                .await;
+            let patched = api.patch(name, &patching(), &Patch::Merge(patch)).await;
             if patched.is_ok() {
                 continue;
             }
@@ -141,7 +141,7 @@ async fn send_all(client: Client, node: String, mut notes: mpsc::Receiver<Note>)
             reporting_instance: Some(node.clone()),
             ..Event::default()
         };
-        match api.create(&PostParams::default(), &event).await {
+        match api.create(&posting(), &event).await {
             Ok(_) => {
                 sent.insert(note, (name, 1));
             }

@@ -11,11 +11,11 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference, Time};
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::Patch;
 use kube::{Api, Client};
 use serde_json::json;
 
-use crate::config::{NodeConfig, NodeError};
+use crate::config::{NodeConfig, NodeError, patching, posting};
 use crate::proc::boot_id;
 
 /// How often the Lease is renewed, and for how long a renewal counts: the kubelet's numbers.
@@ -104,11 +104,11 @@ pub(crate) async fn register(
         },
         ..Node::default()
     };
-    match api.create(&PostParams::default(), &node).await {
+    match api.create(&posting(), &node).await {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
-            api.patch(&config.name, &PatchParams::default(), &patch)
+            api.patch(&config.name, &patching(), &patch)
                 .await
                 .map_err(NodeError::api("label the Node object"))?;
         }
@@ -116,7 +116,7 @@ pub(crate) async fn register(
     }
     let status = json!({"status": status(config, capacity, Timestamp::now())});
     let written = api
-        .patch_status(&config.name, &PatchParams::default(), &Patch::Merge(status))
+        .patch_status(&config.name, &patching(), &Patch::Merge(status))
         .await
         .map_err(NodeError::api("write the Node's status"))?;
     Ok(written.metadata.uid.unwrap_or_default())
@@ -182,11 +182,9 @@ fn status(config: &NodeConfig, capacity: Capacity, now: Timestamp) -> NodeStatus
         ]),
         daemon_endpoints: Some(NodeDaemonEndpoints::default()),
         node_info: Some(NodeSystemInfo {
-            machine_id: fs::read_to_string("/etc/machine-id")
-                .unwrap_or_default()
-                .trim()
-                .to_owned(),
-            system_uuid: String::new(),
+            // Machines without firmware to ask are known by the same id twice, as the kubelet has it.
+            system_uuid: machine_id(),
+            machine_id: machine_id(),
             boot_id: boot_id(),
             kernel_version: text(uname.release()),
             os_image: os_name(),
@@ -199,6 +197,11 @@ fn status(config: &NodeConfig, capacity: Capacity, now: Timestamp) -> NodeStatus
         }),
         ..NodeStatus::default()
     }
+}
+
+fn machine_id() -> String {
+    let text = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    text.trim().to_owned()
 }
 
 fn os_name() -> String {
@@ -226,7 +229,7 @@ pub(crate) async fn keep_alive(client: Client, name: String, uid: String) {
 async fn renew(api: &Api<Lease>, name: &str, uid: &str) -> kube::Result<()> {
     let now = MicroTime(Timestamp::now());
     let patch = Patch::Merge(json!({"spec": {"renewTime": now, "holderIdentity": name}}));
-    match api.patch(name, &PatchParams::default(), &patch).await {
+    match api.patch(name, &patching(), &patch).await {
         Ok(_) => return Ok(()),
         Err(kube::Error::Api(status)) if status.is_not_found() => {}
         Err(error) => return Err(error),
@@ -251,5 +254,5 @@ async fn renew(api: &Api<Lease>, name: &str, uid: &str) -> kube::Result<()> {
             ..LeaseSpec::default()
         }),
     };
-    api.create(&PostParams::default(), &lease).await.map(drop)
+    api.create(&posting(), &lease).await.map(drop)
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container, Pod, PodStatus};
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, Patch, Preconditions};
 use kube::{Api, Client};
 use parking_lot::Mutex;
 use rustix::process::Signal;
@@ -24,13 +24,13 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::addresses::Addresses;
 use crate::backend::NodeStreams;
-use crate::config::{NodeConfig, NodeError};
+use crate::config::{NodeConfig, NodeError, patching};
 use crate::env::Facts;
 use crate::events::{Events, Kind};
 use crate::exec::Entrance;
 use crate::images::Image;
 use crate::node::Network;
-use crate::plan::{Ongoing, Sandbox, Seen, Step, plan};
+use crate::plan::{Ongoing, Sandbox, Seen, Step, news, plan};
 use crate::poddir::{PodDir, PodRecord};
 use crate::probes::{self, Finding, Target};
 use crate::registration::Capacity;
@@ -230,7 +230,7 @@ impl Worker {
         };
         for container in containers {
             let name = &container.name;
-            let Some(seen) = self.seen.containers.get(name) else {
+            let Some(seen) = self.seen.containers.get_mut(name) else {
                 continue;
             };
             let running = match (&seen.instance, seen.ongoing) {
@@ -248,6 +248,9 @@ impl Worker {
                     if let Some((_, task)) = old {
                         task.abort();
                     }
+                    // Where nobody is to be asked, running is enough, and shows at once.
+                    seen.started |= container.startup_probe.is_none();
+                    seen.ready |= seen.started && container.readiness_probe.is_none();
                     let entrance = Entrance::new(exe, process, &self.dir.container(name, attempt));
                     let target = Target {
                         container: container.clone(),
@@ -307,11 +310,16 @@ impl Worker {
         // The uid keeps a successor of the same name from getting this pod's status.
         let patch = json!({"metadata": {"uid": self.uid}, "status": status});
         match api
-            .patch_status(&name, &PatchParams::default(), &Patch::Merge(patch))
+            .patch_status(&name, &patching(), &Patch::Merge(patch))
             .await
         {
             Ok(pod) => {
                 self.written = Some(status.clone());
+                for news in news(&self.pod, status) {
+                    let container = Some(news.container.as_str());
+                    let events = &self.context.events;
+                    events.tell(&self.pod, container, news.kind, "BackOff", news.message);
+                }
                 self.take_in(pod);
                 true
             }
@@ -340,9 +348,7 @@ impl Worker {
         };
         let annotations = json!({PEAK_MEMORY_ANNOTATION: usage.peak_memory.to_string()});
         let patch = json!({"metadata": {"uid": self.uid, "annotations": annotations}});
-        let patched = api
-            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
-            .await;
+        let patched = api.patch(name, &patching(), &Patch::Merge(patch)).await;
         if let Err(error) = patched {
             tracing::debug!(%error, pod = self.uid, "a pod's usage was not recorded");
         }

@@ -73,6 +73,8 @@ struct Place {
     owner: String,
     /// The field names on the way, without list indices.
     path: String,
+    /// The key, when it is in a map.
+    key: Option<String>,
 }
 
 impl Place {
@@ -83,7 +85,26 @@ impl Place {
         } else {
             format!("{}.{name}", self.path)
         };
-        Self { owner, path }
+        Self {
+            owner,
+            path,
+            key: None,
+        }
+    }
+
+    fn entry(&self, key: &str) -> Self {
+        Self {
+            key: Some(key.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// Go tells what its types' own decoders dislike without saying where; people need to know.
+    fn locate(&self, complaint: &str) -> String {
+        match &self.key {
+            Some(key) => format!("{}[{key}]: {complaint}", self.path),
+            None => format!("{}: {complaint}", self.path),
+        }
     }
 
     fn complain(&self, value: &Value, expected: &str) -> String {
@@ -121,8 +142,8 @@ fn mismatch(shape: Shape<'_>, value: &Value, place: &Place) -> Option<String> {
             })
         }
         (Node::Map { value: entry, .. }, Value::Object(entries)) => entries
-            .values()
-            .find_map(|value| mismatch(shape.at(*entry), value, place)),
+            .iter()
+            .find_map(|(key, value)| mismatch(shape.at(*entry), value, &place.entry(key))),
         (Node::List { .. }, Value::Array(items)) => items
             .iter()
             .find_map(|value| mismatch(shape.item(), value, place)),
@@ -135,7 +156,7 @@ fn scalar_mismatch(scalar: Scalar, value: &Value, place: &Place) -> Option<Strin
         (Scalar::String, Value::String(_)) | (Scalar::Boolean, Value::Bool(_)) => true,
         (Scalar::Bytes, Value::String(text)) => {
             return base64_complaint(text)
-                .map(|at| format!("illegal base64 data at input byte {at}"));
+                .map(|at| place.locate(&format!("illegal base64 data at input byte {at}")));
         }
         (Scalar::Number, Value::Number(_)) => true,
         (Scalar::Int32, Value::Number(number)) => {
@@ -147,20 +168,22 @@ fn scalar_mismatch(scalar: Scalar, value: &Value, place: &Place) -> Option<Strin
             integral(number).is_some_and(|number| i32::try_from(number).is_ok())
         }
         (Scalar::Quantity, Value::String(text)) => {
-            return Quantity::parse(text).err().map(|error| error.to_string());
+            return Quantity::parse(text)
+                .err()
+                .map(|error| place.locate(&error.to_string()));
         }
         (Scalar::Quantity, Value::Number(number)) => {
             return Quantity::parse(&number.to_string())
                 .err()
-                .map(|error| error.to_string());
+                .map(|error| place.locate(&error.to_string()));
         }
         (Scalar::Time | Scalar::MicroTime, Value::String(text)) => {
             return (!text.is_empty() && text.parse::<jiff::Timestamp>().is_err()).then(|| {
-                format!(
+                place.locate(&format!(
                     "parsing time {quoted} as \"2006-01-02T15:04:05Z07:00\": cannot parse {quoted} \
                      as \"2006\"",
                     quoted = quote(text)
-                )
+                ))
             });
         }
         _ => false,

@@ -103,8 +103,8 @@ fn wrong_types_are_told_as_the_decoder_does() {
             json!({"spec": {"template": {"spec": {"containers": [
                 {"resources": {"limits": {"cpu": "much"}}}
             ]}}}}),
-            "quantities must match the regular expression \
-             '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+            "spec.template.spec.containers.resources.limits[cpu]: quantities must match the \
+             regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
         ),
     ];
     for (object, message) in table {

@@ -10,7 +10,6 @@ use crate::{http::Call, metadata};
 pub(crate) struct Tables {
     printer: Printer,
     include: Include,
-    now: Timestamp,
 }
 
 /// What comes with a row besides its cells.
@@ -31,13 +30,12 @@ impl Tables {
         Self {
             printer: call.kind().printer(),
             include,
-            now: Timestamp::now(),
         }
     }
 
-    /// The row of one object.
+    /// The row of one object. A watch sends rows for hours, so each has the age it has when sent.
     pub(crate) fn row(&self, object: &Value) -> Value {
-        let mut row = json!({"cells": self.printer.cells(object, self.now)});
+        let mut row = json!({"cells": self.printer.cells(object, Timestamp::now())});
         match self.include {
             Include::Nothing => {}
             Include::Metadata => {

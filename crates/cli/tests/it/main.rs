@@ -13,3 +13,4 @@ mod common;
 
 mod bad_input;
 mod jobs;
+mod kubectl;

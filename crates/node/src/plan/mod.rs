@@ -7,11 +7,13 @@
 //! - a pod that must go loses its containers first, then its API object.
 
 mod backoff;
+mod news;
 mod pod;
 mod seen;
 mod status;
 
 use backoff::restart_delay;
+pub(crate) use news::news;
 pub(crate) use pod::{Step, plan};
 pub(crate) use seen::{ImageSeen, Missing, Ongoing, Refusal, Sandbox, Seen};
 

@@ -183,12 +183,15 @@ fn container_status(
         .map(|(attempt, ending)| ended(*attempt, ending));
     let retrying = waits_for_retry(seen, now);
     let state = match &seen.instance {
-        Some((_, Life::Running { started_at, .. })) => ContainerState {
-            running: Some(ContainerStateRunning {
-                started_at: Some(Time(*started_at)),
-            }),
-            ..ContainerState::default()
-        },
+        // Until its start hook is through, a container counts as being created.
+        Some((_, Life::Running { started_at, .. })) if seen.ongoing != Ongoing::Starting => {
+            ContainerState {
+                running: Some(ContainerStateRunning {
+                    started_at: Some(Time(*started_at)),
+                }),
+                ..ContainerState::default()
+            }
+        }
         Some((attempt, Life::Ended(ending))) => match retrying {
             Some((reason, message)) => {
                 last_state = Some(ended(*attempt, ending));
@@ -205,7 +208,7 @@ fn container_status(
             }
             None => ended(*attempt, ending),
         },
-        Some((_, Life::Starting { .. })) | None => match retrying {
+        Some((_, Life::Starting { .. } | Life::Running { .. })) | None => match retrying {
             Some((reason, message)) => waiting(&reason, Some(message)),
             None if role == Role::Main && !initialized => waiting("PodInitializing", None),
             None if role != Role::Main

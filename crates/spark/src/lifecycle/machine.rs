@@ -358,7 +358,7 @@ impl Turn<'_> {
             ConditionKind::Succeeded,
             Truth::Unknown,
             "InProgress",
-            &message,
+            "the application has not ended",
         );
     }
 

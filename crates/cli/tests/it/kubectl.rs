@@ -1,0 +1,397 @@
+//! kubectl as its users know it, against `windlass up`: one session from the first look at the
+//! cluster to the last deletion.
+//!
+//! What is said is kept as a transcript and compared with a snapshot per minor version of kubectl
+//! (Debian ships 1.20, which lacks some commands and prints others differently); what differs from
+//! run to run is redacted. What a snapshot cannot show (that output comes while a command runs,
+//! that a command waits) is asserted by itself. `WINDLASS_KUBECTL` names another kubectl to try.
+
+mod session;
+
+use std::time::Duration;
+
+use crate::common::{Up, until, write};
+use session::Session;
+
+/// Long enough for whatever has to happen; nothing waits for it when all is well.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const CLOCK: &str = r#"
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {greeting: tick}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: clock
+  labels: {app: clock}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: main
+    image: local/host:latest
+    command: [sh, -c, 'trap "exit 0" TERM; i=0; while :; do i=$((i+1)); echo "$GREETING $i"; sleep 0.2; done']
+    ports:
+    - {name: http, containerPort: 8080}
+    env:
+    - name: GREETING
+      valueFrom: {configMapKeyRef: {name: settings, key: greeting}}
+    - name: POD_NAME
+      valueFrom: {fieldRef: {fieldPath: metadata.name}}
+    resources:
+      requests: {cpu: 10m, memory: 8Mi}
+      limits: {memory: 64Mi}
+    readinessProbe:
+      exec: {command: ["true"]}
+      periodSeconds: 1
+    volumeMounts:
+    - {name: settings, mountPath: /etc/settings}
+  volumes:
+  - name: settings
+    configMap: {name: settings}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: clock}
+spec:
+  selector: {app: clock}
+  ports:
+  - {name: http, port: 80, targetPort: http}
+"#;
+
+/// Pi, long enough to be looked at while it runs.
+const PI: &str = "
+apiVersion: sparkoperator.k8s.io/v1beta2
+kind: SparkApplication
+metadata: {name: pi}
+spec:
+  type: Python
+  mode: cluster
+  sparkVersion: 4.3.0
+  image: apache/spark:4.3.0
+  mainApplicationFile: local:///opt/spark/examples/src/main/python/pi.py
+  arguments: ['20']
+  restartPolicy: {type: Never}
+  driver: {cores: 1, memory: 512m, serviceAccount: spark}
+  executor: {instances: 1, cores: 1, memory: 512m}
+";
+
+#[test]
+fn a_session_with_kubectl_goes_as_on_any_cluster() {
+    let mut session = Session::start(Up::start());
+    let clock = write(session.folder(), "clock.yaml", CLOCK);
+    the_cluster(&mut session);
+    a_pod(&mut session, &clock);
+    changes(&mut session, &clock);
+    small_objects(&mut session);
+    questions(&mut session);
+    mistakes(&mut session);
+    ends(&mut session, &clock);
+    a_spark_application(&mut session);
+    session.compare();
+}
+
+/// Looking around.
+fn the_cluster(session: &mut Session) {
+    session.chapter("The cluster");
+    session.says(&["version"]);
+    session.says(&["cluster-info"]);
+    session.says(&["get", "--raw", "/healthz"]);
+    session.says(&["get", "nodes"]);
+    let wide = session.quiet(&["get", "nodes", "-o", "wide"]);
+    for column in ["INTERNAL-IP", "OS-IMAGE", "KERNEL-VERSION", "windlass://"] {
+        assert!(wide.contains(column), "{column} in:\n{wide}");
+    }
+    let node = session.says(&["describe", "node", "windlass"]);
+    for line in ["Ready", "HolderIdentity:  windlass", "Allocatable:"] {
+        assert!(node.contains(line), "{line} in:\n{node}");
+    }
+    session.says(&["api-resources", "--api-group=sparkoperator.k8s.io"]);
+    let resources = session.quiet(&["api-resources", "-o", "name"]);
+    for name in [
+        "pods",
+        "services",
+        "deployments.apps",
+        "leases.coordination.k8s.io",
+    ] {
+        assert!(
+            resources.lines().any(|line| line == name),
+            "{name} in:\n{resources}"
+        );
+    }
+    session.says(&["get", "namespaces"]);
+    session.says(&["get", "services,endpoints", "kubernetes"]);
+    session.says(&["explain", "pod.spec.containers.imagePullPolicy"]);
+    session.says(&["explain", "sparkapp.spec.driver.cores"]);
+    let driver = session.quiet(&["explain", "sparkapp.spec.driver"]);
+    for field in ["coreLimit", "serviceAccount", "javaOptions"] {
+        assert!(driver.contains(field), "{field} in:\n{driver}");
+    }
+}
+
+/// A pod from its manifest to its logs.
+fn a_pod(session: &mut Session, clock: &str) {
+    session.chapter("A pod");
+    let pods = session.stream(&["get", "pods", "-w"]);
+    session.says(&["apply", "-f", clock]);
+    session.says(&[
+        "wait",
+        "pod/clock",
+        "--for=condition=Ready",
+        "--timeout=30s",
+    ]);
+    let watched = pods.until(|text| text.contains("1/1") && text.contains("Running"));
+    assert!(watched.contains("Pending"), "{watched}");
+    assert!(!watched.contains("<invalid>"), "{watched}");
+    pods.end();
+
+    session.says(&["get", "pods", "-o", "wide", "-l", "app=clock"]);
+    session.says(&["get", "service,endpoints", "clock", "-o", "wide"]);
+    session.says(&["get", "pod", "clock", "-o", "yaml"]);
+    let described = session.says(&["describe", "pod", "clock"]);
+    for event in ["Scheduled", "Pulled", "Created", "Started"] {
+        assert!(described.contains(event), "{event} in:\n{described}");
+    }
+    session.says(&["describe", "service", "clock"]);
+    session.says(&["get", "pods", "--field-selector=status.phase=Failed"]);
+
+    let log = session.quiet(&["logs", "clock", "--tail=1"]);
+    assert!(log.starts_with("tick "), "{log}");
+    let following = session.stream(&["logs", "-f", "clock", "--tail=1"]);
+    following.until(|text| text.lines().count() >= 3);
+    following.end();
+
+    session.says(&["exec", "clock", "--", "cat", "/etc/settings/greeting"]);
+    session.says(&[
+        "exec",
+        "clock",
+        "--",
+        "sh",
+        "-c",
+        "echo out; echo err >&2; exit 3",
+    ]);
+    session.says_given(&["exec", "-i", "clock", "--", "wc", "-c"], "twelve bytes");
+    session.says(&["exec", "clock", "--", "no-such-program"]);
+}
+
+/// Everything that changes an object.
+fn changes(session: &mut Session, clock: &str) {
+    session.chapter("Changes");
+    session.says(&["label", "pod", "clock", "tier=front"]);
+    session.says(&["label", "pod", "clock", "tier=back"]);
+    session.says(&["annotate", "pod", "clock", "note=hello"]);
+    let merge = r#"{"metadata":{"labels":{"tier":null,"team":"a"}}}"#;
+    session.says(&["patch", "pod", "clock", "--type=merge", "-p", merge]);
+    let json = r#"[{"op":"test","path":"/metadata/labels/team","value":"a"},
+                   {"op":"replace","path":"/metadata/labels/team","value":"b"}]"#;
+    session.says(&["patch", "pod", "clock", "--type=json", "-p", json]);
+    session.says(&["get", "pod", "clock", "--show-labels"]);
+    let strategic = r#"{"spec":{"ports":[{"name":"more","port":81}]}}"#;
+    session.says(&["patch", "service", "clock", "-p", strategic]);
+    session.says(&["get", "service", "clock"]);
+    let command = r#"{"spec":{"containers":[{"name":"main","command":["true"]}]}}"#;
+    session.says(&["patch", "pod", "clock", "-p", command]);
+    let changed = CLOCK.replace("greeting: tick", "greeting: tock");
+    let changed = write(session.folder(), "changed.yaml", &changed);
+    let difference = session.answer(&["diff", "-f", &changed]);
+    assert_eq!(difference.code, 1, "{difference:?}");
+    assert!(
+        difference.stdout.contains("+  greeting: tock"),
+        "{difference:?}"
+    );
+    session.says(&["apply", "-f", &changed]);
+    session.says(&["apply", "--server-side", "--force-conflicts", "-f", clock]);
+}
+
+/// Objects that are made without a manifest.
+fn small_objects(session: &mut Session) {
+    session.chapter("Small objects");
+    session.says(&["create", "configmap", "letters", "--from-literal=a=b"]);
+    session.says(&["create", "secret", "generic", "words", "--from-literal=k=v"]);
+    session.says(&["create", "serviceaccount", "robot"]);
+    session.says(&[
+        "create",
+        "role",
+        "reader",
+        "--verb=get,list",
+        "--resource=pods",
+    ]);
+    let subject = "--serviceaccount=default:robot";
+    session.says(&["create", "rolebinding", "robot", "--role=reader", subject]);
+    session.says(&["get", "configmaps,secrets,serviceaccounts"]);
+    session.says(&["describe", "configmap", "letters"]);
+    session.says(&["describe", "secret", "words"]);
+    session.says(&["describe", "rolebinding", "robot"]);
+    if session.minor >= 24 {
+        let token = session.quiet(&["create", "token", "robot"]);
+        assert_eq!(token.trim().split('.').count(), 3, "{token}");
+        let token = format!("--token={}", token.trim());
+        let pods = session.quiet(&["get", "pods", "-o", "name", &token]);
+        assert!(pods.contains("pod/clock"), "{pods}");
+    }
+    session.says(&["create", "namespace", "team"]);
+    session.says(&["delete", "namespace", "team"]);
+}
+
+/// Who may do what.
+fn questions(session: &mut Session) {
+    session.chapter("Questions");
+    let robot = "--as=system:serviceaccount:default:robot";
+    session.says(&["auth", "can-i", "create", "pods"]);
+    session.says(&["auth", "can-i", "list", "pods", robot]);
+    session.says(&["auth", "can-i", "delete", "pods", robot]);
+    session.says(&["get", "secrets", robot]);
+    if session.minor >= 28 {
+        session.says(&["auth", "whoami"]);
+    }
+    if session.minor >= 26 {
+        session.says(&["events", "--for", "pod/clock"]);
+    }
+    session.says(&["top", "pods"]);
+}
+
+/// Everything that is wrong is told with its field.
+fn mistakes(session: &mut Session) {
+    session.chapter("Mistakes");
+    let wrong = |session: &mut Session, from: &str, to: &str, manifest: &str, names: &str| {
+        assert!(manifest.contains(from), "{from}");
+        let manifest = manifest.replace(from, to);
+        let answer = session.says_given(&["create", "-f", "-"], &manifest);
+        assert!(answer.contains(names), "{names} in:\n{answer}");
+    };
+    let pod = "
+apiVersion: v1
+kind: Pod
+metadata: {name: wrong}
+spec:
+  restartPolicy: Never
+  containers:
+  - {name: main, image: local/host:latest, resources: {requests: {cpu: 1}}}
+";
+    wrong(session, "image:", "imgae:", pod, "imgae");
+    wrong(session, "cpu: 1", "cpu: lots", pod, "requests");
+    wrong(session, "Never", "Sometimes", pod, "restartPolicy");
+    wrong(session, "Never", "[Never]", pod, "restartPolicy");
+    wrong(session, "name: wrong", "name: Wrong_", pod, "metadata.name");
+    let app = PI.replace("name: pi", "name: wrong");
+    wrong(session, "memory: 512m", "memroy: 512m", &app, "memroy");
+    wrong(session, "cores: 1", "cores: one", &app, "cores");
+    wrong(session, "type: Python", "type: Pascal", &app, "spec.type");
+    session.says(&["get", "pod", "wrong"]);
+    session.says(&["get", "nonsense"]);
+}
+
+/// Pods that end, and deletion.
+fn ends(session: &mut Session, clock: &str) {
+    session.chapter("Ends");
+    let fail = "echo giving up; exit 4";
+    session.says(&[
+        "run",
+        "once",
+        "--image=local/host:latest",
+        "--restart=Never",
+        "--command",
+        "--",
+        "sh",
+        "-c",
+        fail,
+    ]);
+    session.eventually(
+        &["get", "pod", "once", "-o", "jsonpath={.status.phase}"],
+        "Failed",
+    );
+    session.says(&["get", "pod", "once"]);
+    session.says(&["logs", "once"]);
+    let described = session.quiet(&["describe", "pod", "once"]);
+    assert!(described.contains("Exit Code:    4"), "{described}");
+
+    session.says(&[
+        "run",
+        "again",
+        "--image=local/host:latest",
+        "--",
+        "sh",
+        "-c",
+        "exit 5",
+    ]);
+    session.says(&["run", "missing", "--image=registry.example/nothing:1"]);
+    session.eventually(&["get", "pod", "again"], "CrashLoopBackOff");
+    session.eventually(&["get", "pod", "missing"], "ImagePullBackOff");
+    session.says(&["get", "pod", "missing"]);
+    for (pod, event) in [
+        (
+            "again",
+            "Back-off restarting failed container again in pod again_default",
+        ),
+        (
+            "missing",
+            "Back-off pulling image \"registry.example/nothing:1\"",
+        ),
+        ("missing", "Failed to pull image"),
+    ] {
+        session.eventually(&["describe", "pod", pod], event);
+    }
+    session.says(&["delete", "pod", "once", "again", "missing"]);
+
+    let watching = session.stream(&["wait", "pod/clock", "--for=delete", "--timeout=30s"]);
+    session.says(&["delete", "-f", clock]);
+    let left = session.quiet(&["get", "pods", "-l", "app=clock", "-o", "name"]);
+    assert_eq!(left, "", "delete returns when the pod has gone");
+    assert!(watching.until_ended().contains("condition met"));
+    session.says(&["get", "pod", "clock"]);
+}
+
+/// One real Spark application.
+fn a_spark_application(session: &mut Session) {
+    session.chapter("A Spark application");
+    let pi = write(session.folder(), "pi.yaml", PI);
+    let watch = session.stream(&["get", "sparkapp", "-w"]);
+    session.says(&["apply", "-f", &pi]);
+    session.eventually(&["get", "sparkapp", "pi"], "RUNNING");
+    session.says(&[
+        "wait",
+        "pod/pi-driver",
+        "--for=condition=Ready",
+        "--timeout=30s",
+    ]);
+    let log = session.stream(&["logs", "-f", "pi-driver"]);
+    // Spark answers in words until its context stands.
+    let path = "/api/v1/applications";
+    let applications = session.through_port("pod/pi-driver", 4040, path, "PythonPi");
+    assert!(applications.starts_with("HTTP/1.1 200"), "{applications}");
+    let driver = session.says(&["describe", "pod", "pi-driver"]);
+    assert!(
+        driver.contains("Controlled By:  SparkApplication/pi"),
+        "{driver}"
+    );
+    session.says(&["get", "services", "-l", "sparkoperator.k8s.io/app-name=pi"]);
+
+    let result = log.until(|text| text.contains("Pi is roughly 3.1"));
+    assert!(result.contains("SparkContext"), "{result}");
+    session.eventually(&["get", "sparkapp", "pi"], "COMPLETED");
+    let seen = watch.until(|text| text.contains("COMPLETED"));
+    let order: Vec<usize> = ["SUBMITTED", "RUNNING", "COMPLETED"]
+        .iter()
+        .map(|state| {
+            seen.find(state)
+                .unwrap_or_else(|| panic!("{state} in:\n{seen}"))
+        })
+        .collect();
+    assert!(order.is_sorted(), "{seen}");
+    watch.end();
+    session.says(&["get", "sparkapp"]);
+    session.says(&["get", "pods"]);
+    session.says(&["describe", "sparkapp", "pi"]);
+    session.says(&["delete", "sparkapp", "pi"]);
+    until(
+        "all that was the application's to be collected",
+        PATIENCE,
+        || {
+            let left = session.quiet(&["get", "all", "-o", "name"]);
+            (left == "service/kubernetes\n").then_some(())
+        },
+    );
+    session.says(&["get", "all"]);
+}
