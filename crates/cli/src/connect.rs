@@ -12,6 +12,7 @@ use crate::args::ClusterArgs;
 use crate::datadir::DataDir;
 use crate::embedded::{Embedded, Options};
 use crate::exit::Failure;
+use crate::scratch::Scratch;
 
 /// What to do when the embedded cluster is not up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,7 @@ enum Kind {
     Up,
     InProcess {
         embedded: Box<Embedded>,
-        folder: ScratchDir,
+        scratch: Scratch,
     },
 }
 
@@ -61,12 +62,12 @@ impl Connection {
                 holder.pid
             ))),
             None if start == Start::IfDown => {
-                let folder = ScratchDir::new()?;
-                let embedded = Box::new(Embedded::start(Options::ephemeral(folder.path())).await?);
+                let scratch = Scratch::new(&std::env::temp_dir())?;
+                let embedded = Box::new(Embedded::start(Options::ephemeral(scratch.path())).await?);
                 let client = embedded.client().await?;
                 Ok(Self {
                     client,
-                    kind: Kind::InProcess { embedded, folder },
+                    kind: Kind::InProcess { embedded, scratch },
                 })
             }
             None => Err(Failure::cluster(
@@ -94,9 +95,10 @@ impl Connection {
     pub async fn close(self) -> Result<(), Failure> {
         match self.kind {
             Kind::Named | Kind::Up => Ok(()),
-            Kind::InProcess { embedded, folder } => {
-                embedded.stop().await?;
-                folder.remove()
+            Kind::InProcess { embedded, scratch } => {
+                let stopped = embedded.stop().await;
+                drop(scratch);
+                stopped
             }
         }
     }
@@ -140,38 +142,4 @@ pub async fn config(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<
             described()
         ))
     })
-}
-
-/// A folder for one run, removed at its end.
-pub struct ScratchDir(std::path::PathBuf);
-
-impl ScratchDir {
-    fn new() -> Result<Self, Failure> {
-        let name = format!(
-            "windlass-run-{}-{:x}",
-            std::process::id(),
-            jiff::Timestamp::now().as_nanosecond()
-        );
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).map_err(|error| {
-            Failure::bad_input(format!(
-                "{} cannot be created: {error}: set TMPDIR to a folder you may write to",
-                path.display()
-            ))
-        })?;
-        Ok(Self(path))
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-
-    fn remove(&self) -> Result<(), Failure> {
-        std::fs::remove_dir_all(&self.0).map_err(|error| {
-            Failure::internal(anyhow::anyhow!(
-                "{} cannot be removed: {error}",
-                self.0.display()
-            ))
-        })
-    }
 }

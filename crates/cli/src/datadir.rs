@@ -6,11 +6,16 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use crate::embedded::NODE_DIR;
 use crate::exit::Failure;
+
+/// The longest that a look at the holder keeps the lock.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A data directory.
 #[derive(Debug, Clone)]
@@ -60,6 +65,11 @@ impl DataDir {
         self.root.join("up.log")
     }
 
+    /// Where the node keeps its pods.
+    pub fn node(&self) -> PathBuf {
+        self.root.join(NODE_DIR)
+    }
+
     /// Takes the directory, or says who has it.
     pub fn hold(&self) -> Result<Held, Failure> {
         std::fs::create_dir_all(&self.root).map_err(|error| {
@@ -74,7 +84,7 @@ impl DataDir {
                 self.root.display()
             ))
         })?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if !lock(&file) {
             let holder = read(&mut file);
             return Err(Failure::bad_input(format!(
                 "the embedded cluster of {} is already up{}: use it, or stop it with windlass down",
@@ -120,6 +130,18 @@ impl Held {
         self.file.set_len(0).map_err(Failure::internal)?;
         self.file.write_all(&text).map_err(Failure::internal)
     }
+}
+
+/// Locks the file, unless someone keeps it: a mere look at who holds it takes a moment too.
+fn lock(file: &File) -> bool {
+    let deadline = Instant::now() + LOOK;
+    while flock(file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(LOOK / 50);
+    }
+    true
 }
 
 fn read(file: &mut File) -> Option<Holder> {

@@ -13,6 +13,7 @@ pub mod exit;
 pub mod manifest;
 pub mod output;
 pub mod run;
+pub mod scratch;
 pub mod sparks;
 
 use std::io::IsTerminal as _;

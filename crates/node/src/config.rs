@@ -45,6 +45,18 @@ pub struct NodeConfig {
     pub api: ApiEndpoint,
     /// What the Node object claims to have, where that is not what the machine has.
     pub capacity: CapacityOverrides,
+    /// What becomes of pods when the agent's process ends, in whatever way.
+    pub orphans: Orphans,
+}
+
+/// What becomes of pods when their agent is gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Orphans {
+    /// They go on, and the next agent on the same data takes them over.
+    #[default]
+    GoOn,
+    /// They are killed at once.
+    End,
 }
 
 /// Where pods reach the API server.
@@ -131,6 +143,9 @@ pub enum NodeError {
         #[source]
         source: Box<kube::Error>,
     },
+    /// The machine gives no pipe to tell pods of the agent's end.
+    #[error("the node cannot make a pipe; check the limit of open files (ulimit -n)")]
+    Lifeline(#[source] std::io::Error),
     /// No pod address is free.
     #[error("no pod address is left in 127.{0}.128.0/17; delete pods that are no longer needed")]
     AddressesExhausted(LoopbackOctet),

@@ -19,6 +19,7 @@ mod events;
 mod exec;
 mod hosts;
 pub mod images;
+mod lifeline;
 mod logs;
 mod node;
 mod plan;
@@ -35,13 +36,15 @@ mod volumes;
 mod worker;
 
 pub use backend::{NodeStreams, PodUsage};
-pub use config::{ApiEndpoint, CapacityOverrides, LoopbackOctet, NodeConfig, NodeError};
-pub use node::Node;
+pub use config::{ApiEndpoint, CapacityOverrides, LoopbackOctet, NodeConfig, NodeError, Orphans};
+pub use node::{Node, end_pods};
+pub use poddir::remove_tree;
 pub use reexec::{REEXEC, dispatch};
 pub use worker::PEAK_MEMORY_ANNOTATION;
 
 /// Running containers that are fully resolved, without an API server: what the agent builds on.
 pub mod runtime {
+    pub use crate::lifeline::Lifeline;
     pub use crate::proc::ProcessId;
     pub use crate::sandbox::spec::{
         ContainerSpec, Limits, MemoryVolume, MountSpec, PodSpec, RootSpec, StdinMode, UserSpec,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
@@ -18,8 +19,9 @@ use tokio::task::JoinSet;
 
 use crate::addresses::Addresses;
 use crate::backend::NodeStreams;
-use crate::config::{NodeConfig, NodeError};
+use crate::config::{NodeConfig, NodeError, Orphans};
 use crate::events::Events;
+use crate::lifeline::Lifeline;
 use crate::poddir::PodDir;
 use crate::registration::{self, Capacity};
 use crate::volumes::Source;
@@ -56,6 +58,10 @@ impl Node {
             .filter_map(|(_, dir)| dir.record())
             .map(|record| record.address);
         let addresses = Addresses::new(config.loopback, taken.filter(|a| a.octets()[2] >= 128));
+        let lifeline = match config.orphans {
+            Orphans::GoOn => None,
+            Orphans::End => Some(Lifeline::new().map_err(NodeError::Lifeline)?),
+        };
         let capacity = Capacity::of_machine(&config);
         let uid = registration::register(&client, &config, capacity).await?;
         let mut tasks = JoinSet::new();
@@ -86,6 +92,7 @@ impl Node {
             events,
             addresses: Mutex::new(addresses),
             streams: Arc::clone(&streams),
+            lifeline,
         });
         tasks.spawn(watch_pods(context, known));
         Ok(Self { streams, tasks })
@@ -96,10 +103,25 @@ impl Node {
         Arc::clone(&self.streams)
     }
 
-    /// Stops the agent; the pods keep running and the next agent takes them over.
+    /// Stops the agent. The pods keep running for the next agent to take over, unless they were
+    /// to end with this one.
     pub async fn shutdown(mut self) {
         self.tasks.shutdown().await;
     }
+}
+
+/// Kills the pods that an agent left running in its data directory, and says how many there were.
+/// The next agent finds recorded how they ended. No agent may be using the directory.
+pub async fn end_pods(data_dir: &Path) -> Result<usize, NodeError> {
+    let pods = data_dir.join("pods");
+    let known = match PodDir::all(data_dir) {
+        Ok(known) => known,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(NodeError::data_dir(pods)(error)),
+    };
+    let ends = known.iter().map(|(_, directory)| worker::end(directory));
+    let ended = futures::future::join_all(ends).await;
+    Ok(ended.into_iter().filter(|ended| *ended).count())
 }
 
 /// The Services there are, as pods' names and variables tell of them.

@@ -117,7 +117,7 @@ impl PodDir {
 
 /// Removes a directory with everything in it, whatever its permissions: overlays leave directories
 /// that not even their owner may open, and so may programs.
-pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
+pub fn remove_tree(path: &Path) -> io::Result<()> {
     let removed = match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             open_up(path)?;

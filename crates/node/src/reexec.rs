@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::config::Orphans;
 use crate::{sandbox, shim};
 
 /// The first argument that marks a re-executed process.
@@ -38,7 +39,8 @@ const BAD_USAGE: u8 = 2;
 fn run(args: &[OsString]) -> ExitCode {
     let texts: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
     match texts.as_slice() {
-        ["run", pod_dir] => shim::run(Path::new(pod_dir)),
+        ["run", pod_dir] => shim::run(Path::new(pod_dir), Orphans::GoOn),
+        ["run-with-agent", pod_dir] => shim::run(Path::new(pod_dir), Orphans::End),
         ["hatch", spec, channel] => match channel.parse() {
             Ok(channel) => sandbox::hatch(Path::new(spec), channel),
             Err(_) => ExitCode::from(BAD_USAGE),

@@ -29,12 +29,13 @@ use crate::env::Facts;
 use crate::events::{Events, Kind};
 use crate::exec::Entrance;
 use crate::images::Image;
+use crate::lifeline::Lifeline;
 use crate::node::Network;
 use crate::plan::{Ongoing, Sandbox, Seen, Step, news, plan};
 use crate::poddir::{PodDir, PodRecord};
 use crate::probes::{self, Finding, Target};
 use crate::registration::Capacity;
-use crate::shim::{Life, PodState, Request, ShimClient};
+use crate::shim::{Life, PodState, ShimClient};
 use crate::volumes::{self, Source, Volumes};
 
 /// The annotation that keeps what a pod used, in bytes, after it has ended.
@@ -62,6 +63,8 @@ pub(crate) struct Context {
     pub(crate) events: Events,
     pub(crate) addresses: Mutex<Addresses>,
     pub(crate) streams: Arc<NodeStreams>,
+    /// Held where pods end with the agent.
+    pub(crate) lifeline: Option<Lifeline>,
 }
 
 /// A ConfigMap or Secret that has changed.
@@ -375,8 +378,7 @@ impl Worker {
                 let shim = self.shim.clone();
                 self.tasks.spawn(async move {
                     if let Some(shim) = shim {
-                        // A shim that cannot be reached has nothing left to own.
-                        let _ = shim.request(Request::Exit).await;
+                        tasks::dismiss(shim).await;
                     }
                     Report::TornDown
                 });
@@ -679,11 +681,22 @@ fn container(pod: &Pod, name: &str) -> Option<Container> {
         .find(|container| container.name == name)
 }
 
+/// Kills what runs in a pod's directory without an agent; `false` when nothing did.
+pub(crate) async fn end(dir: &PodDir) -> bool {
+    match ShimClient::connect(dir.path()).await {
+        Ok(shim) => {
+            tasks::kill_everything(shim).await;
+            true
+        }
+        Err(_) => false,
+    }
+}
+
 /// Removes what was left of pods the API does not know any more.
 pub(crate) async fn sweep(dir: PodDir) {
-    if let Ok(shim) = ShimClient::connect(dir.path()).await {
-        tasks::kill_everything(shim).await;
-    } else if let Ok(Some(mut state)) = PodState::load(&dir.state()) {
+    if !end(&dir).await
+        && let Ok(Some(mut state)) = PodState::load(&dir.state())
+    {
         for orphan in state.bury(Timestamp::now()) {
             orphan.signal(Signal::KILL);
         }

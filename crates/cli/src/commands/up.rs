@@ -132,8 +132,7 @@ async fn detach(args: &UpArgs, data: &DataDir) -> Result<Exit, Failure> {
 pub async fn down(args: DownArgs) -> Result<Exit, Failure> {
     let data = DataDir::resolve(args.data_dir.as_deref())?;
     let Some(holder) = data.holder() else {
-        talk("the cluster is not up");
-        return Ok(Exit::Completed);
+        return end_orphans(&args, &data).await;
     };
     let pid = Pid::from_raw(holder.pid)
         .ok_or_else(|| Failure::internal(anyhow::anyhow!("the holder names no process")))?;
@@ -161,5 +160,23 @@ pub async fn down(args: DownArgs) -> Result<Exit, Failure> {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     out("the cluster is down");
+    Ok(Exit::Completed)
+}
+
+/// The cluster is not up, but one that was killed may have left its pods.
+async fn end_orphans(args: &DownArgs, data: &DataDir) -> Result<Exit, Failure> {
+    let node = data.node();
+    if args.keep_pods || !node.exists() {
+        talk("the cluster is not up");
+        return Ok(Exit::Completed);
+    }
+    let _held = data.hold()?;
+    let ended = windlass_node::end_pods(&node)
+        .await
+        .map_err(Failure::internal)?;
+    talk(&match ended {
+        0 => "the cluster is not up".to_owned(),
+        _ => format!("the cluster is not up; {ended} pods that it had left running were ended"),
+    });
     Ok(Exit::Completed)
 }

@@ -18,7 +18,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use windlass_apiserver::{ApiServer, Config, StartError, User};
 use windlass_cluster::{Cluster, ClusterConfig};
 use windlass_node::images::{ImageConfig, SparkInstallation, SparkMinor};
-use windlass_node::{ApiEndpoint, CapacityOverrides, Node, NodeConfig, NodeStreams};
+use windlass_node::{ApiEndpoint, CapacityOverrides, Node, NodeConfig, NodeStreams, Orphans};
 use windlass_spark::controller::OperatorConfig;
 
 use crate::commands::operator::Operator;
@@ -27,6 +27,9 @@ use crate::sparks::{self, Installed};
 
 /// Name of the only node.
 const NODE_NAME: &str = "windlass";
+
+/// Where the node keeps its pods, below the data directory.
+pub const NODE_DIR: &str = "node";
 
 /// How to start a cluster.
 #[derive(Debug, Clone)]
@@ -37,15 +40,6 @@ pub struct Options {
     pub port: Option<u16>,
     /// What becomes of pods when this process ends without saying goodbye.
     pub orphans: Orphans,
-}
-
-/// What becomes of pods when the cluster's process dies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Orphans {
-    /// They go on; the next start finds them.
-    GoOn,
-    /// They end with the process.
-    End,
 }
 
 impl Options {
@@ -85,7 +79,7 @@ impl Embedded {
         let octet = network::octet(&options.data_dir)?;
         let mut node_config = NodeConfig {
             name: NODE_NAME.to_owned(),
-            data_dir: options.data_dir.join("node"),
+            data_dir: options.data_dir.join(NODE_DIR),
             loopback: octet,
             exe: std::env::current_exe().map_err(Failure::internal)?,
             images: images(sparks::find()),
@@ -95,6 +89,7 @@ impl Embedded {
                 port: 443,
             },
             capacity: capacity(),
+            orphans: options.orphans,
         };
         let streams = NodeStreams::new(&node_config);
 

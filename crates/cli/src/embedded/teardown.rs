@@ -23,7 +23,7 @@ pub(super) async fn end_pods(client: &Client) -> Result<(), Failure> {
         .boxed();
     let ended = async {
         loop {
-            let pods = all.list_metadata(&ListParams::default()).await?;
+            let pods = all.list(&ListParams::default()).await?;
             if pods.items.is_empty() {
                 return Ok::<(), kube::Error>(());
             }
@@ -33,7 +33,12 @@ pub(super) async fn end_pods(client: &Client) -> Result<(), Failure> {
                 }
                 let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
                 let name = pod.metadata.name.as_deref().unwrap_or_default();
-                let params = DeleteParams::background().grace_period(GRACE_SECONDS);
+                // A shorter grace that the pod asked for is kept.
+                let own = pod.spec.as_ref();
+                let own = own.and_then(|spec| spec.termination_grace_period_seconds);
+                let own = own.map_or(GRACE_SECONDS, |own| u32::try_from(own).unwrap_or(0));
+                let grace = own.min(GRACE_SECONDS);
+                let params = DeleteParams::background().grace_period(grace);
                 match Api::<Pod>::namespaced(client.clone(), namespace)
                     .delete(name, &params)
                     .await

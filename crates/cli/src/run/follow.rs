@@ -17,6 +17,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::interrupts::{Interrupt, Interrupts};
 use super::progress::Model;
 use super::screen::Screen;
 use super::stages;
@@ -75,6 +76,7 @@ pub async fn follow(
     client: &Client,
     target: &Target,
     screen: &mut Screen,
+    interrupts: &mut Interrupts,
 ) -> Result<Exit, Failure> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &target.namespace);
     let mut seen = observations(client, target);
@@ -140,12 +142,9 @@ pub async fn follow(
                     }));
                 }
             }
-            result = tokio::signal::ctrl_c() => {
-                if let Err(error) = result {
-                    return Err(Failure::internal(error));
-                }
+            interrupt = interrupts.next() => {
                 screen.pause();
-                match ask(target).await {
+                match what_to_do(interrupt, interrupts, target).await {
                     Answer::Continue => screen.say("going on"),
                     Answer::Leave => {
                         screen.say(&format!(
@@ -154,7 +153,7 @@ pub async fn follow(
                         ));
                         return Ok(Exit::Stopped);
                     }
-                    Answer::Stop => return stop(client, target, screen).await,
+                    Answer::Stop => return stop(client, target, screen, interrupts).await,
                 }
             }
         }
@@ -292,8 +291,9 @@ enum Answer {
     Leave,
 }
 
-async fn ask(target: &Target) -> Answer {
-    if !std::io::stdin().is_terminal() {
+/// Asks the user, where there is one to ask.
+async fn what_to_do(interrupt: Interrupt, interrupts: &mut Interrupts, target: &Target) -> Answer {
+    if interrupt == Interrupt::Told || !std::io::stdin().is_terminal() {
         return Answer::Stop;
     }
     let choices = if target.cluster_stays {
@@ -312,7 +312,7 @@ async fn ask(target: &Target) -> Answer {
     let answer = tokio::select! {
         line = line => line.unwrap_or_default(),
         // A second Ctrl-C means it.
-        _ = tokio::signal::ctrl_c() => "s".to_owned(),
+        _ = interrupts.next() => "s".to_owned(),
     };
     match answer.trim().chars().next() {
         Some('c' | 'C') => Answer::Continue,
@@ -322,8 +322,20 @@ async fn ask(target: &Target) -> Answer {
 }
 
 /// Deletes the application and waits until its pods are gone.
-async fn stop(client: &Client, target: &Target, screen: &Screen) -> Result<Exit, Failure> {
-    delete_and_wait(client, target, screen).await?;
+async fn stop(
+    client: &Client,
+    target: &Target,
+    screen: &Screen,
+    interrupts: &mut Interrupts,
+) -> Result<Exit, Failure> {
+    screen.say(&format!("stopping {}", target.name));
+    tokio::select! {
+        gone = delete_and_wait(client, target, screen) => gone?,
+        _ = interrupts.next() => {
+            screen.say(&format!("{} is deleted; its pods are still ending", target.name));
+            return Ok(Exit::Stopped);
+        }
+    }
     screen.say(&format!("stopped: {} and its pods are gone", target.name));
     Ok(Exit::Stopped)
 }

@@ -1,6 +1,7 @@
 //! `windlass run`: one application, from input to verdict.
 
 pub mod follow;
+pub mod interrupts;
 pub mod job;
 pub mod preflight;
 pub mod progress;
@@ -18,6 +19,7 @@ use crate::connect::{Connection, Start};
 use crate::exit::{Exit, Failure};
 use crate::manifest::{self, Manifest};
 use follow::Target;
+use interrupts::Interrupts;
 use screen::Screen;
 
 /// Runs the command.
@@ -44,9 +46,17 @@ pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
     };
     manifest::check(&manifest.application, &source_name(&args))?;
 
+    let mut interrupts = Interrupts::listen()?;
     screen.headline("starting the cluster");
-    let connection = Connection::open(&args.cluster, Start::IfDown).await?;
-    let result = run_on(&connection, manifest, &args, &mut screen).await;
+    let connection = tokio::select! {
+        connection = Connection::open(&args.cluster, Start::IfDown) => connection?,
+        _ = interrupts.next() => {
+            screen.pause();
+            screen.say("stopped before anything was created");
+            return Ok(Exit::Stopped);
+        }
+    };
+    let result = run_on(&connection, manifest, &args, &mut screen, &mut interrupts).await;
     screen.pause();
     connection.close().await?;
     result
@@ -65,6 +75,7 @@ async fn run_on(
     manifest: Manifest,
     args: &RunArgs,
     screen: &mut Screen,
+    interrupts: &mut Interrupts,
 ) -> Result<Exit, Failure> {
     let client = connection.client();
     let Manifest {
@@ -107,7 +118,7 @@ async fn run_on(
                 screen.line(&format!("replacing {name}, which is {state}"));
                 follow::delete_and_wait(client, &target, screen).await?;
             }
-            (false, true) => return follow::follow(client, &target, screen).await,
+            (false, true) => return follow::follow(client, &target, screen, interrupts).await,
             (false, false) => {
                 return Err(Failure::bad_input(format!(
                     "metadata.name {name:?}: an application of this name is live in namespace {namespace} ({}): \
@@ -128,7 +139,7 @@ async fn run_on(
         .map_err(preflight::api_failure)?;
     target.uid = created.metadata.uid.unwrap_or_default();
     screen.line(&format!("application {namespace}/{name} created"));
-    follow::follow(client, &target, screen).await
+    follow::follow(client, &target, screen, interrupts).await
 }
 
 /// Applies an object that stands beside the application in its file.

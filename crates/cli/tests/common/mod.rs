@@ -74,6 +74,8 @@ impl Up {
     fn wait_until_ready(&mut self) {
         let lock = self.data.path().join("up.lock");
         let process = &mut self.process;
+        // What an earlier holder has written may still be there.
+        let pid = format!("\"pid\":{},", process.id());
         let log = self.data.path().join("stderr.log");
         until("the cluster to be ready", Duration::from_secs(30), || {
             if let Some(status) = process.try_wait().expect("a child can be waited for") {
@@ -83,7 +85,7 @@ impl Up {
                 );
             }
             let text = std::fs::read_to_string(&lock).unwrap_or_default();
-            text.contains("\"ready\":true").then_some(())
+            (text.contains(&pid) && text.contains("\"ready\":true")).then_some(())
         });
     }
 
@@ -115,6 +117,26 @@ impl Up {
         command
     }
 
+    /// Gives kubectl a manifest on its standard input; it must succeed.
+    pub(crate) fn kubectl_with(&self, arguments: &[&str], manifest: &str) -> String {
+        use std::io::Write as _;
+        let mut child = self
+            .kubectl(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("kubectl is installed (make test installs it)");
+        let mut stdin = child.stdin.take().expect("its input is a pipe");
+        stdin
+            .write_all(manifest.as_bytes())
+            .expect("kubectl reads its input");
+        drop(stdin);
+        let answer: Answer = child.wait_with_output().expect("kubectl ends").into();
+        assert_eq!(answer.code, 0, "kubectl {arguments:?}: {}", answer.stderr);
+        answer.stdout
+    }
+
     /// Runs kubectl, which must succeed, and returns what it printed.
     pub(crate) fn kubectl_ok(&self, arguments: &[&str]) -> String {
         let answer: Answer = self
@@ -141,6 +163,16 @@ impl Up {
     /// The process id of the control plane.
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Waits until the control plane has ended by itself, and gives its data back.
+    pub(crate) fn ended(mut self) -> tempfile::TempDir {
+        let process = &mut self.process;
+        until("the control plane to end", Duration::from_secs(30), || {
+            process.try_wait().expect("a child can be waited for")
+        });
+        let data = tempfile::tempdir().expect("a scratch folder");
+        std::mem::replace(&mut self.data, data)
     }
 
     /// Kills the control plane as a crash would, and gives its data back.
@@ -185,6 +217,28 @@ pub(crate) fn until<T>(
         assert!(Instant::now() < deadline, "waited {patience:?} for {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// The processes of this machine whose command line holds the marker.
+pub(crate) fn processes(marker: &str) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").expect("/proc can be read");
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(marker)
+        })
+        .collect()
+}
+
+/// Waits until no process has the marker in its command line.
+pub(crate) fn until_no_process(marker: &str) {
+    until(
+        &format!("the processes of {marker} to be gone"),
+        Duration::from_secs(15),
+        || processes(marker).is_empty().then_some(()),
+    );
 }
 
 /// Writes a file of a test.

@@ -12,5 +12,6 @@
 mod common;
 
 mod bad_input;
+mod crash;
 mod jobs;
 mod kubectl;

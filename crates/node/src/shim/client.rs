@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::protocol::{Frame, Request, read_frame, write_frame};
 use super::state::PodState;
 use super::{POD, SOCKET};
+use crate::lifeline::Lifeline;
 use crate::reexec::REEXEC;
 use crate::sandbox::spec::PodSpec;
 
@@ -36,8 +37,13 @@ pub struct ShimClient {
     states: watch::Receiver<PodState>,
 }
 
-/// Starts the shim of a pod whose directory exists.
-pub async fn spawn(exe: &Path, dir: &Path, pod: &PodSpec) -> Result<ShimClient, ShimError> {
+/// Starts the shim of a pod whose directory exists. With a lifeline the pod ends when that does.
+pub async fn spawn(
+    exe: &Path,
+    dir: &Path,
+    pod: &PodSpec,
+    lifeline: Option<&Lifeline>,
+) -> Result<ShimClient, ShimError> {
     fs::write(
         dir.join(POD),
         serde_json::to_vec(pod).map_err(io::Error::from)?,
@@ -47,10 +53,14 @@ pub async fn spawn(exe: &Path, dir: &Path, pod: &PodSpec) -> Result<ShimClient, 
         .append(true)
         .mode(0o600)
         .open(dir.join("shim.log"))?;
+    let (role, stdin) = match lifeline {
+        Some(lifeline) => ("run-with-agent", lifeline.end()?),
+        None => ("run", Stdio::null()),
+    };
     let mut child = Command::new(exe)
-        .args([REEXEC, "run"])
+        .args([REEXEC, role])
         .arg(dir)
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(errors)
         .kill_on_drop(false)

@@ -26,6 +26,8 @@ use super::log::Stream;
 use super::protocol::{Frame, Request, read_frame, write_frame};
 use super::state::{Life, Limitation, PodState};
 use super::{POD, SOCKET, STATE};
+use crate::config::Orphans;
+use crate::lifeline::Agent;
 use crate::proc::{ProcessId, boot_id};
 use crate::pty::PtyControl;
 use crate::sandbox::namespace::{Authority, isolate_pod};
@@ -33,12 +35,17 @@ use crate::sandbox::spec::{ContainerSpec, PodSpec};
 
 /// How often memory is looked at.
 const MEMORY_PERIOD: Duration = Duration::from_millis(500);
+/// How long killed containers may take to be gone when the shim has to leave.
+const ENDING_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Runs the shim of the pod in `dir`. The first line of standard output says `ready`, or why not.
-pub(crate) fn run(dir: &Path) -> ExitCode {
+///
+/// Where orphans end, standard input is the agent's lifeline.
+pub(crate) fn run(dir: &Path, orphans: Orphans) -> ExitCode {
     match prepare(dir) {
         Ok((runtime, shim)) => {
             let local = tokio::task::LocalSet::new();
-            local.block_on(&runtime, Rc::new(shim).serve());
+            local.block_on(&runtime, Rc::new(shim).serve(orphans));
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -152,9 +159,9 @@ struct Exits {
 }
 
 impl Shim {
-    async fn serve(self: Rc<Self>) {
-        let started = start_serving();
-        let (listener, mut children) = match started {
+    async fn serve(self: Rc<Self>, orphans: Orphans) {
+        let started = start_serving(orphans);
+        let (listener, mut children, mut agent) = match started {
             Ok(started) => started,
             Err(error) => {
                 let _ = writeln!(io::stdout(), "{error}");
@@ -185,14 +192,28 @@ impl Shim {
                         break;
                     }
                 }
+                () = agent.gone() => break,
                 _ = leaving.recv() => break,
             }
         }
-        for live in self.live.borrow().values() {
-            live.process.map(|process| process.signal(Signal::KILL));
-        }
+        let _ = tokio::time::timeout(ENDING_PATIENCE, self.end_all(&mut children)).await;
         self.hierarchy.remove_pod(&self.pod.id);
         let _ = fs::remove_file(SOCKET);
+    }
+
+    /// Kills what lives, until nothing does.
+    async fn end_all(&self, children: &mut tokio::signal::unix::Signal) {
+        let mut changes = self.state.subscribe();
+        while !self.live.borrow().is_empty() {
+            // One that is only being launched has its process a moment later.
+            for live in self.live.borrow().values() {
+                live.process.map(|process| process.signal(Signal::KILL));
+            }
+            tokio::select! {
+                _ = children.recv() => self.reap(),
+                _ = changes.changed() => {}
+            }
+        }
     }
 
     fn reap(&self) {
@@ -373,7 +394,13 @@ impl Shim {
     }
 }
 
-fn start_serving() -> io::Result<(UnixListener, tokio::signal::unix::Signal)> {
+fn start_serving(
+    orphans: Orphans,
+) -> io::Result<(UnixListener, tokio::signal::unix::Signal, Agent)> {
+    let agent = match orphans {
+        Orphans::GoOn => Agent::Dispensable,
+        Orphans::End => Agent::at_stdin()?,
+    };
     let children = signal(SignalKind::child())?;
     // Someone who ends "all windlass processes" must not thereby orphan the containers: only
     // the agent decides that a shim goes.
@@ -388,5 +415,5 @@ fn start_serving() -> io::Result<(UnixListener, tokio::signal::unix::Signal)> {
     let _ = fs::remove_file(SOCKET);
     let listener = UnixListener::bind(SOCKET)?;
     fs::set_permissions(SOCKET, fs::Permissions::from_mode(0o600))?;
-    Ok((listener, children))
+    Ok((listener, children, agent))
 }

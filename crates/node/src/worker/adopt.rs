@@ -32,7 +32,8 @@ impl Worker {
         for (name, seen) in &mut self.seen.containers {
             // The count of short lives is not kept; the number of starts bounds it.
             seen.streak = seen.instance.as_ref().map_or(0, |(attempt, _)| *attempt);
-            // Hooks of running containers were the earlier agent's; probes ask again.
+            // Hooks of running containers were the earlier agent's. What its probes found holds until
+            // ours find otherwise: nothing has happened to the container.
             let known = self.pod.status.iter().flat_map(|status| {
                 status
                     .container_statuses
@@ -46,6 +47,10 @@ impl Worker {
                 seen.image = ImageSeen::Present {
                     id: status.image_id.clone(),
                 };
+                let same = u32::try_from(status.restart_count).ok()
+                    == seen.instance.as_ref().map(|(attempt, _)| *attempt);
+                seen.started = same && status.started == Some(true);
+                seen.ready = same && status.ready;
             }
         }
     }

@@ -60,7 +60,13 @@ pub(super) async fn set_up(
         memory_volumes: volumes.memory.clone(),
         id: pod.metadata.uid.clone().unwrap_or_default(),
     };
-    let spawned = shim::spawn(&context.config.exe, dir.path(), &walls).await;
+    let spawned = shim::spawn(
+        &context.config.exe,
+        dir.path(),
+        &walls,
+        context.lifeline.as_ref(),
+    )
+    .await;
     let shim = spawned.map_err(|error| SetUpFailure::Walls(chain(&error)))?;
     Ok((shim, volumes))
 }
@@ -332,7 +338,16 @@ pub(super) async fn kill_everything(mut shim: ShimClient) {
         let over = ended(&mut shim, name, instances.current.attempt);
         let _ = tokio::time::timeout(KILL_WAIT, over).await;
     }
-    let _ = shim.request(Request::Exit).await;
+    dismiss(shim).await;
+}
+
+/// Lets a shim that owns nothing any more go, and waits until it has.
+pub(super) async fn dismiss(mut shim: ShimClient) {
+    // A shim that cannot be reached is gone.
+    if shim.request(Request::Exit).await.is_ok() {
+        let gone = async { while shim.changed().await {} };
+        let _ = tokio::time::timeout(KILL_WAIT, gone).await;
+    }
 }
 
 fn number_of_signal(name: &str) -> Option<i32> {

@@ -11,7 +11,9 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use windlass_apiserver::{ApiServer, Config, User};
 use windlass_node::images::ImageConfig;
-use windlass_node::{ApiEndpoint, CapacityOverrides, LoopbackOctet, Node, NodeConfig, NodeStreams};
+use windlass_node::{
+    ApiEndpoint, CapacityOverrides, LoopbackOctet, Node, NodeConfig, NodeStreams, Orphans,
+};
 use windlass_streaming::backend::ContainerRef;
 
 use crate::support::DEADLINE;
@@ -47,6 +49,7 @@ impl TestCluster {
                 port: 443,
             },
             capacity: CapacityOverrides::default(),
+            orphans: Orphans::GoOn,
         };
         let streams = NodeStreams::new(&config);
         let server_config = Config {

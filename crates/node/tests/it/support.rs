@@ -57,7 +57,7 @@ impl TestPod {
             .trim_matches('.')
             .to_owned();
         let exe = executable(who, data.path());
-        let shim = spawn(&exe, &dir, &pod).await.unwrap();
+        let shim = spawn(&exe, &dir, &pod, None).await.unwrap();
         Self {
             dir,
             shim,
