@@ -154,12 +154,12 @@ fn default_root() -> Result<PathBuf, Failure> {
     if let Some(data) = std::env::var_os("XDG_DATA_HOME").filter(|value| !value.is_empty()) {
         return Ok(PathBuf::from(data).join("windlass"));
     }
-    let home = std::env::var_os("HOME")
-        .filter(|value| !value.is_empty())
+    let home = std::env::home_dir()
+        .filter(|home| home.is_absolute())
         .ok_or_else(|| {
-            Failure::bad_input("HOME is not set: name a folder for the cluster with --data-dir")
+            Failure::bad_input("you have no home: name a folder for the cluster with --data-dir")
         })?;
-    Ok(PathBuf::from(home).join(".local/share/windlass"))
+    Ok(home.join(".local/share/windlass"))
 }
 
 #[cfg(test)]

@@ -57,6 +57,23 @@ pub fn find() -> Vec<Installed> {
     found
 }
 
+/// The Java to run Spark with: where JAVA_HOME points, else the home of the `java` on the path.
+/// Containers have a path of their own, so it matters where that leads.
+pub fn java_home() -> Option<PathBuf> {
+    if let Some(home) = std::env::var_os("JAVA_HOME").filter(|value| !value.is_empty()) {
+        return Some(PathBuf::from(home));
+    }
+    let path = std::env::var_os("PATH")?;
+    java_on(std::env::split_paths(&path))
+}
+
+/// The home of the first `java`, when it is a real one and not a script that chooses one.
+fn java_on(mut path: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
+    let java = path.find_map(|folder| folder.join("java").canonicalize().ok())?;
+    let home = java.parent()?.parent()?;
+    home.join("lib").is_dir().then(|| home.to_owned())
+}
+
 fn cache() -> PathBuf {
     if let Some(cache) = std::env::var_os("WINDLASS_CACHE").filter(|value| !value.is_empty()) {
         return PathBuf::from(cache);
@@ -64,7 +81,7 @@ fn cache() -> PathBuf {
     let base = std::env::var_os("XDG_CACHE_HOME")
         .filter(|value| !value.is_empty())
         .map_or_else(
-            || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
+            || std::env::home_dir().unwrap_or_default().join(".cache"),
             PathBuf::from,
         );
     base.join("windlass")
@@ -119,7 +136,25 @@ fn newest(sparks: &[Installed]) -> Option<&Installed> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    #[test]
+    fn a_java_on_the_path_is_followed_to_its_home() {
+        let machine = tempfile::tempdir().unwrap();
+        let root = machine.path().canonicalize().unwrap();
+        for folder in ["jdk/bin", "jdk/lib", "bin", "shims"] {
+            std::fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        std::fs::write(root.join("jdk/bin/java"), "").unwrap();
+        std::fs::write(root.join("shims/java"), "").unwrap();
+        symlink(root.join("jdk/bin/java"), root.join("bin/java")).unwrap();
+        let on = |folder: &str| java_on([root.join("none"), root.join(folder)].into_iter());
+        assert_eq!(on("bin"), Some(root.join("jdk")));
+        assert_eq!(on("shims"), None);
+        assert_eq!(on("lib"), None);
+    }
 
     #[test]
     fn complete_environments_are_found_and_the_newest_is_chosen_by_number() {

@@ -238,6 +238,7 @@ const MIN_CPU: u64 = 16;
 
 /// What image names stand for on this machine.
 fn images(found: Vec<Installed>) -> ImageConfig {
+    let java_home = sparks::java_home();
     let mut spark = BTreeMap::new();
     for installed in found {
         let Ok(minor) = installed.version.parse::<SparkMinor>() else {
@@ -248,7 +249,7 @@ fn images(found: Vec<Installed>) -> ImageConfig {
             SparkInstallation {
                 spark_home: installed.home,
                 python: installed.python,
-                java_home: std::env::var_os("JAVA_HOME").map(PathBuf::from),
+                java_home: java_home.clone(),
             },
         );
     }

@@ -58,8 +58,16 @@ pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
     };
     let result = run_on(&connection, manifest, &args, &mut screen, &mut interrupts).await;
     screen.pause();
-    connection.close().await?;
-    result
+    match (connection.close().await, result) {
+        // The exit code is the job's result, whatever becomes of what it ran on.
+        (Err(failure), Ok(exit)) => {
+            screen.say(&format!(
+                "windlass: the job is over, but its cluster did not end well: {failure}"
+            ));
+            Ok(exit)
+        }
+        (_, result) => result,
+    }
 }
 
 /// What messages about the application begin with.

@@ -15,3 +15,5 @@ mod bad_input;
 mod crash;
 mod jobs;
 mod kubectl;
+mod machine;
+mod ordinary_user;

@@ -95,6 +95,11 @@ fn spark(installation: &SparkInstallation, minor: &str) -> Result<Image, String>
         env.push(("JAVA_HOME".to_owned(), java_home.display().to_string()));
         path.push(java_home.join("bin").display().to_string());
         exposed.extend(link_chain(java_home));
+    } else if !DEFAULT_PATH
+        .split(':')
+        .any(|folder| Path::new(folder).join("java").exists())
+    {
+        return Err("Spark needs Java, and this machine has none: install a JRE of version 17 or newer, or set JAVA_HOME".to_owned());
     }
     if let Some(python) = &installation.python {
         exposed.extend(python_prefixes(python)?);
