@@ -2,47 +2,69 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
 
-export WINDLASS_CACHE ?= $(HOME)/.cache/windlass
-export CARGO_TARGET_DIR ?= $(WINDLASS_CACHE)/target
+# Everything that is fetched or built lives outside the checkout.
+home := $(or $(HOME),$(shell echo ~))
+export WINDLASS_CACHE ?= $(or $(XDG_CACHE_HOME),$(home)/.cache)/windlass
+# Where rustup puts cargo, for shells that have not been told.
+export PATH := $(PATH):$(home)/.cargo/bin
+# Cargo takes the crates of two checkouts for the same, so each checkout builds in a directory of
+# its own; hack/target-dir.sh shares the dependencies.
+ifndef CARGO_TARGET_DIR
+own_target := $(WINDLASS_CACHE)/build/$(shell printf '%s' '$(CURDIR)' | cksum | cut -d ' ' -f 1)
+export CARGO_TARGET_DIR := $(own_target)
+endif
+PREFIX ?= $(home)/.local
 SPARK_DEFAULT := 4.3.0
 SPARK_ALL := 3.5.9 4.3.0
 WINDLASS := $(CARGO_TARGET_DIR)/debug/windlass
 
-.PHONY: help demo test lint e2e bench gen build setup setup-all
+.PHONY: help install demo test lint e2e bench gen build rust setup setup-test setup-all
 
 help: ## Show the commands.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup:
+setup: rust
 	@hack/setup.sh $(SPARK_DEFAULT)
 
-setup-all:
-	@WINDLASS_EXTRA_PACKAGES="openjdk-17-jdk-headless" hack/setup.sh $(SPARK_ALL)
+setup-test: rust
+	@hack/setup.sh --kubectl $(SPARK_DEFAULT)
+
+setup-all: rust
+	@hack/setup.sh --kubectl --jdk $(SPARK_ALL)
+
+rust:
+	@command -v cargo >/dev/null 2>&1 || { echo "windlass: cargo is missing: install Rust first (rustup, see rust-lang.org)" >&2; exit 1; }
+	@[ -z '$(own_target)' ] || hack/target-dir.sh '$(own_target)'
 
 build: setup
-	@echo "==> building windlass" >&2
+	@echo "==> building windlass (the first time takes minutes)" >&2
 	@cargo build --workspace --bins
 
-demo: build ## Set up, build, and run real Spark jobs on the embedded cluster.
-	@hack/demo.sh $(WINDLASS)
+install: build ## Link windlass into PREFIX/bin, by default ~/.local/bin.
+	@mkdir -p '$(PREFIX)/bin'
+	@ln -sf '$(WINDLASS)' '$(PREFIX)/bin/windlass'
+	@echo "==> $(PREFIX)/bin/windlass" >&2
+	@command -v windlass >/dev/null || echo "windlass: $(PREFIX)/bin is not on your PATH; add it" >&2
 
-test: setup-kubectl setup ## Run the tests.
+demo: build ## Set up, build, and run real Spark jobs on the embedded cluster.
+	@hack/demo.sh '$(WINDLASS)'
+
+test: setup-test ## Run the tests.
 	cargo test --workspace
 
-setup-kubectl:
-	@command -v kubectl >/dev/null 2>&1 || WINDLASS_EXTRA_PACKAGES=kubernetes-client hack/setup.sh $(SPARK_DEFAULT)
-
-lint: ## Check formatting and lints.
+lint: rust ## Check formatting and lints.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-e2e: setup-kubectl setup-all ## Run the long tests with every Spark version.
-	cargo test -p windlass --test e2e -- --test-threads=1
+e2e: setup-all ## Run the long tests with every Spark version.
+	cargo test --workspace --test e2e -- --test-threads=1
 
 bench: setup-all ## Measure what docs/benchmarks.md says.
 	cargo build --release -p windlass
-	bench/run.py $(CARGO_TARGET_DIR)/release/windlass
+	bench/run.py '$(CARGO_TARGET_DIR)/release/windlass'
 
-gen: ## Regenerate the files that code is the source of.
+gen: rust ## Regenerate the files that code is the source of.
 	cargo run -q -p xtask -- gen
+	WINDLASS_GENERATE=1 cargo test -q -p windlass --test it -- generated

@@ -1,55 +1,128 @@
 #!/usr/bin/env bash
-# Makes sure that what Windlass runs on this machine is there: a C linker for cargo, a JRE, Python
-# with venv, and PySpark of the wanted versions, each in a private virtual environment.
+# Makes sure that what Windlass needs on this machine is there: a C compiler for cargo, Java,
+# Python with venv, and PySpark of the wanted versions, each in a virtual environment of its own.
 #
-#   hack/setup.sh [VERSION...]      default: the newest supported Spark; 4.1 means the newest 4.1.x
+#   hack/setup.sh [--kubectl] [--jdk] [VERSION...]
 #
-# Safe to run again: what is there is left alone. Works as root (installs Debian packages when
-# they are missing) and as a plain user (says which packages to ask for).
+#   VERSION     a Spark version, default the newest supported; 4.1 means the newest 4.1.x
+#   --kubectl   also kubectl, which the tests drive
+#   --jdk       also a Java compiler, which the long tests use
+#
+# Safe to run again and to interrupt: what is there is left alone, what is half there is redone.
+# Root gets missing Debian packages installed; anybody else is told which ones to ask for.
+# Everything else goes to WINDLASS_CACHE, by default the folder windlass below XDG_CACHE_HOME or
+# ~/.cache.
 set -euo pipefail
 
-cache="${WINDLASS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/windlass}"
-versions=("$@")
+say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+fail() {
+    printf 'windlass: %s\n' "$@" >&2
+    exit 1
+}
+has() { command -v "$1" >/dev/null 2>&1; }
+
+wants_kubectl=false wants_jdk=false versions=()
+for argument in "$@"; do
+    case "$argument" in
+        --kubectl) wants_kubectl=true ;;
+        --jdk) wants_jdk=true ;;
+        [0-9]*.[0-9]*) versions+=("$argument") ;;
+        *) fail "hack/setup.sh: unknown argument $argument: give Spark versions, --kubectl, --jdk" ;;
+    esac
+done
 [ ${#versions[@]} -gt 0 ] || versions=(4.3.0)
 
-say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+# The shell knows the home of users who have no HOME in their environment, as in some CI systems.
+cache="${WINDLASS_CACHE:-${XDG_CACHE_HOME:-${HOME:-$(echo ~)}/.cache}/windlass}"
+mkdir -p "$cache/spark" 2>/dev/null && [ -w "$cache/spark" ] ||
+    fail "cannot write to $cache: set WINDLASS_CACHE to a folder you may write to"
 
-# Debian packages: command that proves it -> package.
-need=()
-command -v cc >/dev/null 2>&1 || need+=(gcc libc6-dev)
-command -v java >/dev/null 2>&1 || [ -x "${JAVA_HOME:-/nonexistent}/bin/java" ] || need+=(openjdk-17-jre-headless)
-command -v ps >/dev/null 2>&1 || need+=(procps)
-command -v python3 >/dev/null 2>&1 || need+=(python3)
-python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || need+=(python3-venv)
-for extra in ${WINDLASS_EXTRA_PACKAGES:-}; do
-    dpkg -s "$extra" >/dev/null 2>&1 || need+=("$extra")
-done
-if [ ${#need[@]} -gt 0 ]; then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-        say "installing ${need[*]}"
-        export DEBIAN_FRONTEND=noninteractive
-        apt-get update -qq >&2
-        apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null
-    else
-        echo "windlass: these packages are missing: ${need[*]}" >&2
-        echo "windlass: install them first, for example: sudo apt-get install ${need[*]}" >&2
-        exit 1
+# Spark needs Java 17 or newer.
+java_major() { # path-to-java
+    "$1" -version 2>&1 | sed -nE 's/.* version "(1\.)?([0-9]+).*/\2/p' | head -n 1
+}
+java_is_usable() {
+    local java=java major
+    [ -z "${JAVA_HOME:-}" ] || java=$JAVA_HOME/bin/java
+    has "$java" && major=$(java_major "$java") && [ "${major:-0}" -ge 17 ]
+}
+# The first of the given packages that this release of Debian or Ubuntu has.
+first_package() {
+    local name
+    for name in "$@"; do
+        if apt-cache show "$name" >/dev/null 2>&1; then
+            echo "$name"
+            return
+        fi
+    done
+    echo "$1"
+}
+# A Python that can make virtual environments; the machine's own when the first on the path cannot.
+python_with_venv() {
+    local candidate
+    for candidate in python3 /usr/bin/python3; do
+        if has "$candidate" && "$candidate" -c 'import venv, ensurepip' >/dev/null 2>&1; then
+            echo "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+# What is missing, as Debian packages. A function, since a fresh machine has no package lists yet
+# and the names are looked up in them.
+missing_packages() {
+    has cc && has ar || echo gcc libc6-dev
+    if $wants_jdk && ! { has javac && java_is_usable; }; then
+        first_package openjdk-17-jdk-headless openjdk-21-jdk-headless default-jdk-headless
+    elif ! java_is_usable; then
+        first_package openjdk-17-jre-headless openjdk-21-jre-headless default-jre-headless
     fi
+    has ps || echo procps
+    has python3 || echo python3
+    python_with_venv >/dev/null || echo python3-venv
+    if $wants_kubectl && ! has kubectl; then
+        first_package kubectl kubernetes-client
+    fi
+}
+
+[ -z "${JAVA_HOME:-}" ] || java_is_usable ||
+    fail "JAVA_HOME is $JAVA_HOME, which is no Java 17 or newer: unset it or point it at one"
+need=$(missing_packages | xargs)
+if [ -n "$need" ]; then
+    has apt-get || fail "missing on this machine, by their Debian names: $need" \
+        "install their like with this system's own package manager"
+    [ "$(id -u)" = 0 ] || fail "missing on this machine: $need" \
+        "install them first, for example: sudo apt-get install --no-install-recommends $need"
+    export DEBIAN_FRONTEND=noninteractive
+    # An installation that was interrupted keeps every later one from starting.
+    [ -z "$(dpkg --audit 2>/dev/null)" ] || dpkg --configure -a >&2
+    say "reading the package lists"
+    apt-get -o DPkg::Lock::Timeout=300 update -qq >&2 || say "some package lists could not be read"
+    need=$(missing_packages | xargs)
+    say "installing $need"
+    # shellcheck disable=SC2086 # a list of names
+    apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $need </dev/null >/dev/null
+    left=$(missing_packages | xargs)
+    [ -z "$left" ] || fail "installed, but still not usable: $left" \
+        "see which java and python3 come first on the PATH"
 fi
 
-# One environment per Spark version. The marker is written last, so an interrupted install is redone.
-mkdir -p "$cache/spark"
+# One environment per Spark version. The marker is written last, so that an interrupted
+# installation is done again; the lock makes two set-ups at once take turns.
+python=$(python_with_venv)
 exec 9>"$cache/spark/.lock"
 flock 9
 for version in "${versions[@]}"; do
     home="$cache/spark/$version"
-    [ -f "$home/.complete" ] && continue
-    say "installing PySpark $version into $home (once)"
+    [ -f "$home/.complete" ] && [ -x "$home/bin/python3" ] && continue
+    say "installing PySpark $version into $home (once; some 400 MB to fetch)"
     rm -rf "$home"
-    python3 -m venv "$home"
-    "$home/bin/python" -m pip install --quiet --no-input --upgrade pip setuptools wheel >&2
+    "$python" -m venv "$home"
+    "$home/bin/python3" -m pip install --quiet --no-input --disable-pip-version-check \
+        --upgrade pip setuptools wheel >&2
     wanted="pyspark==$version"
     [[ "$version" =~ ^[0-9]+\.[0-9]+$ ]] && wanted="$wanted.*"
-    "$home/bin/python" -m pip install --quiet --no-input --no-cache-dir "$wanted" >&2
+    "$home/bin/python3" -m pip install --no-input --no-cache-dir --disable-pip-version-check \
+        "$wanted" >&2
     touch "$home/.complete"
 done
