@@ -13,6 +13,8 @@ mod common;
 
 mod bad_input;
 mod crash;
+mod docs;
+mod generated;
 mod jobs;
 mod kubectl;
 mod machine;

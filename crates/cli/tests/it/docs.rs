@@ -1,0 +1,156 @@
+//! The documents keep their word: every command they show is run, and every example is accepted.
+//!
+//! The commands of one document are one shell session of an ordinary user, on a machine whose
+//! Spark is a script. What cannot be run there is listed with the reason, and the list is checked
+//! as well.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use crate::common::{Answer, root, windlass};
+use crate::machine::Machine;
+
+/// The documents whose commands are run.
+const DOCUMENTS: [&str; 3] = ["README.md", "docs/run.md", "docs/compatibility.md"];
+
+/// Commands that are shown and not run here, each with the reason.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("make demo", "it is run by hand and by whoever reads"),
+    ("make install", "it would change the user's home"),
+    ("make test", "this is a part of it"),
+    ("hack/setup.sh 3.5", "it would fetch a whole Spark"),
+    (
+        "windlass run -f examples/configmap-and-volumes.yaml --progress off",
+        REAL_SPARK,
+    ),
+    ("windlass run -f app.yaml --context prod", REAL_CLUSTER),
+    ("windlass operator --context prod", REAL_CLUSTER),
+    (
+        "windlass crd | kubectl --context prod apply -f -",
+        REAL_CLUSTER,
+    ),
+    (
+        "kubectl --context prod apply -f deploy/rbac/operator.yaml",
+        REAL_CLUSTER,
+    ),
+    (
+        "kubectl --context prod apply -f deploy/rbac/driver.yaml",
+        REAL_CLUSTER,
+    ),
+    ("kubectl port-forward spark-pi-driver 4040", RUNNING_JOB),
+    ("kubectl exec -it spark-pi-driver -- bash", RUNNING_JOB),
+];
+const REAL_SPARK: &str = "it needs a real Spark; the long tests run it";
+const REAL_CLUSTER: &str = "it needs a cluster of other machines";
+const RUNNING_JOB: &str = "it needs a job that still runs; the tests with kubectl do it";
+
+#[test]
+fn every_command_of_the_documents_does_what_it_says() {
+    let mut unused: Vec<&str> = ELSEWHERE.iter().map(|(command, _)| *command).collect();
+    for document in DOCUMENTS {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        let mut session = String::from("set -euo pipefail\n");
+        for command in shell_lines(&text) {
+            if ELSEWHERE.iter().any(|(listed, _)| *listed == command) {
+                unused.retain(|listed| *listed != command);
+                continue;
+            }
+            // Other clusters of this machine may have the usual port.
+            let command = command.replace("windlass up --detach", "windlass up --detach --port 0");
+            session.push_str(&format!(
+                "echo '+ {}'\n{command}\n",
+                command.replace('\'', "")
+            ));
+        }
+        let answer = on_a_machine(&session);
+        assert_eq!(
+            answer.code, 0,
+            "{document}:\n{session}\n{}\n{}",
+            answer.stdout, answer.stderr
+        );
+    }
+    assert!(unused.is_empty(), "shown nowhere: {unused:?}");
+}
+
+#[test]
+fn every_example_is_accepted_and_can_be_rendered() {
+    for entry in fs::read_dir(root().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let file = path.display().to_string();
+        for command in ["validate", "render"] {
+            let answer = windlass(&[command, "-f", &file]);
+            assert_eq!(answer.code, 0, "{command} {file}: {}", answer.stderr);
+            assert_eq!(answer.stderr, "", "{command} {file}");
+        }
+    }
+}
+
+#[test]
+fn every_link_of_the_documents_leads_somewhere() {
+    let folder = root();
+    let pages = fs::read_dir(folder.join("docs")).unwrap();
+    let pages = pages.map(|entry| entry.unwrap().path());
+    for page in pages.chain([folder.join("README.md")]) {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1) {
+            let link = link.split([')', '#']).next().unwrap_or_default();
+            if link.is_empty() || link.contains("://") {
+                continue;
+            }
+            let target = page.parent().unwrap().join(link);
+            assert!(target.exists(), "{}: {link}", page.display());
+        }
+    }
+}
+
+/// The commands of the `sh` blocks, without comments.
+fn shell_lines(markdown: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut in_block = false;
+    for line in markdown.lines() {
+        if line.starts_with("```") {
+            in_block = line == "```sh";
+        } else if in_block {
+            let command = line.split_once(" # ").map_or(line, |(command, _)| command);
+            let command = command.trim();
+            if !command.is_empty() && !command.starts_with('#') {
+                lines.push(command.to_owned());
+            }
+        }
+    }
+    lines
+}
+
+/// Runs a session in a folder with the files that the documents speak of.
+fn on_a_machine(session: &str) -> Answer {
+    let machine = Machine::new();
+    machine.write("job.py", "import sys; print('arguments', sys.argv[1:])");
+    machine.write("app.jar", "");
+    fs::create_dir_all(machine.path("examples")).unwrap();
+    fs::create_dir_all(machine.path("deploy/rbac")).unwrap();
+    for folder in ["examples", "deploy/rbac"] {
+        copy_files(&root().join(folder), &machine.path(folder));
+    }
+    let pi = fs::read_to_string(root().join("examples/spark-pi.yaml")).unwrap();
+    machine.write("app.yaml", &pi.replace("name: spark-pi", "name: app"));
+    let mut command = machine.command("bash");
+    let answer = command.args(["-c", session]).output();
+    let answer = answer.expect("bash starts").into();
+    machine.windlass(&["down"]);
+    answer
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let copy = to.join(path.file_name().unwrap());
+            fs::copy(&path, &copy).unwrap();
+            fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
+        }
+    }
+}
