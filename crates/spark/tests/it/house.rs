@@ -1,14 +1,18 @@
 //! An API server, the cluster's own controllers, an operator, and ways to play everything else.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use futures::{FutureExt, StreamExt};
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, WatchEvent,
+    WatchParams,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -28,12 +32,20 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// The user the operator is.
 pub(crate) const OPERATOR: &str = "system:serviceaccount:windlass:operator";
 
+/// The whole, and of its namespaces the one named `default`.
 pub(crate) struct House {
     pub(crate) server: ApiServer,
-    client: kube::Client,
+    default: Place,
     operator: Option<Operator>,
     _cluster: Cluster,
     _data: tempfile::TempDir,
+}
+
+/// A namespace for applications.
+#[derive(Clone)]
+pub(crate) struct Place {
+    client: kube::Client,
+    namespace: String,
 }
 
 struct Operator {
@@ -65,7 +77,10 @@ impl House {
         let cluster = Cluster::start(client.clone(), config).unwrap();
         let house = Self {
             server,
-            client,
+            default: Place {
+                client,
+                namespace: "default".to_owned(),
+            },
             operator: None,
             _cluster: cluster,
             _data: data,
@@ -107,30 +122,56 @@ impl House {
         bindings
             .create(rbac::operator_cluster_role_binding("windlass", "operator"))
             .await;
-        let accounts = self.named("v1", "ServiceAccount", "serviceaccounts");
-        accounts.until("default", Option::is_some).await;
-        accounts
-            .create(rbac::driver_service_account("default", "spark"))
+        self.default.furnish().await;
+    }
+
+    /// A new namespace, with what applications need in it.
+    pub(crate) async fn place(&self, namespace: &str) -> Place {
+        let object = json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace},
+        });
+        self.all("v1", "Namespace", "namespaces")
+            .create(object)
             .await;
+        let place = Place {
+            client: self.client.clone(),
+            namespace: namespace.to_owned(),
+        };
+        place.furnish().await;
+        place
     }
 
     pub(crate) fn start_operator(&mut self) {
+        let stop = CancellationToken::new();
+        let run = Self::operate(self.operator_client(), &[], stop.clone());
+        let task = tokio::spawn(run);
+        self.operator = Some(Operator { task, stop });
+    }
+
+    /// A client with exactly the rights of an operator.
+    pub(crate) fn operator_client(&self) -> kube::Client {
+        self.server
+            .client(User::service_account("windlass", "operator"))
+    }
+
+    /// Runs an operator of these namespaces until it is told to stop.
+    pub(crate) fn operate(
+        client: kube::Client,
+        namespaces: &[String],
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let config = OperatorConfig {
+            namespaces: namespaces.to_vec(),
             default_driver_service_account: Some("spark".to_owned()),
             missing_driver_grace: Duration::from_secs(1),
             ..OperatorConfig::default()
         };
-        let client = self
-            .server
-            .client(User::service_account("windlass", "operator"));
         let engine = Engine::builder(client)
+            .namespaces(namespaces.to_vec())
             .controller(spark_application(&config), QueueConfig::default())
             .build()
             .unwrap();
-        let stop = CancellationToken::new();
-        let run = engine.run(stop.clone());
-        let task = tokio::spawn(async move { run.await.unwrap() });
-        self.operator = Some(Operator { task, stop });
+        async move { engine.run(stop).await.unwrap() }
     }
 
     /// The operator dies where it stands.
@@ -147,12 +188,30 @@ impl House {
             &resource(api_version, kind, plural),
         ))
     }
+}
+
+impl Deref for House {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.default
+    }
+}
+
+impl Place {
+    async fn furnish(&self) {
+        let accounts = self.accounts();
+        accounts.until("default", Option::is_some).await;
+        accounts
+            .create(rbac::driver_service_account(&self.namespace, "spark"))
+            .await;
+    }
 
     fn named(&self, api_version: &str, kind: &str, plural: &str) -> Objects {
         let resource = resource(api_version, kind, plural);
         Objects(Api::namespaced_with(
             self.client.clone(),
-            "default",
+            &self.namespace,
             &resource,
         ))
     }
@@ -218,12 +277,17 @@ impl House {
                     .is_some_and(|pod| pod["metadata"]["labels"][label] == number)
             })
             .await;
+        self.until_startable(&driver).await;
+        driver
+    }
+
+    /// Waits until a driver has all it needs to start.
+    pub(crate) async fn until_startable(&self, driver: &Value) {
         for volume in driver["spec"]["volumes"].as_array().unwrap() {
             if let Some(name) = volume["configMap"]["name"].as_str() {
                 self.config_maps().until(name, Option::is_some).await;
             }
         }
-        driver
     }
 
     /// The node starts the Spark container of a driver.
@@ -326,6 +390,15 @@ impl Objects {
             .await
             .unwrap();
         serde_json::to_value(created).unwrap()
+    }
+
+    /// Everything that happens to these objects, from the beginning.
+    pub(crate) async fn watch(&self) -> BoxStream<'static, WatchEvent<DynamicObject>> {
+        let params = WatchParams::default().timeout(290);
+        let events = self.0.watch(&params, "0").await.unwrap();
+        events
+            .filter_map(|event| std::future::ready(event.ok()))
+            .boxed()
     }
 
     pub(crate) async fn get(&self, name: &str) -> Option<Value> {

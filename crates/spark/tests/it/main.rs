@@ -12,3 +12,5 @@ mod faults;
 mod golden;
 mod house;
 mod lives;
+mod mishaps;
+mod sweep;
