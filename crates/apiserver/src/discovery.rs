@@ -56,6 +56,7 @@ pub(crate) fn serve(
         ["api", version] => groups::resource_list(&catalog, "", version)?,
         ["apis", group] => groups::group(&catalog, group)?,
         ["apis", group, version] => groups::resource_list(&catalog, group, version)?,
+        ["openapi", "v2"] => return Ok(openapi_v2(headers)),
         ["openapi", "v3"] => server.documents.index(&catalog),
         ["openapi", "v3", rest @ ..] => {
             return document(server, &rest.join("/"), headers, query);
@@ -110,6 +111,27 @@ fn health(check: &str, query: &Query) -> Response<Body> {
         return text(StatusCode::OK, lines);
     }
     text(StatusCode::OK, "ok")
+}
+
+/// kubectl checks a `List` against version 2, in protobuf, and leaves alone what that does not
+/// define; the server checks every item by itself. So an empty document is enough.
+fn openapi_v2(headers: &HeaderMap) -> Response<Body> {
+    const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+    let wants_protobuf = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.starts_with("application/com.github.proto-openapi"));
+    if wants_protobuf {
+        // Field 1 of the document: swagger = "2.0".
+        return with_tag(headers, PROTOBUF, Bytes::from_static(b"\x0a\x032.0"));
+    }
+    let document = json!({
+        "swagger": "2.0",
+        "info": {"title": "Kubernetes", "version": format!("v1.{MINOR}.0")},
+        "paths": {},
+        "definitions": {},
+    });
+    tagged(headers, "application/json", &document)
 }
 
 fn document(

@@ -283,3 +283,14 @@ async fn logs_and_exec_reach_the_node() {
     let pods = kubectl.run(&["get", "pods"], "").await;
     assert!(pods.contains("Running"), "{pods}");
 }
+
+#[tokio::test]
+async fn a_list_is_checked_and_created() {
+    let kubectl = Kubectl::start().await;
+    let list = r#"{"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}}
+    ]}"#;
+    let created = kubectl.run(&["create", "-f", "-"], list).await;
+    assert_eq!(created.matches(" created").count(), 2, "{created}");
+}
