@@ -1,6 +1,6 @@
 //! Service names inside pods: the contents of `/etc/hosts`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::net::IpAddr;
@@ -48,10 +48,11 @@ pub(crate) fn render<'a>(
                 .join("\t")
         ));
     }
+    let slices = by_service(slices);
     // Sorted, so that the file changes only when its meaning does.
     let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for service in services {
-        for (address, host) in addresses(service, slices) {
+        for (address, host) in addresses(service, &slices) {
             let name = service.metadata.name.as_deref().unwrap_or_default();
             let of = service.metadata.namespace.as_deref().unwrap_or_default();
             let mut known = Vec::new();
@@ -98,8 +99,24 @@ pub(crate) fn hostname(pod: &Pod) -> String {
         .to_owned()
 }
 
+/// Slices by namespace and Service: every pod's file is rendered for every change, so nothing here
+/// may look at each slice for each Service.
+type SlicesByService<'a> = HashMap<(&'a str, &'a str), Vec<&'a EndpointSlice>>;
+
+fn by_service<'a>(slices: &[&'a EndpointSlice]) -> SlicesByService<'a> {
+    let mut index = SlicesByService::new();
+    for slice in slices {
+        let labels = slice.metadata.labels.as_ref();
+        let service = labels.and_then(|labels| labels.get(SERVICE_NAME));
+        if let (Some(namespace), Some(service)) = (&slice.metadata.namespace, service) {
+            index.entry((namespace, service)).or_default().push(slice);
+        }
+    }
+    index
+}
+
 /// The addresses a Service's name stands for, with the host name of each where it has one.
-fn addresses(service: &Service, slices: &[&EndpointSlice]) -> Vec<(String, Option<String>)> {
+fn addresses(service: &Service, slices: &SlicesByService<'_>) -> Vec<(String, Option<String>)> {
     let Some(spec) = &service.spec else {
         return vec![];
     };
@@ -117,13 +134,12 @@ fn addresses(service: &Service, slices: &[&EndpointSlice]) -> Vec<(String, Optio
         }
     }
     let publish_all = spec.publish_not_ready_addresses == Some(true);
-    let belongs = |slice: &&&EndpointSlice| {
-        let labels = slice.metadata.labels.as_ref();
-        slice.metadata.namespace == service.metadata.namespace
-            && labels.and_then(|labels| labels.get(SERVICE_NAME)) == service.metadata.name.as_ref()
-    };
+    let key = (
+        service.metadata.namespace.as_deref().unwrap_or_default(),
+        service.metadata.name.as_deref().unwrap_or_default(),
+    );
     let mut found = Vec::new();
-    for slice in slices.iter().filter(belongs) {
+    for slice in slices.get(&key).into_iter().flatten() {
         for endpoint in slice.endpoints.iter().flatten() {
             let ready = endpoint
                 .conditions
