@@ -5,13 +5,19 @@
 
 use super::health::one_line;
 
+/// Output of this length has lost its beginning: its first line may be half of one.
+const CUT_OFF: usize = 2000;
+
 /// The line, if there is one that says more than that something ended.
 ///
 /// In this order: the error of the last Python traceback; the exception a JVM ended with and its
 /// deepest cause; the last line that is neither a log record nor part of a stack trace; the last
 /// record of an error.
 pub fn of(output: &str) -> Option<String> {
-    let lines: Vec<&str> = output.lines().map(str::trim_end).collect();
+    let mut lines: Vec<&str> = output.lines().map(str::trim_end).collect();
+    if output.len() >= CUT_OFF && lines.len() > 1 {
+        lines.remove(0);
+    }
     python_error(&lines)
         .or_else(|| jvm_exception(&lines))
         .or_else(|| plain_line(&lines))
@@ -100,7 +106,7 @@ fn is_stack_frame(line: &str) -> bool {
     inner.len() < line.len() && (inner.starts_with("at ") || inner.starts_with("... "))
 }
 
-/// What launchers print whatever happens, and where the beginning of a line was cut off.
+/// What launchers print whatever happens.
 const NOISE: [&str; 4] = [
     "WARNING: ",
     "Picked up ",
@@ -170,6 +176,10 @@ mod tests {
             (
                 "only records",
                 format!("26/11/20 12:25:39 ERROR Utils: Aborting task\n{shutdown}"),
+            ),
+            (
+                "only half a line",
+                format!("tructorAccessor.newInstance0\n{}", shutdown.repeat(20)),
             ),
             ("nothing to go by", shutdown.to_owned()),
             ("nothing", "\n\n".to_owned()),

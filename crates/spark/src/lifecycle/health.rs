@@ -151,13 +151,21 @@ fn ending_of_container(pod: &DriverPod, exit: &Exit, now: Timestamp) -> Ending {
                  exit code {code}): raise spec.driver.memory or spec.driver.memoryOverhead"
             ),
         ),
+        (code @ (137 | 143), _) if pod.terminating.is_some() => (
+            Reason::DriverFailed,
+            format!(
+                "driver pod {} was deleted while the driver ran (exit code {code})",
+                pod.name
+            ),
+        ),
+        // What a program logs last before it is killed does not say why it was.
         (code @ 137, _) => (
             Reason::DriverFailed,
-            format!("the driver was killed (exit code {code}, SIGKILL){said}"),
+            format!("the driver was killed (exit code {code}, SIGKILL)"),
         ),
         (code @ 143, _) => (
             Reason::DriverFailed,
-            format!("the driver was stopped from outside (exit code {code}, SIGTERM){said}"),
+            format!("the driver was stopped from outside (exit code {code}, SIGTERM)"),
         ),
         (code, Some(reason)) if !matches!(reason, "Error" | "Completed") => (
             Reason::Other(reason.to_owned()),

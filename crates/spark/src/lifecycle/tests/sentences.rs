@@ -76,6 +76,10 @@ fn every_end_of_a_driver_has_its_sentence() {
         ("killed", with(137, "Error", None)),
         ("stopped", with(143, "Error", None)),
         (
+            "deleted",
+            with(143, "Error", Some("26/11/20 12:27:54 INFO A: b")).terminating(),
+        ),
+        (
             "cannot run",
             with(
                 128,
