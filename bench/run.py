@@ -7,6 +7,8 @@ Compare within one run: machines are noisy. Everything runs on loopback in a scr
 """
 
 import argparse
+import base64
+import http.client
 import json
 import os
 import platform
@@ -14,6 +16,7 @@ import re
 import resource
 import shutil
 import signal
+import ssl
 import statistics
 import subprocess
 import sys
@@ -72,6 +75,25 @@ class Up:
     def rss_mib(self):
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
+
+    def cpu(self):
+        """CPU seconds of the control plane's own process, without the pods'."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def api(self):
+        """A connection to the API, and the headers that every request needs."""
+        text = (self.data / "kubeconfig").read_text()
+        find = lambda key: re.search(rf"{key}: (\S+)", text).group(1)
+        authority = base64.b64decode(find("certificate-authority-data")).decode()
+        host, port = find("server").removeprefix("https://").split(":")
+        connection = http.client.HTTPSConnection(
+            host, int(port), context=ssl.create_default_context(cadata=authority)
+        )
+        return connection, {
+            "Authorization": f"Bearer {find('token')}",
+            "Content-Type": "application/json",
+        }
 
     def stop(self):
         self.process.send_signal(signal.SIGINT)
@@ -168,6 +190,66 @@ def bench_submission(windlass, runs):
     return rows
 
 
+APPLICATIONS = "/apis/sparkoperator.k8s.io/v1beta2/namespaces/default/sparkapplications"
+
+
+def burst_application(number):
+    # The image is not to be had, so no driver starts and only the control plane works.
+    role = {"cores": 1, "memory": "512m"}
+    return {
+        "apiVersion": "sparkoperator.k8s.io/v1beta2",
+        "kind": "SparkApplication",
+        "metadata": {"name": f"burst-{number}"},
+        "spec": {
+            "type": "Python",
+            "mode": "cluster",
+            "sparkVersion": "4.3.0",
+            "image": "example/none:1",
+            "mainApplicationFile": "local:///opt/job.py",
+            "driver": {**role, "serviceAccount": "spark"},
+            "executor": {**role, "instances": 2},
+        },
+    }
+
+
+def bench_burst(windlass, runs, count=200):
+    """Many applications at once: how soon each has its driver pod, and what that costs."""
+    cpu, wall, memory = [], [], []
+    for _ in range(min(runs, 3)):
+        with tempfile.TemporaryDirectory() as data:
+            up = Up(windlass, data)
+            connection, headers = up.api()
+
+            def call(method, path, body=None):
+                connection.request(method, path, body and json.dumps(body), headers)
+                reply = connection.getresponse()
+                text = reply.read()
+                if reply.status >= 300:
+                    sys.exit(f"{method} {path}: {text.decode()}")
+                return json.loads(text)
+
+            # The first application makes the process touch what every later one shares.
+            call("POST", APPLICATIONS, burst_application("warm"))
+            time.sleep(3)
+            before, rss, start = up.cpu(), up.rss_mib(), time.monotonic()
+            for number in range(count):
+                call("POST", APPLICATIONS, burst_application(number))
+            drivers = "/api/v1/namespaces/default/pods?labelSelector=spark-role%3Ddriver"
+            while len(call("GET", drivers + "&limit=1000")["items"]) <= count:
+                time.sleep(0.05)
+            wall.append(time.monotonic() - start)
+            cpu.append((up.cpu() - before) * 1000 / count)
+            time.sleep(2)
+            memory.append((up.rss_mib() - rss) * 1024 / count)
+            up.process.kill()
+            up.process.wait()
+    return [
+        (f"{count} applications at once, one client: until the last driver pod exists", spread(wall, "s", 2)),
+        ("CPU of the whole control plane per application: API server, store, scheduler, node and operator", spread(cpu, "ms", 1)),
+        ("resident memory of the whole control plane per application", spread(memory, "KiB", 1)),
+    ]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("windlass", type=lambda path: str(Path(path).resolve()))
@@ -176,7 +258,7 @@ def main():
     java = subprocess.run(["java", "-version"], capture_output=True, text=True).stderr.splitlines()[0]
     print(f"Machine: {os.cpu_count()} cores, Linux {platform.release()}, {java}. Runs: {arguments.runs}; median (minimum to maximum).\n")
     print("| what | measured |\n|---|---|")
-    for part in (bench_up, bench_submission, bench_job):
+    for part in (bench_up, bench_burst, bench_submission, bench_job):
         for name, value in part(arguments.windlass, arguments.runs):
             print(f"| {name} | {value} |", flush=True)
 
