@@ -38,6 +38,9 @@ use crate::catalog::Catalog;
 use crate::mirror::Mirror;
 use crate::objects::{Namespace, Node, Pod, Service, Slice};
 
+/// Stands for every namespace but those of Kubernetes itself, among the job namespaces.
+pub const EVERY_NAMESPACE: &str = "*";
+
 /// What the controllers must know about the cluster they run in.
 #[derive(Debug, Clone)]
 pub struct ClusterConfig {
@@ -48,6 +51,8 @@ pub struct ClusterConfig {
     /// Where the volumes of claims live, one directory for each.
     pub volumes_dir: PathBuf,
     /// The namespaces in which jobs run; [`ClusterConfig::job_manifests`] are kept there.
+    /// [`EVERY_NAMESPACE`] stands for all but those of Kubernetes itself; only namespaces that are
+    /// named are waited for at the start.
     pub job_namespaces: Vec<String>,
     /// Namespaced objects without a namespace, applied to every job namespace in this order.
     pub job_manifests: Vec<Value>,

@@ -24,7 +24,7 @@ use crate::catalog::Catalog;
 use crate::mirror::{Mirror, View};
 use crate::objects::{NAMESPACE, Namespace, SERVICE_ACCOUNT};
 use crate::queue::Queue;
-use crate::{ClusterConfig, ClusterError};
+use crate::{ClusterConfig, ClusterError, EVERY_NAMESPACE};
 use sweep::Findings;
 
 const ROOT_CA: &str = "kube-root-ca.crt";
@@ -175,12 +175,11 @@ impl Keeper {
             let object = root_ca_object(&self.contents.ca_pem);
             self.api.apply(&Kind::CONFIG_MAP, &root_ca, &object).await?;
         }
-        if self
-            .contents
-            .job_namespaces
-            .iter()
-            .any(|job| **job == **name)
-        {
+        let is_job_namespace = |job: &String| match job.as_str() {
+            EVERY_NAMESPACE => !name.starts_with("kube-"),
+            job => *job == **name,
+        };
+        if self.contents.job_namespaces.iter().any(is_job_namespace) {
             for object in &self.contents.job_objects {
                 let key = ObjectKey::namespaced(Arc::clone(name), object.name.as_str());
                 self.api.apply(&object.kind, &key, &object.manifest).await?;

@@ -8,6 +8,8 @@ mod network;
 mod setup;
 mod teardown;
 
+pub use setup::DRIVER_ACCOUNT;
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -16,7 +18,7 @@ use std::time::Duration;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use windlass_apiserver::{ApiServer, Config, StartError, User};
-use windlass_cluster::{Cluster, ClusterConfig};
+use windlass_cluster::{Cluster, ClusterConfig, EVERY_NAMESPACE};
 use windlass_node::images::{ImageConfig, SparkInstallation, SparkMinor};
 use windlass_node::{ApiEndpoint, CapacityOverrides, Node, NodeConfig, NodeStreams, Orphans};
 use windlass_spark::controller::OperatorConfig;
@@ -116,7 +118,7 @@ impl Embedded {
                 loopback_octet: octet.get(),
                 volumes_dir: options.data_dir.join("volumes"),
                 ca_pem: server.ca_certificate().to_owned(),
-                job_namespaces: vec!["default".to_owned()],
+                job_namespaces: vec!["default".to_owned(), EVERY_NAMESPACE.to_owned()],
                 job_manifests: setup::job_manifests()?,
             },
         )

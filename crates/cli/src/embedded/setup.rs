@@ -17,7 +17,7 @@ pub(super) const OPERATOR_NAMESPACE: &str = "windlass-system";
 /// The operator's account.
 pub(super) const OPERATOR_ACCOUNT: &str = "windlass-operator";
 /// The account drivers get when their application names none.
-pub(super) const DRIVER_ACCOUNT: &str = "spark";
+pub const DRIVER_ACCOUNT: &str = "spark";
 /// The accounts that exist in job namespaces: ours, and the one that charts of the Kubeflow
 /// operator make.
 const JOB_ACCOUNTS: [&str; 2] = [DRIVER_ACCOUNT, "spark-operator-spark"];

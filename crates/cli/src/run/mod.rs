@@ -137,6 +137,9 @@ async fn run_on(
         }
     }
 
+    if !connection.outlives_us() {
+        preflight::make_namespace(client, &namespace).await?;
+    }
     for other in others {
         apply(client, other, &namespace, screen).await?;
     }

@@ -2,9 +2,13 @@
 //!
 //! Checked before anything is created, so that nobody waits for an operator that is not there.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::ListParams;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::api::{ListParams, PostParams};
+use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 
 use crate::exit::Failure;
@@ -15,6 +19,9 @@ const OPERATOR_LEASES: [&str; 3] = [
     "spark-operator-controller-lock",
     "spark-operator-lock",
 ];
+
+/// How long a new namespace may take until it is furnished.
+const ACCOUNT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Checks that the CRD is served and that an operator is live.
 pub async fn check(client: &Client, namespace: &str) -> Result<(), Failure> {
@@ -70,9 +77,51 @@ fn is_live_operator(lease: &Lease, now: Timestamp) -> bool {
     OPERATOR_LEASES.contains(&name) && held && fresh
 }
 
+/// Makes the namespace of an application in a cluster that nobody else could have prepared, and
+/// waits until the accounts of drivers are there.
+pub async fn make_namespace(client: &Client, name: &str) -> Result<(), Failure> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    if namespaces
+        .get_opt(name)
+        .await
+        .map_err(api_failure)?
+        .is_some()
+    {
+        return Ok(());
+    }
+    let mut namespace = Namespace::default();
+    namespace.metadata.name = Some(name.to_owned());
+    namespaces
+        .create(&PostParams::default(), &namespace)
+        .await
+        .map_err(api_failure)?;
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), name);
+    let account = crate::embedded::DRIVER_ACCOUNT;
+    let exists = await_condition(accounts, account, |found: Option<&ServiceAccount>| {
+        found.is_some()
+    });
+    match tokio::time::timeout(ACCOUNT_PATIENCE, exists).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(Failure::internal(error)),
+        Err(_) => Err(Failure::cluster(format!(
+            "namespace {name} has no ServiceAccount {account} after {} s",
+            ACCOUNT_PATIENCE.as_secs()
+        ))),
+    }
+}
+
 /// An answer of the API server as a failure of the command.
 pub fn api_failure(error: kube::Error) -> Failure {
     match error {
+        kube::Error::Api(status)
+            if status.code == 404 && status.message.starts_with("namespaces \"") =>
+        {
+            let name = status.message.split('"').nth(1).unwrap_or_default();
+            Failure::bad_input(format!(
+                "namespace {name:?} does not exist: run kubectl create namespace {name}, or choose \
+                 another one with -n"
+            ))
+        }
         kube::Error::Api(status) if matches!(status.code, 400 | 403 | 404 | 409 | 422) => {
             Failure::bad_input(format!(
                 "the cluster refused the application: {}",

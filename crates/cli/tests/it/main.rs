@@ -19,3 +19,4 @@ mod jobs;
 mod kubectl;
 mod machine;
 mod ordinary_user;
+mod trouble;
