@@ -1,4 +1,4 @@
-//! The OpenAPI v3 documents the API serves: embedded ones of built-in groups, built ones of CRDs.
+//! The OpenAPI documents the API serves: embedded ones of built-in groups, built ones of CRDs.
 //!
 //! Documents are kept compressed and decoded per request, so that serving them costs no memory
 //! while nobody asks.
@@ -7,8 +7,10 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 mod custom;
+mod v2;
 
 pub use custom::{CustomKind, custom_document};
+pub use v2::{V2_PROTOBUF, v2_document, v2_protobuf};
 
 macro_rules! documents {
     ($($path:literal => $file:literal),+ $(,)?) => {

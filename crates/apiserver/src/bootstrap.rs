@@ -1,6 +1,6 @@
 //! The objects every cluster has before anybody asks: namespaces, roles, the API's own Service.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use futures::future::try_join_all;
 use serde_json::{Value, json};
@@ -12,6 +12,9 @@ use crate::{
     status::ApiError,
     store::{Expect, Key, StoreError, Write},
 };
+
+/// The Service of the API itself, and what says where it leads.
+const API: &str = "kubernetes";
 
 /// Creates what is missing. All writes are sent at once, so that they share one commit.
 pub(crate) async fn run(server: &Server) -> Result<(), ApiError> {
@@ -99,10 +102,68 @@ fn objects(octet: u8) -> Vec<(Key, Value)> {
         ));
     }
     objects.push((
-        Key::new("", "services", "default", "kubernetes"),
+        Key::new("", "services", "default", API),
         api_service(Ipv4Addr::new(127, octet, 0, 1)),
     ));
     objects
+}
+
+/// Says where the API's own Service leads, which is known once the server listens.
+pub(crate) async fn publish_address(
+    server: &Server,
+    address: SocketAddrV4,
+) -> Result<(), ApiError> {
+    let (ip, port) = (address.ip().to_string(), address.port());
+    let port = json!([{"name": "https", "port": port, "protocol": "TCP"}]);
+    let endpoints = json!({
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {
+            "name": API,
+            "namespace": "default",
+            "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+        },
+        "subsets": [{"addresses": [{"ip": ip}], "ports": port}],
+    });
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": API,
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": API},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [ip], "conditions": {"ready": true}}],
+        "ports": port,
+    });
+    try_join_all([
+        put(server, Key::new("", "endpoints", "default", API), endpoints),
+        put(
+            server,
+            Key::new("discovery.k8s.io", "endpointslices", "default", API),
+            slice,
+        ),
+    ])
+    .await
+    .map(drop)
+}
+
+/// Creates or replaces an object that is only the server's own. Nobody else writes it, so a
+/// conflict means that it is being removed by hand; the next start brings it back.
+async fn put(server: &Server, key: Key, mut object: Value) -> Result<(), ApiError> {
+    let Some(live) = server.store.get(&key) else {
+        return ensure(server, key, object).await;
+    };
+    object["metadata"] = live.value()["metadata"].clone();
+    if object == *live.value() {
+        return Ok(());
+    }
+    let expect = Expect::Revision(live.revision());
+    match server.store.commit(key, expect, Write::Put(object)).await {
+        Ok(_) | Err(StoreError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn cluster_rbac(plural: &str, object: Value) -> (Key, Value) {
@@ -126,7 +187,7 @@ fn api_service(address: Ipv4Addr) -> Value {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {
-            "name": "kubernetes",
+            "name": API,
             "namespace": "default",
             "labels": {"component": "apiserver", "provider": "kubernetes"},
         },

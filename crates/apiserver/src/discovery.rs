@@ -8,6 +8,7 @@ use ::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use windlass_apimachinery::openapi::{V2_PROTOBUF, v2_protobuf};
 
 use crate::{
     auth::tokens::{self, ISSUER},
@@ -56,7 +57,21 @@ pub(crate) fn serve(
         ["api", version] => groups::resource_list(&catalog, "", version)?,
         ["apis", group] => groups::group(&catalog, group)?,
         ["apis", group, version] => groups::resource_list(&catalog, group, version)?,
-        ["openapi", "v2"] => return Ok(openapi_v2(headers)),
+        ["openapi", "v2"] => {
+            let document = server.documents.everything(&catalog);
+            // Clients write the name of this type in two ways, and accept nothing else.
+            let accepts = headers
+                .get(header::ACCEPT)
+                .and_then(|accept| accept.to_str().ok());
+            if accepts.is_some_and(|accept| accept.contains("proto-openapi.spec.v2")) {
+                return Ok(with_tag(
+                    headers,
+                    V2_PROTOBUF,
+                    v2_protobuf(&document).into(),
+                ));
+            }
+            document
+        }
         ["openapi", "v3"] => server.documents.index(&catalog),
         ["openapi", "v3", rest @ ..] => {
             return document(server, &rest.join("/"), headers, query);
@@ -111,27 +126,6 @@ fn health(check: &str, query: &Query) -> Response<Body> {
         return text(StatusCode::OK, lines);
     }
     text(StatusCode::OK, "ok")
-}
-
-/// kubectl checks a `List` against version 2, in protobuf, and leaves alone what that does not
-/// define; the server checks every item by itself. So an empty document is enough.
-fn openapi_v2(headers: &HeaderMap) -> Response<Body> {
-    const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-    let wants_protobuf = headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.starts_with("application/com.github.proto-openapi"));
-    if wants_protobuf {
-        // Field 1 of the document: swagger = "2.0".
-        return with_tag(headers, PROTOBUF, Bytes::from_static(b"\x0a\x032.0"));
-    }
-    let document = json!({
-        "swagger": "2.0",
-        "info": {"title": "Kubernetes", "version": format!("v1.{MINOR}.0")},
-        "paths": {},
-        "definitions": {},
-    });
-    tagged(headers, "application/json", &document)
 }
 
 fn document(

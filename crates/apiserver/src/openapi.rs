@@ -10,7 +10,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use windlass_apimachinery::openapi::{CustomKind, builtin_document, custom_document, v3_index};
+use windlass_apimachinery::openapi::{
+    CustomKind, builtin_document, custom_document, v2_document, v3_index,
+};
 
 use crate::{
     hex::hex,
@@ -53,6 +55,12 @@ impl Documents {
             .documents
             .get(path)
             .map(|document| document.bytes.clone())
+    }
+
+    /// `/openapi/v2`, which is made anew each time: it is large, and clients of today do not ask.
+    pub(crate) fn everything(&self, catalog: &Catalog) -> Value {
+        let custom = self.custom(catalog);
+        v2_document(custom.documents.values().map(|document| &*document.bytes))
     }
 
     fn custom(&self, catalog: &Catalog) -> Arc<Custom> {

@@ -244,6 +244,11 @@ async fn start(config: Config, node: Arc<dyn NodeBackend>) -> Result<ApiServer, 
         let service = service_listener(service_ip).await?;
         address = v4(&local);
         service_address = v4(&service);
+        if let Some(address) = service_address {
+            bootstrap::publish_address(&server, address)
+                .await
+                .map_err(StartError::Bootstrap)?;
+        }
         for listener in [local, service] {
             server.tasks.spawn(listener::run(
                 Arc::clone(&server),

@@ -5,9 +5,9 @@
 //! query and get one connection for each: channel 2n is its data, 2n+1 its error.
 
 use std::collections::HashMap;
-use std::future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
@@ -26,6 +26,9 @@ use crate::websocket::{Channels, Encoding, tunnel};
 
 /// How many ports one channel WebSocket may name: two channels each, and 255 is taken.
 const MAX_CHANNEL_PORTS: usize = 127;
+/// How long a client may go on sending to a pod whose end of the connection has ended, which is
+/// what container runtimes grant.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How many streams may wait for their other half.
 const MAX_HALF_PAIRS: usize = 64;
 
@@ -123,27 +126,26 @@ impl Target {
     }
 }
 
-/// Copies both ways until both ends have ended, or until the pod's end has where the client
-/// cannot be told of it in any other way.
+/// Copies both ways until the pod's end has ended. A client that was told so may still have
+/// something to say, or, as kubectl before 1.23, wait for the end of the error stream.
 async fn carry(connection: impl Duplex, inlet: Inlet, data: Outlet) -> std::io::Result<()> {
     let tells_the_end = data.tells_the_end();
     let (mut reader, mut writer) = tokio::io::split(connection);
-    let to_pod = inlet.pour_into(&mut writer);
-    let from_pod = async {
+    let mut to_pod = pin!(inlet.pour_into(&mut writer));
+    let mut from_pod = pin!(async {
         let copied = pour_out(&mut reader, &data).await;
         data.finish().await;
         copied
+    });
+    let copied = tokio::select! {
+        copied = &mut from_pod => copied,
+        _ = &mut to_pod => return from_pod.await,
     };
     if tells_the_end {
-        return tokio::join!(to_pod, from_pod).1;
+        // Whether the client had more to say than time to say it makes no difference any more.
+        let _ = tokio::time::timeout(LAST_WORDS, to_pod).await;
     }
-    tokio::select! {
-        copied = from_pod => copied,
-        never = async {
-            to_pod.await;
-            future::pending().await
-        } => never,
-    }
+    copied
 }
 
 /// Copies everything the pod sends.
@@ -217,16 +219,18 @@ where
 
 async fn forward_pair(target: Target, pair: Pair) {
     let gone = pair.data.sender.clone();
+    let error = pair.error.clone();
     let forward = target.forward(
         pair.port,
         pair.data.inlet,
         Outlet::Stream(pair.data.sender),
         Outlet::Stream(pair.error),
     );
-    // A client that resets the data stream does not want the connection any more.
+    // A client that resets the data stream does not want the connection any more. It does so too
+    // when it has seen its end, and then still waits for that of the error stream.
     tokio::select! {
         () = forward => {}
-        () = gone.gone() => {}
+        () = gone.gone() => error.finish().await,
     }
 }
 

@@ -149,13 +149,15 @@ pub(super) async fn create(
         if generated {
             candidate["metadata"]["name"] = json!(metadata::generated_name(&prefix));
         }
+        // What the cluster fills in is nobody's: whoever applies the object again without it does
+        // not ask for its removal.
+        if ownership == Ownership::Follow {
+            candidate = managed::update(None, &candidate, &kind.types(), &actor(call));
+        }
         // The reservation lives until the write is done.
         let _admitted = admission::create(call, &mut candidate)?;
         if kind.is_definition() {
             crd::refresh_status(&mut candidate, &call.catalog);
-        }
-        if ownership == Ownership::Follow {
-            candidate = managed::update(None, &candidate, &kind.types(), &actor(call));
         }
         let name = metadata::text(&candidate, "name").to_owned();
         kind.check(&name, &kind.validate_create(&candidate))?;

@@ -14,7 +14,7 @@ use crate::common::{Up, until, write};
 use session::Session;
 
 /// Long enough for whatever has to happen; nothing waits for it when all is well.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 const CLOCK: &str = r#"
 apiVersion: v1
@@ -61,20 +61,35 @@ spec:
   - {name: http, port: 80, targetPort: http}
 "#;
 
-/// Pi, long enough to be looked at while it runs.
-const PI: &str = "
+/// A job that counts, and then stays until it is told to end: so there is time to look at it.
+const JOB: &str = r#"
+import os, time
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.getOrCreate()
+print("counted", spark.range(1000, numPartitions=4).count(), flush=True)
+while not os.path.exists("/tmp/enough"):
+    time.sleep(0.1)
+spark.stop()
+"#;
+
+const APPLICATION: &str = "
 apiVersion: sparkoperator.k8s.io/v1beta2
 kind: SparkApplication
-metadata: {name: pi}
+metadata: {name: count}
 spec:
   type: Python
   mode: cluster
   sparkVersion: 4.3.0
   image: apache/spark:4.3.0
-  mainApplicationFile: local:///opt/spark/examples/src/main/python/pi.py
-  arguments: ['20']
+  mainApplicationFile: local:///opt/job/job.py
   restartPolicy: {type: Never}
-  driver: {cores: 1, memory: 512m, serviceAccount: spark}
+  driver:
+    cores: 1
+    memory: 512m
+    serviceAccount: spark
+    configMaps:
+    - {name: job, path: /opt/job}
   executor: {instances: 1, cores: 1, memory: 512m}
 ";
 
@@ -140,7 +155,7 @@ fn a_pod(session: &mut Session, clock: &str) {
         "wait",
         "pod/clock",
         "--for=condition=Ready",
-        "--timeout=30s",
+        "--timeout=90s",
     ]);
     let watched = pods.until(|text| text.contains("1/1") && text.contains("Running"));
     assert!(watched.contains("Pending"), "{watched}");
@@ -275,7 +290,7 @@ spec:
     wrong(session, "Never", "Sometimes", pod, "restartPolicy");
     wrong(session, "Never", "[Never]", pod, "restartPolicy");
     wrong(session, "name: wrong", "name: Wrong_", pod, "metadata.name");
-    let app = PI.replace("name: pi", "name: wrong");
+    let app = APPLICATION.replace("name: count", "name: wrong");
     wrong(session, "memory: 512m", "memroy: 512m", &app, "memroy");
     wrong(session, "cores: 1", "cores: one", &app, "cores");
     wrong(session, "type: Python", "type: Pascal", &app, "spec.type");
@@ -335,7 +350,7 @@ fn ends(session: &mut Session, clock: &str) {
     }
     session.says(&["delete", "pod", "once", "again", "missing"]);
 
-    let watching = session.stream(&["wait", "pod/clock", "--for=delete", "--timeout=30s"]);
+    let watching = session.stream(&["wait", "pod/clock", "--for=delete", "--timeout=90s"]);
     session.says(&["delete", "-f", clock]);
     let left = session.quiet(&["get", "pods", "-l", "app=clock", "-o", "name"]);
     assert_eq!(left, "", "delete returns when the pod has gone");
@@ -346,31 +361,43 @@ fn ends(session: &mut Session, clock: &str) {
 /// One real Spark application.
 fn a_spark_application(session: &mut Session) {
     session.chapter("A Spark application");
-    let pi = write(session.folder(), "pi.yaml", PI);
+    let job = write(session.folder(), "job.py", JOB);
+    let application = write(session.folder(), "application.yaml", APPLICATION);
     let watch = session.stream(&["get", "sparkapp", "-w"]);
-    session.says(&["apply", "-f", &pi]);
-    session.eventually(&["get", "sparkapp", "pi"], "RUNNING");
+    session.says(&["create", "configmap", "job", &format!("--from-file={job}")]);
+    session.says(&["apply", "-f", &application]);
+    session.eventually(&["get", "sparkapp", "count"], "RUNNING");
     session.says(&[
         "wait",
-        "pod/pi-driver",
+        "pod/count-driver",
         "--for=condition=Ready",
-        "--timeout=30s",
+        "--timeout=90s",
     ]);
-    let log = session.stream(&["logs", "-f", "pi-driver"]);
-    // Spark answers in words until its context stands.
+    let log = session.stream(&["logs", "-f", "count-driver"]);
+    log.until(|text| text.contains("counted 1000"));
+
     let path = "/api/v1/applications";
-    let applications = session.through_port("pod/pi-driver", 4040, path, "PythonPi");
+    let applications = session.through_port("pod/count-driver", 4040, path, r#""name" : "count""#);
     assert!(applications.starts_with("HTTP/1.1 200"), "{applications}");
-    let driver = session.says(&["describe", "pod", "pi-driver"]);
+    let driver = session.says(&["describe", "pod", "count-driver"]);
     assert!(
-        driver.contains("Controlled By:  SparkApplication/pi"),
+        driver.contains("Controlled By:  SparkApplication/count"),
         "{driver}"
     );
-    session.says(&["get", "services", "-l", "sparkoperator.k8s.io/app-name=pi"]);
+    session.says(&["get", "pods", "-l", "sparkoperator.k8s.io/app-name=count"]);
+    let executor = session.quiet(&["describe", "pods", "-l", "spark-role=executor"]);
+    assert!(
+        executor.contains("Controlled By:  Pod/count-driver"),
+        "{executor}"
+    );
+    session.says(&[
+        "get",
+        "services",
+        "-l",
+        "sparkoperator.k8s.io/app-name=count",
+    ]);
 
-    let result = log.until(|text| text.contains("Pi is roughly 3.1"));
-    assert!(result.contains("SparkContext"), "{result}");
-    session.eventually(&["get", "sparkapp", "pi"], "COMPLETED");
+    session.says(&["exec", "count-driver", "--", "touch", "/tmp/enough"]);
     let seen = watch.until(|text| text.contains("COMPLETED"));
     let order: Vec<usize> = ["SUBMITTED", "RUNNING", "COMPLETED"]
         .iter()
@@ -380,11 +407,13 @@ fn a_spark_application(session: &mut Session) {
         })
         .collect();
     assert!(order.is_sorted(), "{seen}");
+    assert!(!seen.contains("<invalid>"), "{seen}");
+    assert!(log.until_ended().contains("SparkContext"));
     watch.end();
     session.says(&["get", "sparkapp"]);
     session.says(&["get", "pods"]);
-    session.says(&["describe", "sparkapp", "pi"]);
-    session.says(&["delete", "sparkapp", "pi"]);
+    session.says(&["describe", "sparkapp", "count"]);
+    session.says(&["delete", "sparkapp", "count"]);
     until(
         "all that was the application's to be collected",
         PATIENCE,

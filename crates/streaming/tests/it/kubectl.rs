@@ -6,7 +6,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::support::{DEADLINE, TestServer, echo_server, pattern};
+use crate::support::{DEADLINE, TestServer, curt_server, echo_server, pattern};
 
 /// kubectl's switches between the transports.
 const TRANSPORTS: [(&str, &str); 2] = [("websocket", "true"), ("spdy", "false")];
@@ -179,6 +179,30 @@ async fn port_forward_carries_several_connections_and_their_half_closes() {
         })
         .await
         .unwrap();
+        forward.child.kill().await.unwrap();
+    }
+    server.idle().await;
+}
+
+#[tokio::test]
+async fn port_forward_ends_a_connection_when_the_pod_does() {
+    let server = TestServer::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let (port, _tasks) = curt_server("bye").await;
+    for (name, websockets) in TRANSPORTS {
+        let mut forward = forwarded(&server, websockets, &home, port).await;
+        // Which end notices first is a race, so it is run more than once.
+        for round in 0..16 {
+            let mut socket = TcpStream::connect(("127.0.0.1", forward.local))
+                .await
+                .unwrap();
+            let mut heard = String::new();
+            tokio::time::timeout(DEADLINE, socket.read_to_string(&mut heard))
+                .await
+                .unwrap_or_else(|_| panic!("{name}: connection {round} stays open"))
+                .unwrap();
+            assert_eq!(heard, "bye", "{name}");
+        }
         forward.child.kill().await.unwrap();
     }
     server.idle().await;

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::sync::{mpsc, watch};
@@ -327,6 +328,19 @@ pub(crate) async fn echo_server() -> (u16, JoinSet<()>) {
                 let (mut reader, mut writer) = socket.split();
                 let _: io::Result<u64> = tokio::io::copy(&mut reader, &mut writer).await;
             });
+        }
+    });
+    (port, tasks)
+}
+
+/// A server that says one thing to everybody and hangs up.
+pub(crate) async fn curt_server(says: &'static str) -> (u16, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let _: io::Result<()> = socket.write_all(says.as_bytes()).await;
         }
     });
     (port, tasks)

@@ -151,13 +151,17 @@ async fn a_shutdown_ends_every_session() {
 #[tokio::test]
 async fn a_background_child_that_keeps_the_output_does_not_hold_the_session() {
     let server = TestServer::start().await;
-    let path = "exec?command=sh&command=-c&command=sleep+1000%26echo+done&stdout=true";
+    let path = "exec?command=sh&command=-c&command=sleep+1000%26echo+$!&stdout=true";
     let mut socket = connect(&server, path, Some("v4.channel.k8s.io"))
         .await
         .unwrap();
     let messages = drain(&mut socket).await;
-    assert_eq!(messages[1], Message::binary(b"\x01done\n".to_vec()));
     assert_eq!(messages.len(), 3);
+    // The child outlives its session, but must not outlive the test.
+    let said = messages[1].clone().into_data();
+    let child = str::from_utf8(&said).unwrap().trim_matches(['\x01', '\n']);
+    let killed = tokio::process::Command::new("kill").arg(child).status();
+    assert!(killed.await.unwrap().success(), "no child {child:?}");
 }
 
 #[tokio::test]
