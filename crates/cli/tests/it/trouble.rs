@@ -94,10 +94,7 @@ fn every_trouble_of_an_application_is_told_and_leaves_the_others_alone() {
         (
             "variables",
             "SUBMITTED",
-            vec![(
-                "driver.envFrom",
-                json!([{"secretRef": {"name": "nope"}}]),
-            )],
+            vec![("driver.envFrom", json!([{"secretRef": {"name": "nope"}}]))],
         ),
         (
             "account",
