@@ -384,7 +384,14 @@ fn a_spark_application(session: &mut Session) {
         driver.contains("Controlled By:  SparkApplication/count"),
         "{driver}"
     );
-    session.says(&["get", "pods", "-l", "sparkoperator.k8s.io/app-name=count"]);
+    // By age, since where a name with a hash stands among others differs from run to run.
+    session.says(&[
+        "get",
+        "pods",
+        "-l",
+        "sparkoperator.k8s.io/app-name=count",
+        "--sort-by=.metadata.creationTimestamp",
+    ]);
     let executor = session.quiet(&["describe", "pods", "-l", "spark-role=executor"]);
     assert!(
         executor.contains("Controlled By:  Pod/count-driver"),
