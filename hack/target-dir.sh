@@ -47,7 +47,11 @@ if [ ! -d "$target.new" ]; then
     mkdir "$target.new"
     if [ -n "$newest" ]; then
         echo "==> taking the built dependencies of $(cat "$newest/.checkout")" >&2
+        # A build that is under way there would change files while they are read.
+        exec 8>>"$newest/debug/.cargo-lock"
+        flock 8
         dependencies_of "$newest" | tar -C "$target.new" -xf -
+        flock -u 8
     fi
 fi
 # A directory without a name is what an interrupted preparation left.
