@@ -48,7 +48,10 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return end(Err(Failure::internal(error))),
     };
-    end(runtime.block_on(act(cli.command)))
+    let result = runtime.block_on(act(cli.command));
+    // A question at the terminal may still be waiting for its line, which nobody is to wait for.
+    runtime.shutdown_background();
+    end(result)
 }
 
 async fn act(command: Command) -> Result<Exit, Failure> {
@@ -64,22 +67,14 @@ async fn act(command: Command) -> Result<Exit, Failure> {
         Command::Crd => {
             let documents = windlass_api::parse::to_yaml_documents(&windlass_api::crds())
                 .map_err(Failure::internal)?;
-            output::out(documents.trim_end());
-            Ok(Exit::Completed)
+            output::data(documents.trim_end())
         }
         Command::Completion { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "windlass",
-                &mut std::io::stdout(),
-            );
-            Ok(Exit::Completed)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "windlass", &mut script);
+            output::data(String::from_utf8_lossy(&script).trim_end())
         }
-        Command::Version => {
-            output::out(&format!("windlass {}", env!("CARGO_PKG_VERSION")));
-            Ok(Exit::Completed)
-        }
+        Command::Version => output::data(&format!("windlass {}", env!("CARGO_PKG_VERSION"))),
     }
 }
 

@@ -4,9 +4,22 @@
 
 use std::io::Write as _;
 
-/// A line of data.
+use crate::exit::{Exit, Failure};
+
+/// A line of data, on the way to more.
 pub fn out(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// The data a command was asked for: if it cannot be written, the command has failed.
+pub fn data(text: &str) -> Result<Exit, Failure> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::internal(
+            anyhow::anyhow!("the output cannot be written: {error}"),
+        )),
+        _ => Ok(Exit::Completed),
+    }
 }
 
 /// A line for the person at the terminal.

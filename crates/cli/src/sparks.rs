@@ -36,6 +36,35 @@ pub fn default_version(named: Option<&str>, embedded: bool) -> Result<String, Fa
     })
 }
 
+/// Refuses a version that the embedded cluster has no Spark for.
+pub fn require(version: &str) -> Result<(), Failure> {
+    let found = find();
+    let minor = |version: &str| -> Vec<String> {
+        version
+            .split(['.', '-'])
+            .take(2)
+            .map(str::to_owned)
+            .collect()
+    };
+    if found
+        .iter()
+        .any(|spark| minor(&spark.version) == minor(version))
+    {
+        return Ok(());
+    }
+    let installed: Vec<&str> = found.iter().map(|spark| spark.version.as_str()).collect();
+    Err(Failure::bad_input(format!(
+        "--spark-version {version}: is not installed on this machine (installed: {}): run {}, choose \
+         an installed one, or name an image that has it with --image",
+        if installed.is_empty() {
+            "none".to_owned()
+        } else {
+            installed.join(", ")
+        },
+        INSTALL_HINT.replace("{minor}", &minor(version).join("."))
+    )))
+}
+
 /// The newest version whose submission is known by heart.
 pub const NEWEST_KNOWN: &str = "4.3.0";
 

@@ -192,11 +192,16 @@ impl Candidate {
     async fn resign(&mut self) {
         let led = self.elector.leads(Instant::now());
         self.elector.renewed = None;
-        self.publish();
+        let term = self.leadership.send_replace(Leadership::Standby);
         // Whoever did not lead has nothing to give back.
-        if !led {
+        let (true, Leadership::Leader(term)) = (led, term) else {
             return;
-        }
+        };
+        tracing::info!(
+            identity = self.elector.config.identity,
+            "this process gives up the lead"
+        );
+        term.cancel();
         let key = self.elector.config.key();
         let given_back = async {
             let Some(lease) = self.api.get(&Kind::LEASE, &key).await? else {

@@ -131,12 +131,20 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Lets the owner into every directory of a tree, parts of which others may be removing.
 fn open_up(directory: &Path) -> io::Result<()> {
-    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(directory)? {
+    let opened = fs::set_permissions(directory, fs::Permissions::from_mode(0o700))
+        .and_then(|()| fs::read_dir(directory));
+    let entries = match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
         let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_up(&entry.path())?;
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => open_up(&entry.path())?,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
     }
     Ok(())
@@ -155,5 +163,22 @@ mod tests {
         remove_tree(&outer.path().join("pod")).unwrap();
         remove_tree(&outer.path().join("pod")).unwrap();
         assert_eq!(fs::read_dir(outer.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_tree_can_be_opened_while_somebody_else_removes_it() {
+        let outer = tempfile::tempdir().unwrap();
+        for round in 0..20 {
+            let tree = outer.path().join(round.to_string());
+            for leaf in 0..50 {
+                fs::create_dir_all(tree.join(format!("work/{leaf}"))).unwrap();
+            }
+            std::thread::scope(|threads| {
+                let remover = threads.spawn(|| remove_tree(&tree));
+                open_up(&tree).unwrap();
+                remover.join().unwrap().unwrap();
+            });
+            assert!(!tree.exists());
+        }
     }
 }

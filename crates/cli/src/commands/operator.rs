@@ -19,6 +19,10 @@ use crate::output::talk;
 /// Name of the Lease that makes one operator the leader.
 pub const LEASE: &str = "windlass-operator";
 
+/// Who holds the Lease in an embedded cluster. The data directory has one holder only, so its next
+/// one is the same to the Lease and takes over at once.
+const EMBEDDED: &str = "windlass-embedded";
+
 /// How long running work may take to finish when the operator is told to stop.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -29,9 +33,21 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Starts the controllers. There is no Lease: the data directory has one holder only.
-    pub fn start(client: Client, config: &OperatorConfig) -> Result<Self, Failure> {
+    /// Starts the controllers. They hold the operators' Lease in `namespace`, so that another
+    /// operator of the cluster stands by, and so that it can be seen that one is live.
+    pub fn start(
+        client: Client,
+        config: &OperatorConfig,
+        namespace: &str,
+    ) -> Result<Self, Failure> {
         let engine = builder(client, config)
+            .lease(LeaseConfig {
+                // Seldom renewed: every renewal is written to the disk of an idle laptop.
+                duration: Duration::from_secs(60),
+                renew_deadline: Duration::from_secs(40),
+                retry_period: Duration::from_secs(15),
+                ..LeaseConfig::new(namespace, LEASE, EMBEDDED)
+            })
             .drain(DRAIN)
             .build()
             .map_err(Failure::internal)?;

@@ -3,7 +3,9 @@
 //! SIGINT (Ctrl-C, `down`) ends the pods with the cluster. SIGTERM (`down --keep-pods`, a
 //! supervisor's restart) leaves them running, and the next `up` finds them again.
 
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -32,21 +34,21 @@ pub async fn up(args: UpArgs) -> Result<Exit, Failure> {
     options.port = args.port;
     let started = Instant::now();
     let embedded = Embedded::start(options).await?;
-    std::fs::write(data.kubeconfig(), embedded.kubeconfig()).map_err(|error| {
+    write_private(&data.kubeconfig(), embedded.kubeconfig()).map_err(|error| {
         Failure::internal(anyhow::anyhow!(
             "{} cannot be written: {error}",
             data.kubeconfig().display()
         ))
     })?;
-    restrict(&data)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::internal)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::internal)?;
     held.announce(true, Some(embedded.server_url()))?;
     talk(&format!(
-        "The cluster is up at {} ({} ms).\nUse it:   export KUBECONFIG={}\nStop it:  windlass down",
+        "The cluster is up at {} ({} ms).\nUse it:   export KUBECONFIG={}\nStop it:  {}",
         embedded.server_url(),
         started.elapsed().as_millis(),
         data.kubeconfig().display(),
+        stop_command(&args),
     ));
     tokio::select! {
         _ = interrupt.recv() => {
@@ -62,14 +64,26 @@ pub async fn up(args: UpArgs) -> Result<Exit, Failure> {
     Ok(Exit::Completed)
 }
 
-/// The kubeconfig holds the administrator's key.
-fn restrict(data: &DataDir) -> Result<(), Failure> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(data.kubeconfig(), std::fs::Permissions::from_mode(0o600))
-        .map_err(Failure::internal)
+/// Writes a file that nobody else can read at any time: the kubeconfig holds the administrator's
+/// key.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let new = path.with_extension("new");
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(&new)?.write_all(text.as_bytes())?;
+    std::fs::rename(new, path)
 }
 
-/// Starts `windlass up` in a session of its own and waits until it is ready.
+/// How to stop the cluster of a data directory.
+fn stop_command(args: &UpArgs) -> String {
+    args.data_dir.as_ref().map_or_else(
+        || "windlass down".to_owned(),
+        |folder| format!("windlass down --data-dir {}", folder.display()),
+    )
+}
+
+/// Starts `windlass up` in a process group of its own and waits until it is ready.
 async fn detach(args: &UpArgs, data: &DataDir) -> Result<Exit, Failure> {
     if let Some(holder) = data.holder() {
         talk(&format!(
@@ -103,10 +117,11 @@ async fn detach(args: &UpArgs, data: &DataDir) -> Result<Exit, Failure> {
             && holder.ready
         {
             talk(&format!(
-                "The cluster is up at {} (process {}).\nUse it:   export KUBECONFIG={}\nStop it:  windlass down",
+                "The cluster is up at {} (process {}).\nUse it:   export KUBECONFIG={}\nStop it:  {}",
                 holder.server.as_deref().unwrap_or_default(),
                 holder.pid,
                 data.kubeconfig().display(),
+                stop_command(args),
             ));
             return Ok(Exit::Completed);
         }

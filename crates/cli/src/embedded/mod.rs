@@ -137,6 +137,7 @@ impl Embedded {
         let operator = Operator::start(
             server.client(setup::operator_user()),
             &operator_config(options.orphans),
+            setup::OPERATOR_NAMESPACE,
         )?;
         let kubeconfig = server.kubeconfig();
         let url = format!("https://{address}");

@@ -301,23 +301,29 @@ async fn what_to_do(interrupt: Interrupt, interrupts: &mut Interrupts, target: &
     } else {
         "[s]top the application, [c]ontinue following? "
     };
-    let _ = write!(std::io::stderr().lock(), "\n{choices}");
-    let line = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        std::io::stdin()
-            .read_line(&mut line)
-            .map(|_| line)
-            .unwrap_or_default()
-    });
-    let answer = tokio::select! {
-        line = line => line.unwrap_or_default(),
-        // A second Ctrl-C means it.
-        _ = interrupts.next() => "s".to_owned(),
-    };
-    match answer.trim().chars().next() {
-        Some('c' | 'C') => Answer::Continue,
-        Some('l' | 'L') if target.cluster_stays => Answer::Leave,
-        _ => Answer::Stop,
+    loop {
+        let _ = write!(std::io::stderr().lock(), "\n{choices}");
+        let line = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            std::io::stdin()
+                .read_line(&mut line)
+                .map(|length| (length > 0).then_some(line))
+        });
+        let line = tokio::select! {
+            line = line => line,
+            // A second Ctrl-C means it.
+            _ = interrupts.next() => return Answer::Stop,
+        };
+        // A terminal that is gone answers no more.
+        let Ok(Ok(Some(line))) = line else {
+            return Answer::Stop;
+        };
+        match line.trim().chars().next() {
+            Some('s' | 'S') => return Answer::Stop,
+            Some('c' | 'C') => return Answer::Continue,
+            Some('l' | 'L') if target.cluster_stays => return Answer::Leave,
+            _ => {}
+        }
     }
 }
 

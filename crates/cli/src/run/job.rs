@@ -1,7 +1,8 @@
 //! From a job file and flags to a SparkApplication, without YAML.
 //!
-//! The job's folder is mounted into driver and executors at its own absolute path, so that data
-//! files and modules beside the job are found where the user's own shell finds them.
+//! The job's folder is mounted into driver and executors at its own absolute path, and the driver
+//! works in it, so that data files and modules beside the job are found where the user's own shell
+//! finds them.
 
 use std::path::{Path, PathBuf};
 
@@ -104,6 +105,12 @@ pub fn application(
         executor["volumeMounts"] = mount;
         spec["volumes"] =
             json!([{ "name": "job", "hostPath": { "path": folder, "type": "Directory" } }]);
+        // A driver copies packages to where it works, and they are not to litter the folder. Spark
+        // resolves relative paths in the driver, so executors can work where they always do.
+        if run.packages.is_empty() {
+            let container = json!({ "name": "spark-kubernetes-driver", "workingDir": folder });
+            driver["template"] = json!({ "spec": { "containers": [container] } });
+        }
     }
     if let Some(class) = &run.class {
         spec["mainClass"] = json!(class);

@@ -36,6 +36,9 @@ pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
         }
         None => {
             let version = crate::sparks::default_version(args.spark_version.as_deref(), embedded)?;
+            if embedded && args.image.is_none() {
+                crate::sparks::require(&version)?;
+            }
             let cwd = std::env::current_dir().map_err(Failure::internal)?;
             let application = job::application(&args, &version, &cwd, embedded)?.application;
             Manifest {
@@ -130,8 +133,13 @@ async fn run_on(
             (false, false) => {
                 return Err(Failure::bad_input(format!(
                     "metadata.name {name:?}: an application of this name is live in namespace {namespace} ({}): \
-                     follow it with --attach, delete it first, or choose another --name",
+                     follow it with --attach, delete it first, or {}",
                     if state.is_empty() { "New" } else { &state },
+                    if args.file.is_some() {
+                        "change metadata.name"
+                    } else {
+                        "choose another --name"
+                    },
                 )));
             }
         }

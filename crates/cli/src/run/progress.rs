@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::summary::{PodSummary, Summary};
@@ -17,8 +17,10 @@ pub struct Model {
     attempt: i64,
     driver: Option<PodView>,
     executors: BTreeMap<String, PodView>,
-    /// Executors that were asked for by the driver: the most that existed at once.
-    running_shown: Option<(usize, usize)>,
+    /// How many executors the application asks for; `None` where the driver decides as it goes.
+    instances: Option<usize>,
+    /// The number of running executors that was told last.
+    running_shown: usize,
     stages: BTreeMap<i64, Stage>,
     first_seen: Option<Timestamp>,
     ended: Option<Timestamp>,
@@ -82,7 +84,9 @@ pub const PEAK_MEMORY: &str = "windlass.dev/peak-memory";
 impl Model {
     /// Takes in the application and returns the new lines.
     pub fn application(&mut self, application: &Value, now: Timestamp) -> Vec<String> {
-        self.first_seen.get_or_insert(now);
+        let created = time(&application["metadata"]["creationTimestamp"]);
+        self.first_seen.get_or_insert(happened(created, now));
+        self.instances = instances(&application["spec"]);
         let status = &application["status"];
         let state = status["applicationState"]["state"]
             .as_str()
@@ -97,29 +101,29 @@ impl Model {
                 lines.push(format!("attempt {attempt}"));
                 self.executors.clear();
                 self.stages.clear();
-                self.running_shown = None;
+                self.running_shown = 0;
             }
             self.attempt = attempt;
         }
         if state != self.state {
             state.clone_into(&mut self.state);
-            let text = match state {
-                "" | "RUNNING" | "SUBMITTED" => None,
-                "COMPLETED" | "FAILED" => {
-                    self.ended = Some(now);
-                    None
-                }
-                other => Some(other.to_lowercase().replace('_', " ")),
-            };
-            if let Some(text) = text {
-                lines.push(if message.is_empty() {
-                    text
-                } else {
-                    format!("{text}: {message}")
-                });
+            match state {
+                "" | "RUNNING" | "SUBMITTED" => {}
+                // The summary says the rest.
+                "COMPLETED" | "FAILED" => self.ended = Some(now),
+                other => lines.push(other.to_lowercase().replace('_', " ")),
             }
         }
-        self.error = (!message.is_empty()).then(|| message.to_owned());
+        let error = (!message.is_empty()).then(|| message.to_owned());
+        if error != self.error {
+            if let Some(message) = error.as_deref().filter(|_| self.ended.is_none()) {
+                match lines.last_mut().filter(|line| !line.starts_with("attempt")) {
+                    Some(state) => *state = format!("{state}: {message}"),
+                    None => lines.push(message.to_owned()),
+                }
+            }
+            self.error = error;
+        }
         lines
     }
 
@@ -156,18 +160,17 @@ impl Model {
                 "executor {name} was lost: its pod was removed while it ran"
             ));
         }
-        if after.waiting.is_some() && after.waiting != before.waiting {
-            lines.push(format!(
-                "executor {name} waits: {}",
-                after.waiting.as_deref().unwrap_or_default()
-            ));
+        let lost = !lines.is_empty();
+        if let Some(reason) = after.news(&before) {
+            lines.push(format!("executor {name} waits: {reason}"));
         }
         self.executors.insert(name, after);
-        let shown = (self.running(), self.wanted());
-        if self.running_shown != Some(shown) && shown.1 > 0 && self.ended.is_none() {
-            self.running_shown = Some(shown);
-            lines.push(format!("executors {} of {} running", shown.0, shown.1));
+        let running = self.running();
+        // Executors that end because the job does are no news.
+        if (running > self.running_shown || lost) && self.ended.is_none() {
+            lines.push(format!("executors {running} of {} running", self.wanted()));
         }
+        self.running_shown = running;
         lines
     }
 
@@ -205,7 +208,7 @@ impl Model {
             Some(_) => "driver running".to_owned(),
         };
         let mut line = driver;
-        if self.wanted() > 0 {
+        if !self.executors.is_empty() {
             line.push_str(&format!(
                 " · executors {}/{}",
                 self.running(),
@@ -277,10 +280,10 @@ impl Model {
     }
 
     fn wanted(&self) -> usize {
-        self.executors
-            .values()
-            .filter(|executor| executor.ended.is_none())
-            .count()
+        let live = self.executors.values();
+        let live = live.filter(|executor| executor.ended.is_none()).count();
+        // Some are replaced before the ones that were lost are gone.
+        self.instances.unwrap_or(0).max(live)
     }
 }
 
@@ -289,10 +292,7 @@ fn driver_lines(before: &PodView, after: &PodView, lines: &mut Vec<String>) {
     if before.created.is_none() {
         lines.push(format!("driver {name} created"));
     }
-    if after.started.is_none()
-        && after.waiting != before.waiting
-        && let Some(reason) = &after.waiting
-    {
+    if let Some(reason) = after.news(before) {
         lines.push(format!("driver waits: {reason}"));
     }
     if before.started.is_none() && after.started.is_some() {
@@ -312,7 +312,8 @@ impl PodView {
             .as_str()
             .unwrap_or_default()
             .clone_into(&mut self.name);
-        self.created.get_or_insert(now);
+        let created = time(&metadata["creationTimestamp"]);
+        self.created.get_or_insert(happened(created, now));
         let status = &pod["status"];
         let condition = |kind: &str| {
             status["conditions"]
@@ -323,7 +324,8 @@ impl PodView {
         };
         if let Some(scheduled) = condition("PodScheduled") {
             if scheduled["status"] == "True" {
-                self.scheduled.get_or_insert(now);
+                let since = time(&scheduled["lastTransitionTime"]);
+                self.scheduled.get_or_insert(happened(since, now));
                 self.waiting = None;
             } else if let Some(reason) = scheduled["reason"].as_str() {
                 self.waiting = Some(reason_and_message(reason, &scheduled["message"]));
@@ -338,13 +340,15 @@ impl PodView {
                 self.waiting = (!matches!(reason, "" | "ContainerCreating" | "PodInitializing"))
                     .then(|| reason_and_message(reason, &waiting["message"]));
             }
-            if state.get("running").is_some() {
-                self.started.get_or_insert(now);
+            if let Some(running) = state.get("running") {
+                let since = time(&running["startedAt"]);
+                self.started.get_or_insert(happened(since, now));
                 self.waiting = None;
             }
             if let Some(terminated) = state.get("terminated") {
-                self.started.get_or_insert(now);
-                self.ended.get_or_insert(now);
+                let (from, to) = (&terminated["startedAt"], &terminated["finishedAt"]);
+                self.started.get_or_insert(happened(time(from), now));
+                self.ended.get_or_insert(happened(time(to), now));
                 self.waiting = None;
                 self.result.get_or_insert_with(|| End {
                     exit_code: terminated["exitCode"].as_i64().unwrap_or(-1),
@@ -368,6 +372,20 @@ impl PodView {
         self
     }
 
+    /// Why it waits, where that is not known yet. Pulling an image again and again alternates
+    /// between two reasons for the same thing.
+    fn news(&self, before: &Self) -> Option<&str> {
+        let of_an_image = |reason: &str| {
+            reason.starts_with("ErrImagePull") || reason.starts_with("ImagePullBackOff")
+        };
+        let now = self.waiting.as_deref().filter(|_| self.started.is_none())?;
+        let known = match before.waiting.as_deref() {
+            Some(old) => old == now || (of_an_image(old) && of_an_image(now)),
+            None => false,
+        };
+        (!known).then_some(now)
+    }
+
     /// Whether it ended before it was told to.
     fn was_lost(&self) -> bool {
         match &self.result {
@@ -379,16 +397,46 @@ impl PodView {
 
     fn summary(&self, now: Timestamp) -> PodSummary {
         let between = |from: Option<Timestamp>, to: Option<Timestamp>| {
-            from.zip(to).map(|(from, to)| to.duration_since(from))
+            from.zip(to)
+                .map(|(from, to)| to.duration_since(from).max(SignedDuration::ZERO))
         };
+        let over = self.ended.unwrap_or(now);
         PodSummary {
-            waiting: between(self.created, self.scheduled.or(self.started)),
-            pulling: between(self.scheduled.or(self.created), self.started),
+            waiting: between(self.created, self.scheduled.or(self.started).or(Some(over))),
+            pulling: between(self.scheduled, self.started.or(Some(over))),
             running: between(self.started, self.ended.or(Some(now))),
             peak_memory: self.peak_memory,
             memory_limit: self.memory_limit,
         }
     }
+}
+
+/// When something happened: as it was seen, or as the cluster has it where that is long before.
+/// The cluster's times have whole seconds only.
+fn happened(recorded: Option<Timestamp>, seen: Timestamp) -> Timestamp {
+    match recorded {
+        Some(recorded) if seen.duration_since(recorded) > SignedDuration::from_secs(1) => recorded,
+        _ => seen,
+    }
+}
+
+fn time(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
+/// How many executors an application asks for, by the rules of its fields and of Spark; `None`
+/// where they come and go.
+fn instances(spec: &Value) -> Option<usize> {
+    let conf = |key: &str| spec["sparkConf"][key].as_str();
+    let dynamic = spec["dynamicAllocation"]["enabled"] == true
+        || conf("spark.dynamicAllocation.enabled") == Some("true");
+    if dynamic {
+        return None;
+    }
+    let field = spec["executor"]["instances"].as_u64();
+    let conf = || conf("spark.executor.instances")?.parse().ok();
+    let number = field.or_else(conf).unwrap_or(1);
+    usize::try_from(number).ok()
 }
 
 /// The Spark container of a pod and its status: by the arguments Spark gives it, never by position.
@@ -445,10 +493,10 @@ mod tests {
         let mut model = Model::default();
         let mut lines = Vec::new();
         let app = |state: &str, message: &str| {
-            json!({ "status": { "executionAttempts": 1,
-                "applicationState": { "state": state, "errorMessage": message } } })
+            json!({ "spec": { "executor": { "instances": 2 } },
+                "status": { "executionAttempts": 1, "applicationState": { "state": state, "errorMessage": message } } })
         };
-        lines.extend(model.application(&json!({}), at(0)));
+        lines.extend(model.application(&app("", ""), at(0)));
         lines.extend(model.pod(
             &pod(
                 "a-driver",
@@ -527,5 +575,60 @@ mod tests {
         ));
         lines.push(model.summary(at(3)).to_string());
         insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn what_happened_before_anyone_looked_has_the_clusters_times() {
+        let mut model = Model::default();
+        let created = json!({ "metadata": { "creationTimestamp": at(0).to_string() },
+            "spec": { "sparkConf": { "spark.executor.instances": "3" } } });
+        model.application(&created, at(20));
+        let mut driver = pod(
+            "a-driver",
+            "driver",
+            &json!({ "running": { "startedAt": at(4).to_string() } }),
+        );
+        driver["metadata"]["creationTimestamp"] = json!(at(1).to_string());
+        driver["status"]["conditions"][0]["lastTransitionTime"] = json!(at(2).to_string());
+        model.pod(&driver, false, at(20));
+        let executor = pod("e-1", "executor", &json!({ "running": {} }));
+        let lines = model.pod(&executor, false, at(20));
+        assert_eq!(lines, ["executors 1 of 3 running"]);
+        let driver = model.summary(at(30)).driver.unwrap();
+        let seconds = |duration: Option<SignedDuration>| duration.unwrap().as_secs();
+        assert_eq!(seconds(driver.waiting), 1);
+        assert_eq!(seconds(driver.pulling), 2);
+        assert_eq!(seconds(driver.running), 26);
+        assert_eq!(model.summary(at(30)).total.as_secs(), 30);
+    }
+
+    #[test]
+    fn a_reason_that_only_the_application_knows_is_told_once() {
+        let mut model = Model::default();
+        let app = |state: &str, message: &str| json!({ "status": { "applicationState": { "state": state, "errorMessage": message } } });
+        let missing = "ConfigMap default/nope (spec.volumes) does not exist";
+        assert_eq!(model.application(&app("SUBMITTED", ""), at(0)), [""; 0]);
+        assert_eq!(
+            model.application(&app("SUBMITTED", missing), at(1)),
+            [missing]
+        );
+        assert_eq!(
+            model.application(&app("SUBMITTED", missing), at(2)),
+            [""; 0]
+        );
+        assert_eq!(
+            model.application(&app("FAILING", "gave up"), at(3)),
+            ["failing: gave up"]
+        );
+        assert_eq!(model.application(&app("FAILED", "gave up"), at(4)), [""; 0]);
+        for (state, lines) in [
+            ("ErrImagePull", 2),
+            ("ImagePullBackOff", 0),
+            ("ErrImagePull", 0),
+        ] {
+            let waiting = json!({ "waiting": { "reason": state, "message": "no" } });
+            let told = model.pod(&pod("a-driver", "driver", &waiting), false, at(5));
+            assert_eq!(told.len(), lines, "{told:?}");
+        }
     }
 }

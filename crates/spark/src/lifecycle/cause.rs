@@ -11,8 +11,9 @@ const CUT_OFF: usize = 2000;
 /// The line, if there is one that says more than that something ended.
 ///
 /// In this order: the error of the last Python traceback; the exception a JVM ended with and its
-/// deepest cause; the last line that is neither a log record nor part of a stack trace; the last
-/// record of an error.
+/// deepest cause; the last line that reads like an error and is neither a log record nor part of
+/// a stack trace; the last record of an error. Any other last words of a job are its output, not
+/// its reason.
 pub fn of(output: &str) -> Option<String> {
     let mut lines: Vec<&str> = output.lines().map(str::trim_end).collect();
     if output.len() >= CUT_OFF && lines.len() > 1 {
@@ -20,7 +21,7 @@ pub fn of(output: &str) -> Option<String> {
     }
     python_error(&lines)
         .or_else(|| jvm_exception(&lines))
-        .or_else(|| plain_line(&lines))
+        .or_else(|| plain_error(&lines))
         .or_else(|| logged_error(&lines))
         .map(|line| one_line(&line))
         .filter(|line| !line.is_empty())
@@ -60,12 +61,13 @@ fn jvm_exception(lines: &[&str]) -> Option<String> {
     }
 }
 
-fn plain_line(lines: &[&str]) -> Option<String> {
+fn plain_error(lines: &[&str]) -> Option<String> {
     lines
         .iter()
         .rev()
         .find(|line| {
-            !line.is_empty()
+            let lower = line.to_lowercase();
+            COMPLAINTS.iter().any(|word| lower.contains(word))
                 && record(line).is_none()
                 && !is_stack_frame(line)
                 && !NOISE.iter().any(|noise| line.starts_with(noise))
@@ -105,6 +107,24 @@ fn is_stack_frame(line: &str) -> bool {
     let inner = line.trim_start();
     inner.len() < line.len() && (inner.starts_with("at ") || inner.starts_with("... "))
 }
+
+/// What a line that complains has in it, in lower case.
+const COMPLAINTS: [&str; 14] = [
+    "error",
+    "exception",
+    "fatal",
+    "fail",
+    "cannot",
+    "can't",
+    "could not",
+    "unable",
+    "denied",
+    "refused",
+    "no such",
+    "not found",
+    "invalid",
+    "usage:",
+];
 
 /// What launchers print whatever happens.
 const NOISE: [&str; 4] = [
@@ -172,6 +192,10 @@ mod tests {
                 "26/11/20 12:25:39 WARN NativeCodeLoader: Unable to load\n\
                  python3: can't open file '/opt/none.py': [Errno 2] No such file or directory\n"
                     .to_owned(),
+            ),
+            (
+                "output of the job itself",
+                format!("started at noon\nCWD /opt/spark/work-dir True\n{shutdown}"),
             ),
             (
                 "only records",
