@@ -253,7 +253,7 @@ pub struct OperatorArgs {
         long,
         value_name = "NAMESPACE",
         env = "POD_NAMESPACE",
-        default_value = "default"
+        default_value = "windlass-system"
     )]
     pub lease_namespace: String,
     /// Address of /healthz, /readyz and /metrics.

@@ -48,10 +48,7 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return end(Err(Failure::internal(error))),
     };
-    let result = runtime.block_on(act(cli.command));
-    // A question at the terminal may still be waiting for its line, which nobody is to wait for.
-    runtime.shutdown_background();
-    end(result)
+    end(runtime.block_on(act(cli.command)))
 }
 
 async fn act(command: Command) -> Result<Exit, Failure> {

@@ -14,7 +14,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::interrupts::{Interrupt, Interrupts};
@@ -303,19 +303,22 @@ async fn what_to_do(interrupt: Interrupt, interrupts: &mut Interrupts, target: &
     };
     loop {
         let _ = write!(std::io::stderr().lock(), "\n{choices}");
-        let line = tokio::task::spawn_blocking(|| {
+        // A thread of its own, since the runtime waits for those it has: where another signal is
+        // the answer, nobody is to wait for the line.
+        let (sender, line) = oneshot::channel();
+        std::thread::spawn(move || {
             let mut line = String::new();
-            std::io::stdin()
-                .read_line(&mut line)
-                .map(|length| (length > 0).then_some(line))
+            let read = std::io::stdin().read_line(&mut line);
+            // Whoever asked may be gone.
+            let _ = sender.send(read.is_ok_and(|length| length > 0).then_some(line));
         });
         let line = tokio::select! {
-            line = line => line,
+            line = line => line.ok().flatten(),
             // A second Ctrl-C means it.
             _ = interrupts.next() => return Answer::Stop,
         };
         // A terminal that is gone answers no more.
-        let Ok(Ok(Some(line))) = line else {
+        let Some(line) = line else {
             return Answer::Stop;
         };
         match line.trim().chars().next() {

@@ -294,3 +294,58 @@ fn a_run_that_is_killed_or_interrupted_leaves_nothing_behind() {
     assert_eq!(processes(&marker), [0; 0]);
     assert_eq!(scratch(), 0);
 }
+
+#[test]
+fn at_a_terminal_an_interrupted_run_asks_until_it_is_answered_and_a_second_interrupt_ends_it() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let folder = tempfile::tempdir().unwrap();
+    let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&keyboard).unwrap();
+    unlockpt(&keyboard).unwrap();
+    let terminal = ptsname(&keyboard, Vec::new())
+        .unwrap()
+        .into_string()
+        .unwrap();
+    let terminal = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(terminal)
+        .unwrap();
+    let mut command = waiting_run(folder.path());
+    let said = folder.path().join("said");
+    command
+        .stdin(terminal)
+        .stderr(std::fs::File::create(&said).unwrap());
+    let mut run = command.spawn().unwrap();
+    let sign = folder.path().join("signs/runs");
+    until("the pod to run", PATIENCE, || sign.exists().then_some(()));
+    let pid = rustix::process::Pid::from_raw(run.id().cast_signed()).unwrap();
+    let interrupt = || {
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    };
+    let questions = |wanted: usize| {
+        until("a question", PATIENCE, || {
+            let said = std::fs::read_to_string(&said).unwrap();
+            (said.matches("[c]ontinue following?").count() == wanted).then_some(())
+        });
+    };
+    interrupt();
+    questions(1);
+    rustix::io::write(&keyboard, b"what?\n").unwrap();
+    questions(2);
+    rustix::io::write(&keyboard, b"c\n").unwrap();
+    until("it to go on", PATIENCE, || {
+        let said = std::fs::read_to_string(&said).unwrap();
+        said.contains("going on").then_some(())
+    });
+    interrupt();
+    questions(3);
+    interrupt();
+    let status = until("the run to end", PATIENCE, || run.try_wait().unwrap());
+    let said = std::fs::read_to_string(&said).unwrap();
+    assert_eq!(status.code(), Some(4), "{said}");
+    assert!(
+        said.contains("stopped: waits and its pods are gone"),
+        "{said}"
+    );
+}

@@ -18,5 +18,6 @@ mod generated;
 mod jobs;
 mod kubectl;
 mod machine;
+mod operators;
 mod ordinary_user;
 mod trouble;
