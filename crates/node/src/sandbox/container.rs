@@ -115,12 +115,13 @@ fn try_launch(spec_file: &Path, channel: &mut UnixStream) -> Result<Never, Launc
         ));
     }
     let in_user_namespace = in_user_namespace();
+    // Before the root is built: a stricter mask of the agent's would lock other users out of it.
+    rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o022));
     rootfs::enter_private_root(&spec).map_err(|error| create(error.to_string()))?;
     let start = |message: String| LaunchReport::Failed {
         reason: "StartError".to_owned(),
         message,
     };
-    rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o022));
     // Inheriting whatever limit the agent was started with would make pods differ by terminal.
     let files = rustix::process::getrlimit(Resource::Nofile);
     let raised = rustix::process::Rlimit {

@@ -134,7 +134,7 @@ impl Builder<'_> {
                     .map_err(failed(format!("copy link /{text}")))?;
             } else if !kind.is_dir() || WITHHELD.contains(&text) {
                 // Replaced below, or nothing a container needs.
-            } else if LAYERED.contains(&text) {
+            } else if LAYERED.contains(&text) || self.lacks_a_place_below(&place) {
                 self.layered(&place, &place)?;
             } else {
                 self.bind(&MountSpec {
@@ -146,8 +146,18 @@ impl Builder<'_> {
             }
         }
         self.temporary_dirs()?;
-        self.own_dir("root-home", "/root", 0o700)?;
+        // What is installed in the home of the machine's root is exposed below this one, and a
+        // container may run as another user: they pass through, but do not list it.
+        self.own_dir("root-home", "/root", 0o711)?;
         private_dir(&self.root.join("home"), 0o755)
+    }
+
+    /// Whether something is to be mounted below this directory of the machine where nothing is yet:
+    /// the place is made in a private layer, since the machine's own directory is read-only.
+    fn lacks_a_place_below(&self, top: &Path) -> bool {
+        let volumes = self.spec.mounts.iter().map(|mount| &mount.target);
+        let mut places = volumes.chain([&self.spec.working_dir]);
+        places.any(|place| place.starts_with(top) && fs::symlink_metadata(place).is_err())
     }
 
     fn directory_root(&self, lower: &Path) -> Result<(), RootError> {
@@ -295,9 +305,22 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// A working directory that the image lacks belongs to the container's user: Spark's executors
+    /// put the files of a job there.
     fn working_dir(&self) -> Result<(), RootError> {
-        self.inside(&self.spec.working_dir, Kind::Directory)
-            .map(drop)
+        let path = &self.spec.working_dir;
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let parent = self.inside(parent, Kind::Directory)?;
+        let is_missing = path
+            .file_name()
+            .is_some_and(|name| fs::symlink_metadata(parent.join(name)).is_err());
+        let place = self.inside(path, Kind::Directory)?;
+        let user = &self.spec.user;
+        if is_missing && user.uid.is_some() && !in_user_namespace() {
+            std::os::unix::fs::chown(&place, user.uid, user.gid)
+                .map_err(failed(format!("give {} to its user", path.display())))?;
+        }
+        Ok(())
     }
 
     /// Makes the image's mounts read-only, except the kernel's own and those a volume covers.

@@ -1,6 +1,7 @@
 //! The walls around a container, and the shim that owns it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use windlass_node::runtime::{
@@ -59,12 +60,14 @@ async fn volumes_are_real_mounts_at_real_paths() {
         let mut spec = pod.script(
             "main",
             "cat /data/file; echo; echo new > /data/written; touch /frozen/x 2>/dev/null || echo frozen; \
-             touch /deep/er/still/x; cat /etc/hosts; echo; getent hosts database",
+             touch /deep/er/still/x; cat /mnt/no/such/place/file; echo; cat /etc/hosts; echo; getent hosts database",
         );
         spec.mounts = vec![
             mount("/deep/er/still", Some("sub/made"), false),
             mount("/data", None, false),
             mount("/frozen", None, true),
+            // The machine has the first, and nothing in it.
+            mount("/mnt/no/such/place", None, false),
             MountSpec {
                 source: pod.dir.join("hosts"),
                 sub_path: None,
@@ -75,7 +78,7 @@ async fn volumes_are_real_mounts_at_real_paths() {
         let (ending, text) = pod.run(spec).await;
         assert_eq!(ending.exit_code, 0, "{who:?}: {ending:?}");
         assert_eq!(
-            text, "text\nfrozen\n127.16.0.1 database\n127.16.0.1      database\n",
+            text, "text\nfrozen\ntext\n127.16.0.1 database\n127.16.0.1      database\n",
             "{who:?}"
         );
         assert!(volume.join("written").exists() && volume.join("sub/made/x").exists());
@@ -282,6 +285,40 @@ async fn a_user_of_its_own_needs_the_administrator() {
 
     let pod = TestPod::start(Who::Nobody).await;
     assert!(pod.shim.state().limitations.contains(&Limitation::Users));
+}
+
+#[tokio::test]
+async fn a_user_of_its_own_reaches_what_is_exposed_in_roots_home_and_can_work() {
+    let mut pod = TestPod::start(Who::Me).await;
+    let installed = tempfile::tempdir_in("/root").unwrap();
+    fs::set_permissions(installed.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(installed.path().join("tool"), "here\n").unwrap();
+    let mut spec = pod.script(
+        "main",
+        &format!(
+            "exec 2>&1; cat {}/tool; ls /root; cd /; echo mine > /opt/app/work-dir/file; \
+             cat /opt/app/work-dir/file; echo no > /opt/app/file",
+            installed.path().display()
+        ),
+    );
+    spec.working_dir = PathBuf::from("/opt/app/work-dir");
+    spec.root = RootSpec::Host {
+        overlays: vec![],
+        exposed: vec![installed.path().to_owned()],
+        scripts: vec![],
+        read_only: false,
+    };
+    spec.user = UserSpec {
+        uid: Some(185),
+        gid: Some(185),
+        ..UserSpec::default()
+    };
+    let (_, text) = pod.run(spec).await;
+    let told: Vec<&str> = text.lines().collect();
+    assert_eq!(told[0], "here", "{text}");
+    assert!(told[1].ends_with("Permission denied"), "{text}");
+    assert_eq!(told[2], "mine", "{text}");
+    assert!(told[3].ends_with("Permission denied"), "{text}");
 }
 
 #[tokio::test]
