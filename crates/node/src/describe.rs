@@ -232,6 +232,14 @@ pub(crate) fn wants_other_users(pod: &Pod) -> bool {
             .any(|context| context.run_as_user.is_some() || context.run_as_group.is_some())
 }
 
+/// What the pod asks for and no machine gives here.
+pub(crate) fn never_given(pod: &Pod) -> Option<&'static str> {
+    let shared = pod.spec.as_ref()?.share_process_namespace == Some(true);
+    shared.then_some(
+        "containers do not see each other's processes, whatever shareProcessNamespace says",
+    )
+}
+
 /// Whether the pod limits what its containers use.
 pub(crate) fn wants_limits(pod: &Pod) -> bool {
     let Some(spec) = &pod.spec else { return false };

@@ -1,4 +1,4 @@
-//! Service names inside pods: the contents of `/etc/hosts`.
+//! Names inside pods: the contents of `/etc/hosts` and `/etc/resolv.conf`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -76,6 +76,56 @@ pub(crate) fn render<'a>(
         }
     }
     lines.extend(names.into_values().flatten());
+    lines.join("\n") + "\n"
+}
+
+/// Says what a pod's `/etc/resolv.conf` should hold: the machine's resolver answers what no
+/// Service is named, and the pod's `dnsConfig` adds to it, or replaces it where the policy is
+/// `None`.
+pub(crate) fn resolver(pod: &Pod, machine: &str) -> String {
+    let spec = pod.spec.clone().unwrap_or_default();
+    let config = spec.dns_config.unwrap_or_default();
+    let mut servers = config.nameservers.unwrap_or_default();
+    let mut searches = config.searches.unwrap_or_default();
+    let own_options = config.options.unwrap_or_default().into_iter();
+    let mut options: Vec<String> = own_options
+        .filter_map(|option| {
+            let value = option.value.map(|value| format!(":{value}"));
+            Some(option.name? + value.as_deref().unwrap_or_default())
+        })
+        .collect();
+    if servers.is_empty() && searches.is_empty() && options.is_empty() {
+        return machine.to_owned();
+    }
+    if spec.dns_policy.as_deref() != Some("None") {
+        let of_machine = |key: &str| -> Vec<String> {
+            let words = machine.lines().filter_map(|line| {
+                let mut words = line.split_whitespace();
+                (words.next()? == key).then(|| words.map(str::to_owned).collect::<Vec<_>>())
+            });
+            words.flatten().collect()
+        };
+        // As the kubelet does it: the machine's first, but an option of the pod's own over it.
+        let first = |own: &mut Vec<String>, of_machine: Vec<String>| {
+            own.retain(|item| !of_machine.contains(item));
+            own.splice(0..0, of_machine);
+        };
+        first(&mut servers, of_machine("nameserver"));
+        first(&mut searches, of_machine("search"));
+        let key = |option: &str| option.split(':').next().unwrap_or_default().to_owned();
+        let mut inherited = of_machine("options");
+        inherited.retain(|item| options.iter().all(|own| key(own) != key(item)));
+        options.splice(0..0, inherited);
+    }
+    let mut lines: Vec<String> = servers
+        .iter()
+        .map(|server| format!("nameserver {server}"))
+        .collect();
+    for (key, words) in [("search", searches), ("options", options)] {
+        if !words.is_empty() {
+            lines.push(format!("{key} {}", words.join(" ")));
+        }
+    }
     lines.join("\n") + "\n"
 }
 
@@ -226,6 +276,35 @@ mod tests {
         ];
         let slices: Vec<&EndpointSlice> = slices.iter().collect();
         insta::assert_snapshot!(render(&pod, "127.16.128.1", services.iter(), &slices));
+    }
+
+    #[test]
+    fn the_resolver_is_the_machines_with_what_the_pod_adds() {
+        let machine = "# by hand\nnameserver 192.0.2.1\nsearch lan\noptions ndots:1 edns0\n";
+        let own = json!({
+            "nameservers": ["10.0.0.2", "192.0.2.1"],
+            "searches": ["example.com"],
+            "options": [{"name": "ndots", "value": "3"}, {"name": "rotate"}],
+        });
+        for (spec, expected) in [
+            (json!({}), machine),
+            (json!({"dnsConfig": {}}), machine),
+            (
+                json!({ "dnsConfig": own }),
+                "nameserver 192.0.2.1\nnameserver 10.0.0.2\nsearch lan example.com\n\
+                 options edns0 ndots:3 rotate\n",
+            ),
+            (
+                json!({"dnsPolicy": "None", "dnsConfig": own}),
+                "nameserver 10.0.0.2\nnameserver 192.0.2.1\nsearch example.com\n\
+                 options ndots:3 rotate\n",
+            ),
+        ] {
+            let mut pod = json!({"metadata": {}, "spec": spec});
+            pod["spec"]["containers"] = json!([]);
+            let pod: Pod = serde_json::from_value(pod).unwrap();
+            assert_eq!(resolver(&pod, machine), expected, "{spec}");
+        }
     }
 
     #[test]

@@ -145,6 +145,7 @@ impl Worker {
             .iter()
             .filter(wanted)
             .map(Limitation::to_string)
+            .chain(describe::never_given(&self.pod).map(str::to_owned))
             .collect();
         if peak > 0 {
             let usage = PodUsage {

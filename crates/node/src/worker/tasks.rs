@@ -41,11 +41,8 @@ pub(super) async fn set_up(
         dir.write_record(&record)?;
         hosts::rewrite(&dir.hosts(), &hosts_text)?;
         fs::write(dir.hostname(), hosts::hostname(&pod) + "\n")?;
-        // The machine's own resolver answers what no Service is named.
-        fs::write(
-            dir.resolv_conf(),
-            fs::read("/etc/resolv.conf").unwrap_or_default(),
-        )
+        let machine = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        fs::write(dir.resolv_conf(), hosts::resolver(&pod, &machine))
     };
     prepare().map_err(|error| SetUpFailure::Walls(error.to_string()))?;
     let facts = context.facts(&pod, record.address);
