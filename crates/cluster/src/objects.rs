@@ -43,6 +43,8 @@ pub(crate) struct Pod {
     pub(crate) ports: Vec<NamedPort>,
     /// The PersistentVolumeClaims it mounts.
     pub(crate) claims: Vec<String>,
+    /// Those of them that are made for it and go with it, each with its template.
+    pub(crate) ephemeral: Vec<(String, Value)>,
     pub(crate) demands: Demands,
 }
 
@@ -112,12 +114,22 @@ impl View for Pod {
             ports.extend(declared.into_iter().filter(|port| !port.name.is_empty()));
         }
         let volumes = object.pointer("/spec/volumes").and_then(Value::as_array);
+        let volumes = volumes.into_iter().flatten();
+        let ephemeral: Vec<(String, Value)> = volumes
+            .clone()
+            .filter_map(|volume| {
+                let template = volume.pointer("/ephemeral/volumeClaimTemplate")?;
+                let pod = meta.name.as_deref()?;
+                let volume = text(volume, "/name")?;
+                Some((format!("{pod}-{volume}"), template.clone()))
+            })
+            .collect();
         let claims = volumes
-            .into_iter()
-            .flatten()
-            .filter_map(|volume| text(volume, "/persistentVolumeClaim/claimName"));
+            .filter_map(|volume| text(volume, "/persistentVolumeClaim/claimName"))
+            .chain(ephemeral.iter().map(|(claim, _)| claim.clone()));
         Ok(Self {
             claims: claims.collect(),
+            ephemeral,
             uid: meta.uid.unwrap_or_default(),
             created: text(&object, "/metadata/creationTimestamp").unwrap_or_default(),
             deleting: meta.deletion_timestamp.is_some(),

@@ -2,7 +2,8 @@
 //!
 //! [`plan`](plan::plan) says what claims and volumes need; the wiring does it. A volume's name and
 //! directory follow from the uid of its claim, so that nothing is made twice. What a claim held is
-//! removed once the claim is gone and no pod of its namespace uses it any more.
+//! removed once the claim is gone and no pod of its namespace uses it any more. Ephemeral volumes of
+//! pods are claims that are made for the pod and owned by it.
 
 mod objects;
 mod plan;
@@ -64,9 +65,12 @@ impl Provisioner {
         classes.listen(move |_| wake.push(PASS));
         let wake = Arc::clone(&queue);
         pods.listen(move |change| {
-            // A pod that ends may have been the last one to use a volume.
+            // A pod that ends may have been the last one to use a volume; one that comes may need
+            // claims of its own.
             let uses = |pod: &Pod| !pod.claims.is_empty() && plan::is_live(pod);
-            if change.old.is_some_and(uses) && !change.new.is_some_and(uses) {
+            let needs = |pod: &Pod| !pod.ephemeral.is_empty();
+            let came = change.old.is_none() && change.new.is_some_and(needs);
+            if came || change.old.is_some_and(uses) && !change.new.is_some_and(uses) {
                 wake.push(PASS);
             }
         });
@@ -128,6 +132,10 @@ impl Provisioner {
 
     async fn carry_out(&self, step: &Step) -> Result<(), CallError> {
         match step {
+            Step::Claim { claim, object } => {
+                let namespace = claim.namespace.as_deref();
+                self.api.create(&CLAIM, namespace, object).await.map(drop)
+            }
             Step::Provision {
                 claim,
                 volume,

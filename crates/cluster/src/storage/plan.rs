@@ -23,6 +23,11 @@ pub(super) struct World {
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Step {
+    /// Make the claim of a pod's ephemeral volume.
+    Claim {
+        claim: ObjectKey,
+        object: Value,
+    },
     /// Make the directory and the volume.
     Provision {
         claim: ObjectKey,
@@ -63,6 +68,11 @@ pub(super) enum Step {
 pub(super) fn plan(world: &World) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut taken = Vec::new();
+    for (key, pod) in &world.pods {
+        if is_live(pod) && !pod.deleting {
+            world.ephemeral_steps(key, pod, &mut steps);
+        }
+    }
     for (key, claim) in &world.claims {
         if !claim.deleting {
             world.claim_steps(key, claim, &mut taken, &mut steps);
@@ -82,6 +92,40 @@ pub(super) fn is_live(pod: &Pod) -> bool {
 }
 
 impl World {
+    /// The claims that are made for a pod, named after it and its volume. One of that name that
+    /// belongs to somebody else is left alone; the node does not mount it.
+    fn ephemeral_steps(&self, key: &ObjectKey, pod: &Pod, steps: &mut Vec<Step>) {
+        for (name, template) in &pod.ephemeral {
+            let claim = ObjectKey {
+                name: name.as_str().into(),
+                ..key.clone()
+            };
+            if self.claims.iter().any(|(key, _)| *key == claim) {
+                continue;
+            }
+            let mut metadata = template["metadata"].clone();
+            metadata["name"] = json!(name);
+            metadata["namespace"] = json!(key.namespace.as_deref());
+            metadata["ownerReferences"] = json!([{
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "name": &*key.name,
+                "uid": pod.uid,
+                "controller": true,
+                "blockOwnerDeletion": true,
+            }]);
+            steps.push(Step::Claim {
+                claim,
+                object: json!({
+                    "apiVersion": "v1",
+                    "kind": "PersistentVolumeClaim",
+                    "metadata": metadata,
+                    "spec": template["spec"],
+                }),
+            });
+        }
+    }
+
     fn claim_steps<'a>(
         &'a self,
         key: &ObjectKey,
@@ -492,6 +536,44 @@ mod tests {
             matches!(&steps[..], [Step::VolumeStatus { status, .. }] if status["phase"] == "Released"),
             "{steps:?}"
         );
+    }
+
+    #[test]
+    fn an_ephemeral_volume_gets_a_claim_that_its_pod_owns_once() {
+        let mut world = world();
+        let pod = |phase: &str| {
+            let pod = Pod::read(json!({
+                "metadata": {"uid": "p", "name": "worker"},
+                "spec": {"volumes": [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": {
+                    "metadata": {"labels": {"use": "scratch"}},
+                    "spec": {"accessModes": ["ReadWriteOnce"]},
+                }}}]},
+                "status": {"phase": phase},
+            }));
+            (
+                ObjectKey::namespaced("team", "worker"),
+                Arc::new(pod.unwrap()),
+            )
+        };
+        world.pods = vec![pod("Pending")];
+        let steps = plan(&world);
+        let [Step::Claim { claim: key, object }] = &steps[..] else {
+            panic!("{steps:?}");
+        };
+        assert_eq!(*key, ObjectKey::namespaced("team", "worker-scratch"));
+        assert_eq!(object["metadata"]["namespace"], "team");
+        assert_eq!(object["metadata"]["labels"]["use"], "scratch");
+        assert_eq!(object["metadata"]["ownerReferences"][0]["uid"], "p");
+        assert_eq!(object["spec"]["accessModes"][0], "ReadWriteOnce");
+        let made = claim("worker-scratch", json!({}), "Pending");
+        world.claims.push(made);
+        assert!(
+            matches!(&plan(&world)[..], [Step::Provision { .. }]),
+            "made once"
+        );
+        world.claims.clear();
+        world.pods = vec![pod("Failed")];
+        assert_eq!(plan(&world), [], "an ended pod needs none");
     }
 
     #[test]

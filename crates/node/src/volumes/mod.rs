@@ -75,7 +75,7 @@ pub(crate) enum VolumeError {
     },
     /// The kind of volume cannot be had here.
     #[error(
-        "volume \"{volume}\" is of kind {kind}, which this node cannot mount; use configMap, secret, emptyDir, hostPath, downwardAPI, projected or persistentVolumeClaim"
+        "volume \"{volume}\" is of kind {kind}, which this node cannot mount; use configMap, secret, emptyDir, hostPath, downwardAPI, projected, ephemeral or persistentVolumeClaim"
     )]
     Unsupported {
         /// The volume's name in the pod.
@@ -170,8 +170,22 @@ async fn storage(
             read_only: false,
         });
     }
-    if let Some(source) = &volume.persistent_volume_claim {
-        let path = claimed_path(client, pod, &volume.name, &source.claim_name).await?;
+    let pod_name = pod.metadata.name.as_deref().unwrap_or_default();
+    let claim = match (&volume.persistent_volume_claim, &volume.ephemeral) {
+        (Some(source), _) => Some(Claim {
+            name: source.claim_name.clone(),
+            read_only: source.read_only == Some(true),
+            made_for_the_pod: false,
+        }),
+        (None, Some(_)) => Some(Claim {
+            name: format!("{pod_name}-{}", volume.name),
+            read_only: false,
+            made_for_the_pod: true,
+        }),
+        (None, None) => None,
+    };
+    if let Some(claim) = claim {
+        let path = claimed_path(client, pod, &volume.name, &claim).await?;
         if fs::metadata(&path).is_err() {
             fs::create_dir_all(&path)
                 .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o777)))
@@ -182,7 +196,7 @@ async fn storage(
         }
         return Ok(Mounted {
             source: path,
-            read_only: source.read_only == Some(true),
+            read_only: claim.read_only,
         });
     }
     let fields = serde_json::to_value(volume).unwrap_or_default();
@@ -252,11 +266,19 @@ fn host_path(source: &HostPathVolumeSource) -> Result<PathBuf, String> {
     }
 }
 
+/// The claim that a volume stands for.
+struct Claim {
+    name: String,
+    read_only: bool,
+    /// An ephemeral volume: the claim must be the pod's own.
+    made_for_the_pod: bool,
+}
+
 async fn claimed_path(
     client: &Client,
     pod: &Pod,
     volume: &str,
-    claim: &str,
+    claim: &Claim,
 ) -> Result<PathBuf, VolumeError> {
     let missing = |reason: String| VolumeError::Missing {
         volume: volume.to_owned(),
@@ -266,11 +288,23 @@ async fn claimed_path(
         volume: volume.to_owned(),
         source: Box::new(source),
     };
+    let Claim {
+        name: claim,
+        made_for_the_pod,
+        ..
+    } = claim;
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
     let found = claims.get_opt(claim).await.map_err(api)?;
     let found =
         found.ok_or_else(|| missing(format!("persistentvolumeclaim \"{claim}\" not found")))?;
+    let mut owners = found.metadata.owner_references.iter().flatten();
+    let is_own = owners.any(|owner| Some(&owner.uid) == pod.metadata.uid.as_ref());
+    if *made_for_the_pod && !is_own {
+        return Err(missing(format!(
+            "persistentvolumeclaim \"{claim}\" was not made for this pod; delete or rename it"
+        )));
+    }
     let phase = found
         .status
         .as_ref()
