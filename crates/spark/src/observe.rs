@@ -106,6 +106,8 @@ pub fn executor_pod(pod: &Object) -> ExecutorPod {
             _ => None,
         },
         node: text(value, "/spec/nodeName"),
+        unschedulable: unschedulable(value),
+        blocked: blocked(value, container),
     }
 }
 
@@ -191,7 +193,7 @@ fn exit(terminated: &Value) -> Exit {
 const ON_THE_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
 /// The first init container, or else the Spark container, that cannot start. Sidecars do not hold
-/// up the driver.
+/// up Spark.
 fn blocked(pod: &Value, container: Option<&str>) -> Option<Blocked> {
     let spark = container.and_then(|name| container_status(pod, "containerStatuses", name));
     list(pod, "/status/initContainerStatuses")

@@ -9,6 +9,8 @@ use super::time::to_the_second;
 /// What a condition is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConditionKind {
+    /// Executors cannot start. Only present while some cannot; the driver waits for them.
+    ExecutorsHeldUp,
     /// Fields of the spec that have no effect. Only present where there are some.
     FieldNotApplied,
     /// The driver runs.
@@ -23,6 +25,7 @@ impl ConditionKind {
     /// The type as it is written to the status.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::ExecutorsHeldUp => "ExecutorsHeldUp",
             Self::FieldNotApplied => "FieldNotApplied",
             Self::Running => "Running",
             Self::Succeeded => "Succeeded",

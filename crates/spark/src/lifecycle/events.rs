@@ -26,6 +26,7 @@ pub(super) fn announce(before: &Status, after: &Status) -> Vec<EventNote> {
         notes.extend(state_change(after));
     }
     notes.extend(executor_changes(before, after));
+    notes.extend(executors_held_up(before, after));
     notes
 }
 
@@ -133,6 +134,14 @@ fn pending_driver(before: &Status, after: &Status) -> Option<EventNote> {
         Some(_) => warning("SparkDriverPending", "Follow", note),
         None => normal("SparkDriverPending", "Follow", note),
     })
+}
+
+/// Executors that cannot start, for a reason that was not there before.
+fn executors_held_up(before: &Status, after: &Status) -> Option<EventNote> {
+    let kind = ConditionKind::ExecutorsHeldUp;
+    let now = conditions::find(&after.conditions, kind)?;
+    let is_known = conditions::has_reason(&before.conditions, kind, &now.reason);
+    (!is_known).then(|| warning("SparkExecutorPending", "Follow", now.message.clone()))
 }
 
 /// One event per state that executors came to, naming a few of them.

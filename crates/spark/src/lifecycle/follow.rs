@@ -48,6 +48,7 @@ impl Turn<'_> {
                     "DriverRunning",
                     &message,
                 );
+                self.note_executors();
                 self.ensure_ui();
             }
             Health::Unreachable(hold) => {
@@ -158,6 +159,22 @@ impl Turn<'_> {
             hold.message
         );
         Some(self.ending_now(reason, message))
+    }
+
+    /// Says what keeps executors from starting. The driver goes on waiting for them, as Spark does,
+    /// so the application runs; but a person may wait for ever and should know.
+    fn note_executors(&mut self) {
+        match health::of_executors(self.executors_of_attempt()) {
+            Some(hold) => self.set(
+                ConditionKind::ExecutorsHeldUp,
+                Truth::True,
+                &hold.reason,
+                &hold.message,
+            ),
+            None => {
+                conditions::clear(&mut self.status.conditions, ConditionKind::ExecutorsHeldUp);
+            }
+        }
     }
 
     /// Says why the pod is not well, and since when.

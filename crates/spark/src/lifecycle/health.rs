@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use super::cause;
-use super::observed::{DriverPod, Exit, PodPhase, SparkContainer};
+use super::observed::{Blocked, DriverPod, ExecutorPod, Exit, PodPhase, SparkContainer};
 use super::reason::Reason;
 use super::spec::Limits;
 use super::time::{later, to_the_second};
@@ -45,7 +45,7 @@ impl Hold {
     }
 }
 
-/// What is in the way of a driver, as far as it tells how long it is worth waiting.
+/// What is in the way of a pod, as far as it tells how long it is worth waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Obstacle {
     /// Nothing; a start takes its time.
@@ -258,10 +258,10 @@ fn hold(pod: &DriverPod) -> Hold {
         );
     }
     if let Some(why) = &pod.unschedulable {
-        return unschedulable_hold(why);
+        return unschedulable_hold("driver", why);
     }
     if let Some(blocked) = &pod.blocked {
-        return blocked_hold(pod, blocked);
+        return blocked_hold("driver", &pod.name, blocked);
     }
     match &pod.node {
         None => calm("Scheduling", "the driver pod waits for a node".to_owned()),
@@ -272,25 +272,50 @@ fn hold(pod: &DriverPod) -> Hold {
     }
 }
 
+/// What keeps executors from starting: the trouble of the first one, and how many have some.
+pub fn of_executors<'a>(pods: impl Iterator<Item = &'a ExecutorPod>) -> Option<Hold> {
+    let is_held = |pod: &&ExecutorPod| {
+        pod.phase == PodPhase::Pending
+            && !pod.terminating
+            && (pod.unschedulable.is_some() || pod.blocked.is_some())
+    };
+    let mut held: Vec<&ExecutorPod> = pods.filter(is_held).collect();
+    held.sort_by_key(|pod| pod.id);
+    let first = held.first()?;
+    let hold = match (&first.unschedulable, &first.blocked) {
+        (Some(why), _) => unschedulable_hold("executor", why),
+        (None, Some(blocked)) => blocked_hold("executor", &first.name, blocked),
+        (None, None) => return None,
+    };
+    let count = match held.len() {
+        1 => "1 executor waits".to_owned(),
+        count => format!("{count} executors wait"),
+    };
+    Some(Hold {
+        message: format!("{count}: {}", hold.message),
+        ..hold
+    })
+}
+
 /// The scheduler tells at length what it tried; what counts is why no node fits, and whether one
 /// ever could.
-fn unschedulable_hold(why: &str) -> Hold {
+fn unschedulable_hold(role: &str, why: &str) -> Hold {
     let (what, tried) = why.split_once(" preemption: ").unwrap_or((why, ""));
     let never = tried.contains("Preemption is not helpful")
         && !tried.contains("No preemption victims found");
-    let advice: Vec<&str> = ADVICE
+    let advice: Vec<String> = ADVICE
         .iter()
         .filter(|(word, _)| what.contains(word))
-        .map(|(_, advice)| *advice)
+        .map(|(_, advice)| advice.replace("ROLE", role))
         .collect();
     let what = one_line(what.trim_end_matches('.'));
     Hold {
         reason: "Unschedulable".to_owned(),
         message: if advice.is_empty() {
-            format!("no node takes the driver pod: {what}")
+            format!("no node takes the {role} pod: {what}")
         } else {
             format!(
-                "no node takes the driver pod: {what}; {}",
+                "no node takes the {role} pod: {what}; {}",
                 advice.join(", ")
             )
         },
@@ -302,32 +327,32 @@ fn unschedulable_hold(why: &str) -> Hold {
     }
 }
 
-/// What a word of the scheduler means for the application.
+/// What a word of the scheduler means for the application, where ROLE is driver or executor.
 const ADVICE: [(&str, &str); 4] = [
     (
         "Insufficient cpu",
-        "lower spec.driver.cores or spec.driver.coreRequest",
+        "lower spec.ROLE.cores or spec.ROLE.coreRequest",
     ),
     (
         "Insufficient memory",
-        "lower spec.driver.memory or spec.driver.memoryOverhead",
+        "lower spec.ROLE.memory or spec.ROLE.memoryOverhead",
     ),
     (
         "node affinity/selector",
-        "check spec.nodeSelector, spec.driver.nodeSelector and spec.driver.affinity",
+        "check spec.nodeSelector, spec.ROLE.nodeSelector and spec.ROLE.affinity",
     ),
-    ("taint", "see spec.driver.tolerations"),
+    ("taint", "see spec.ROLE.tolerations"),
 ];
 
-fn blocked_hold(pod: &DriverPod, blocked: &super::observed::Blocked) -> Hold {
-    let image = blocked.image.as_deref().unwrap_or("of the driver");
+fn blocked_hold(role: &str, pod: &str, blocked: &Blocked) -> Hold {
+    let image = blocked.image.as_deref().unwrap_or("of Spark");
     let word = blocked.reason.as_str();
     let (reason, obstacle, what) = match word {
         // Nodes change between these words every few seconds; it is one and the same trouble.
         "ImagePullBackOff" | "ErrImagePull" | "ErrImageNeverPull" | "RegistryUnavailable" => (
             IMAGE_PULL,
             Obstacle::Image,
-            format!("image {image} (spec.image or spec.driver.image) cannot be pulled ({word})"),
+            format!("image {image} (spec.image or spec.{role}.image) cannot be pulled ({word})"),
         ),
         "InvalidImageName" => (
             word,
@@ -337,17 +362,17 @@ fn blocked_hold(pod: &DriverPod, blocked: &super::observed::Blocked) -> Hold {
         "CreateContainerConfigError" => (
             word,
             Obstacle::Reference,
-            format!("the driver's container cannot be configured ({word})"),
+            format!("the {role}'s container cannot be configured ({word})"),
         ),
         "ContainerCreating" | "PodInitializing" => (
             word,
             Obstacle::Reference,
-            "the driver's volumes cannot be set up".to_owned(),
+            format!("the {role}'s volumes cannot be set up"),
         ),
         _ => (
             word,
             Obstacle::Other,
-            format!("the driver's container does not start ({word})"),
+            format!("the {role}'s container does not start ({word})"),
         ),
     };
     let said = blocked
@@ -359,7 +384,7 @@ fn blocked_hold(pod: &DriverPod, blocked: &super::observed::Blocked) -> Hold {
         reason: reason.to_owned(),
         message: match said {
             Some(said) => format!("{what}: {said}"),
-            None => format!("{what}: see `kubectl describe pod {}`", pod.name),
+            None => format!("{what}: see `kubectl describe pod {pod}`"),
         },
         obstacle,
     }

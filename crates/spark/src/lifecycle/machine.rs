@@ -141,6 +141,9 @@ impl Turn<'_> {
     }
 
     fn decide(mut self) -> Decision {
+        if self.state() != State::Running {
+            conditions::clear(&mut self.status.conditions, ConditionKind::ExecutorsHeldUp);
+        }
         let settled = self.status == *self.before;
         if !settled {
             self.actions.clear();
@@ -246,12 +249,7 @@ impl Turn<'_> {
             Some(true) => Outlook::EndedWell,
             Some(false) => Outlook::EndedBadly,
         };
-        let pods: Vec<&ExecutorPod> = self
-            .seen
-            .executors
-            .iter()
-            .filter(|pod| pod.application_id.as_ref() == Some(&attempt.spark_application_id))
-            .collect();
+        let pods: Vec<&ExecutorPod> = self.executors_of_attempt().collect();
         let book = executors::Book {
             listed: std::mem::take(&mut self.status.executor_state),
             folded: self.status.executor_counts,
@@ -263,7 +261,15 @@ impl Turn<'_> {
 }
 
 // What every state is written with.
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    /// The executors of the current attempt.
+    pub(super) fn executors_of_attempt(&self) -> impl Iterator<Item = &'a ExecutorPod> + use<'a> {
+        let attempt = self.status.attempt.as_ref();
+        let id = attempt.map(|attempt| attempt.spark_application_id.clone());
+        let pods = self.seen.executors.iter();
+        pods.filter(move |pod| id.is_some() && pod.application_id == id)
+    }
+
     pub(super) fn state(&self) -> State {
         self.status.application_state.state
     }

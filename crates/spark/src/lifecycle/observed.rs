@@ -192,6 +192,10 @@ pub struct ExecutorPod {
     pub exit_code: Option<i32>,
     /// The node it runs on.
     pub node: Option<String>,
+    /// Why no node takes the pod, in the scheduler's words.
+    pub unschedulable: Option<String>,
+    /// What keeps a container from starting, where the node says more than "creating".
+    pub blocked: Option<Blocked>,
 }
 
 impl ExecutorPod {

@@ -9,8 +9,8 @@ use windlass_api::spark::application::{
 };
 
 use crate::lifecycle::observed::{
-    Companions, DriverPod, ExecutorPod, Exit, Observed, Owner, PodPhase, Refusal, SparkContainer,
-    Subject, UiService,
+    Blocked, Companions, DriverPod, ExecutorPod, Exit, Observed, Owner, PodPhase, Refusal,
+    SparkContainer, Subject, UiService,
 };
 use crate::lifecycle::spec::{Budget, Fitness, Limits, RestartKind, RestartPolicy, Spec};
 use crate::lifecycle::{Decision, plan};
@@ -163,10 +163,29 @@ pub(super) fn executor(attempt: u32, id: i32) -> ExecutorPod {
         phase: PodPhase::Running,
         exit_code: None,
         node: Some("node-1".into()),
+        unschedulable: None,
+        blocked: None,
     }
 }
 
 impl ExecutorPod {
+    pub(super) fn unschedulable(mut self, why: &str) -> Self {
+        self.phase = PodPhase::Pending;
+        self.node = None;
+        self.unschedulable = Some(why.into());
+        self
+    }
+
+    pub(super) fn blocked(mut self, reason: &str, message: &str) -> Self {
+        self.phase = PodPhase::Pending;
+        self.blocked = Some(Blocked {
+            reason: reason.into(),
+            message: Some(message.into()),
+            image: Some("apache/spark:9.9".into()),
+        });
+        self
+    }
+
     pub(super) fn ended(mut self, code: i32) -> Self {
         self.phase = if code == 0 {
             PodPhase::Succeeded

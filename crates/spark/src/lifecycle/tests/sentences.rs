@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 
 use super::fixtures::*;
+use crate::lifecycle::conditions::{self, ConditionKind};
 use crate::lifecycle::health::{Health, of_driver};
 use crate::lifecycle::observed::{
-    Blocked, Companions, DriverPod, Exit, FailedInit, Observed, PodPhase, SparkContainer, Subject,
+    Blocked, Companions, DriverPod, ExecutorPod, Exit, FailedInit, Observed, PodPhase,
+    SparkContainer, Subject,
 };
 use crate::lifecycle::plan;
 use crate::lifecycle::spec::{Fitness, Limits, Spec};
@@ -182,6 +184,64 @@ fn every_wait_of_a_driver_has_its_sentence() {
         text
     });
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn executors_that_cannot_start_are_told_with_the_field_while_the_driver_runs() {
+    let nothing = Observed::nothing();
+    let mut status = settle(&pi(never()), &Status::default(), &nothing, at(0)).status;
+    let mut look = |executors: Vec<ExecutorPod>, driver: DriverPod, seconds: i64| {
+        let seen = seen(vec![driver], executors);
+        let decision = settle(&pi(never()), &status, &seen, at(seconds));
+        status = decision.status;
+        let kind = ConditionKind::ExecutorsHeldUp;
+        let told = conditions::find(&status.conditions, kind).map_or_else(
+            || "nothing".to_owned(),
+            |it| format!("{} ({})", it.message, it.reason),
+        );
+        format!("{:?}: {told}", status.application_state.state)
+    };
+    let too_large = "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are \
+                     available: 1 Preemption is not helpful for scheduling.";
+    let lines = [
+        look(
+            vec![executor(1, 1).unschedulable("too early")],
+            driver(1),
+            1,
+        ),
+        look(vec![executor(1, 1)], driver(1).running(), 2),
+        look(
+            vec![
+                executor(1, 2).unschedulable(too_large),
+                executor(1, 1).unschedulable(too_large),
+                executor(1, 3),
+            ],
+            driver(1).running(),
+            3,
+        ),
+        look(
+            vec![executor(1, 4).blocked("ErrImagePull", "no such image")],
+            driver(1).running(),
+            4,
+        ),
+        look(
+            vec![executor(1, 4).blocked("ContainerCreating", "configmap \"c\" not found")],
+            driver(1).running(),
+            5,
+        ),
+        look(vec![executor(1, 4)], driver(1).running(), 6),
+        look(
+            vec![executor(1, 5).unschedulable("0/1 nodes are available: 1 Too many pods.")],
+            driver(1).running(),
+            7,
+        ),
+        look(
+            vec![executor(1, 5).unschedulable("0/1 nodes are available: 1 Too many pods.")],
+            driver(1).exited(1),
+            8,
+        ),
+    ];
+    insta::assert_snapshot!(lines.join("\n"));
 }
 
 #[test]
