@@ -11,4 +11,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod allocation;
 mod examples;
+mod executor_fields;
+mod failures;
+mod languages;
+mod real;

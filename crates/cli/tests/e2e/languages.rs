@@ -1,0 +1,123 @@
+//! Python and a JVM class on every version, with YAML and without.
+
+use std::path::Path;
+
+use crate::common::{Up, write};
+use crate::real::{self, VERSIONS, completed, named};
+
+const PYTHON: &str = r#"
+import sys
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.getOrCreate()
+numbers = spark.sparkContext.parallelize(range(int(sys.argv[1])), 2)
+print(f"the sum is {numbers.map(lambda number: number).sum()} with Spark {spark.version}")
+spark.stop()
+"#;
+
+/// Prepares the two programs of a version.
+fn programs(folder: &Path, version: &str) {
+    write(folder, "sum.py", PYTHON);
+    let sources = [("Sum.java", include_str!("Sum.java"))];
+    real::jar(folder, "sum.jar", version, &sources, "");
+}
+
+/// A manifest as a person writes it.
+fn manifest(name: &str, version: &str, folder: &Path, program: &str) -> String {
+    format!(
+        "\
+apiVersion: sparkoperator.k8s.io/v1beta2
+kind: SparkApplication
+metadata:
+  name: {name}
+spec:
+  {program}
+  arguments: [\"100\"]
+  mode: cluster
+  sparkVersion: {version}
+  image: apache/spark:{version}
+  restartPolicy:
+    type: Never
+  volumes:
+    - name: programs
+      hostPath:
+        path: {}
+  driver:
+    cores: 1
+    memory: 512m
+    serviceAccount: spark
+    volumeMounts:
+      - name: programs
+        mountPath: /programs
+  executor:
+    instances: 1
+    memory: 512m
+    volumeMounts:
+      - name: programs
+        mountPath: /programs
+",
+        folder.display()
+    )
+}
+
+#[test]
+fn manifests_run_python_and_a_jvm_class_on_every_version() {
+    let up = Up::start();
+    for version in VERSIONS {
+        let folder = tempfile::tempdir().unwrap();
+        programs(folder.path(), version);
+        let python = "{type: Python, mainApplicationFile: local:///programs/sum.py}";
+        let jvm = "{type: Java, mainClass: org.example.Sum, mainApplicationFile: local:///programs/sum.jar}";
+        // Both at once, as on any cluster.
+        let applications = [("python", python), ("jvm", jvm)].map(|(what, program)| {
+            let fields = program.trim_matches(['{', '}']).replace(", ", "\n  ");
+            let name = named(what, version);
+            let text = manifest(&name, version, folder.path(), &fields);
+            up.kubectl_with(&["apply", "-f", "-"], &text);
+            name
+        });
+        for name in applications {
+            let (_, log) = completed(&up, &name);
+            let expected = format!("the sum is 4950 with Spark {version}");
+            assert!(log.contains(&expected), "{name}: {log}");
+        }
+    }
+}
+
+#[test]
+fn programs_run_without_a_manifest_on_every_version() {
+    for version in VERSIONS {
+        let folder = tempfile::tempdir().unwrap();
+        programs(folder.path(), version);
+        for program in [
+            &["sum.py"][..],
+            &["--class", "org.example.Sum", "sum.jar"][..],
+        ] {
+            let small = [
+                "run",
+                "--progress",
+                "plain",
+                "--spark-version",
+                version,
+                "--executors",
+                "1",
+                "--executor-memory",
+                "512m",
+                "--driver-memory",
+                "512m",
+            ];
+            let (file, class) = program.split_last().unwrap();
+            let file = folder.path().join(file).display().to_string();
+            let line = [&small[..], class, &[&file, "100"]].concat();
+            let answer = crate::common::windlass(&line);
+            let told = format!(
+                "{version} {program:?}: {}\n{}",
+                answer.stdout, answer.stderr
+            );
+            assert_eq!(answer.code, 0, "{told}");
+            let expected = format!("the sum is 4950 with Spark {version}");
+            assert!(answer.stdout.contains(&expected), "{told}");
+            assert!(answer.stderr.contains("COMPLETED in"), "{told}");
+        }
+    }
+}

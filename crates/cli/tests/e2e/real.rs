@@ -1,0 +1,199 @@
+//! What the long tests share: applications whose job lies in a folder of the test, and looking at
+//! them with kubectl as they run.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::common::Up;
+
+/// The oldest and the newest Spark that `make e2e` installs.
+pub(crate) const VERSIONS: [&str; 2] = ["3.5.9", "4.3.0"];
+
+/// Nothing here takes longer on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A name of an object for this version.
+pub(crate) fn named(what: &str, version: &str) -> String {
+    format!("{what}-{}", version.replace('.', "-"))
+}
+
+/// An application as small as it can be: one executor, and the job's folder at /job in driver and
+/// executors. The fields of `more` are merged into its spec.
+pub(crate) fn application(
+    name: &str,
+    version: &str,
+    folder: &Path,
+    file: &str,
+    more: &Value,
+) -> Value {
+    let mounts = json!([{ "name": "job", "mountPath": "/job" }]);
+    let mut application = json!({
+        "apiVersion": "sparkoperator.k8s.io/v1beta2",
+        "kind": "SparkApplication",
+        "metadata": { "name": name },
+        "spec": {
+            "type": "Python",
+            "mode": "cluster",
+            "sparkVersion": version,
+            "image": format!("apache/spark:{version}"),
+            "mainApplicationFile": format!("local:///job/{file}"),
+            "sparkConf": { "spark.ui.enabled": "false" },
+            "volumes": [{ "name": "job", "hostPath": { "path": folder, "type": "Directory" } }],
+            "driver": { "memory": "512m", "serviceAccount": "spark", "volumeMounts": mounts },
+            "executor": { "instances": 1, "cores": 1, "memory": "512m", "volumeMounts": mounts },
+        },
+    });
+    merge(&mut application["spec"], more);
+    application
+}
+
+fn merge(into: &mut Value, more: &Value) {
+    match (into, more) {
+        (Value::Object(into), Value::Object(more)) => {
+            for (key, value) in more {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, more) => *into = more.clone(),
+    }
+}
+
+/// Waits until the condition gives a value, asking now and then only: kubectl is a heavy way to
+/// ask, and Spark needs the machine.
+pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
+        std::thread::sleep(Duration::from_millis(700));
+    }
+}
+
+/// The application now.
+pub(crate) fn look(up: &Up, name: &str) -> Value {
+    let found = up.get(&["sparkapplication", name]);
+    found.unwrap_or_else(|| panic!("{name} is gone"))
+}
+
+/// The application once it has ended for good.
+pub(crate) fn ended(up: &Up, name: &str) -> Value {
+    eventually(&format!("the end of {name}"), || {
+        let application = look(up, name);
+        let state = state(&application);
+        matches!(state, "COMPLETED" | "FAILED").then_some(application)
+    })
+}
+
+/// The state of an application.
+pub(crate) fn state(application: &Value) -> &str {
+    let state = &application["status"]["applicationState"]["state"];
+    state.as_str().unwrap_or_default()
+}
+
+/// Waits for a good end, and returns the application and what the driver printed.
+pub(crate) fn completed(up: &Up, name: &str) -> (Value, String) {
+    let application = ended(up, name);
+    let log = up.kubectl_ok(&["logs", &format!("{name}-driver")]);
+    assert_eq!(state(&application), "COMPLETED", "{application:#}\n{log}");
+    let outcome = &application["status"]["attempt"]["outcome"];
+    assert_eq!(outcome["exitCode"], 0, "{application:#}");
+    assert_eq!(outcome["reason"], "Completed", "{application:#}");
+    (application, log)
+}
+
+/// The condition of this type.
+pub(crate) fn condition<'a>(application: &'a Value, kind: &str) -> &'a Value {
+    let conditions = application["status"]["conditions"].as_array();
+    let found = conditions.and_then(|all| all.iter().find(|one| one["type"] == kind));
+    found.unwrap_or(&Value::Null)
+}
+
+/// The executor pods of an application whose Spark container runs.
+pub(crate) fn executors(up: &Up, name: &str) -> Vec<Value> {
+    let selector = format!("sparkoperator.k8s.io/app-name={name},spark-role=executor");
+    let list = up.get(&["pods", "-l", &selector]).unwrap_or_default();
+    let pods = list["items"].as_array().cloned().unwrap_or_default();
+    pods.into_iter().filter(runs).collect()
+}
+
+fn runs(pod: &Value) -> bool {
+    let statuses = pod["status"]["containerStatuses"].as_array();
+    let spark = statuses.and_then(|all| {
+        let name = "spark-kubernetes-executor";
+        all.iter().find(|one| one["name"] == name)
+    });
+    spark.is_some_and(|status| status["state"]["running"].is_object())
+}
+
+/// The names of those pods.
+pub(crate) fn executor_names(up: &Up, application: &str) -> Vec<String> {
+    executors(up, application).iter().map(name).collect()
+}
+
+/// The name of an object.
+pub(crate) fn name(object: &Value) -> String {
+    object["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// Waits until a file of the job is there, which the job itself makes.
+pub(crate) fn sign(up: &Up, application: &str, file: &Path) {
+    eventually(&format!("{} of {application}", file.display()), || {
+        let application = look(up, application);
+        let over = matches!(state(&application), "COMPLETED" | "FAILED");
+        if over && !file.exists() {
+            let log = up.kubectl_ok(&["logs", &format!("{}-driver", name(&application))]);
+            panic!("it ended without: {application:#}\n{log}");
+        }
+        file.exists().then_some(())
+    });
+}
+
+/// Compiles a Java program against an installed Spark and packs it into `folder`. Additional lines
+/// of the manifest come from `manifest`.
+pub(crate) fn jar(
+    folder: &Path,
+    jar: &str,
+    version: &str,
+    sources: &[(&str, &str)],
+    manifest: &str,
+) {
+    let spark = windlass::sparks::find()
+        .into_iter()
+        .find(|spark| spark.version == version)
+        .unwrap_or_else(|| panic!("Spark {version} is not installed: make e2e installs it"));
+    let scratch = tempfile::tempdir().unwrap();
+    let classes = scratch.path().join("classes");
+    let mut compile = Command::new("javac");
+    compile
+        .args(["--release", "17", "-cp"])
+        .arg(spark.home.join("jars").join("*"))
+        .arg("-d")
+        .arg(&classes);
+    for (name, text) in sources {
+        compile.arg(crate::common::write(scratch.path(), name, text));
+    }
+    run(&mut compile);
+    let manifest = crate::common::write(scratch.path(), "manifest", manifest);
+    run(Command::new("jar")
+        .args(["--create", "--file"])
+        .arg(folder.join(jar))
+        .args(["--manifest", &manifest, "-C"])
+        .arg(&classes)
+        .arg("."));
+}
+
+fn run(command: &mut Command) {
+    let output = command
+        .output()
+        .expect("a Java compiler is installed (make e2e installs it)");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {text}");
+}
