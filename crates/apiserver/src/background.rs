@@ -167,10 +167,11 @@ async fn remove(server: &Server, key: Key, object: &Object) {
         .await);
 }
 
-/// A conflict means that somebody else changed the object: the next round sees it.
+/// A conflict means that somebody else changed the object: the next round sees it. That there is
+/// no room the store says itself, once.
 fn log(result: Result<Arc<Object>, StoreError>) {
     match result {
-        Ok(_) | Err(StoreError::Conflict { .. } | StoreError::Closed) => {}
+        Ok(_) | Err(StoreError::Conflict { .. } | StoreError::Closed | StoreError::Full(_)) => {}
         Err(error) => tracing::warn!(%error, "a background write failed"),
     }
 }

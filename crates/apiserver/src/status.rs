@@ -330,6 +330,11 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Closed => Self::unavailable("the server is shutting down"),
+            StoreError::Full(_) => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "InsufficientStorage",
+                error.to_string(),
+            ),
             StoreError::Conflict { .. } | StoreError::Disk(_) => Self::internal(error),
         }
     }

@@ -5,8 +5,11 @@
 //! - A write is acknowledged after its batch is on disk; readers and watchers never see anything
 //!   that could still be lost.
 //! - Watch history is ordered, unique and resumable from any revision in the window.
+//! - A disk that refuses writes costs the writes it refuses and nothing else: reads go on, and
+//!   writes do as soon as the disk takes them again.
 
 mod disk;
+mod keeper;
 mod memory;
 mod object;
 mod writer;
@@ -21,6 +24,7 @@ pub use memory::{Snapshot, Subscription, TooOld};
 pub use object::{Change, ChangeKind, Key, Object, Scope};
 
 use disk::Disk;
+use keeper::Keeper;
 use memory::Memory;
 use writer::{Command, Writer};
 
@@ -74,7 +78,7 @@ pub enum Write {
 }
 
 /// Why a write did not happen.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The key is not in the expected state. Read again and decide again.
     #[error("the object has changed")]
@@ -85,16 +89,40 @@ pub enum StoreError {
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,
+    /// There is no room for the write. It can be tried again once there is.
+    #[error(
+        "there is no room left for the object store ({0}): free space on its disk and try again"
+    )]
+    Full(String),
     /// The file cannot be read or written.
     #[error("the object store's file: {0}")]
     Disk(String),
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        match error.kind() {
+            StorageFull | QuotaExceeded | FileTooLarge => Self::Full(error.to_string()),
+            _ => Self::Disk(error.to_string()),
+        }
+    }
+}
+
+impl From<redb::Error> for StoreError {
+    fn from(error: redb::Error) -> Self {
+        match error {
+            redb::Error::Io(error) => error.into(),
+            error => Self::Disk(error.to_string()),
+        }
+    }
 }
 
 macro_rules! disk_errors {
     ($($error:ty),*) => {$(
         impl From<$error> for StoreError {
             fn from(error: $error) -> Self {
-                Self::Disk(error.to_string())
+                redb::Error::from(error).into()
             }
         }
     )*};
@@ -121,14 +149,16 @@ impl Store {
         durability: Durability,
         limits: WindowLimits,
     ) -> Result<Self, StoreError> {
-        let (disk, loaded) = Disk::open(path, durability)?;
+        let disk = Disk::open(path, durability)?;
+        let loaded = disk.load()?;
         let memory = Arc::new(RwLock::new(Memory::new(
             loaded.revision,
             loaded.compacted,
             loaded.objects,
             loaded.window,
         )));
-        let writer = Writer::start(disk, Arc::clone(&memory), limits)?;
+        let keeper = Keeper::new(path, durability, disk);
+        let writer = Writer::start(keeper, Arc::clone(&memory), limits)?;
         Ok(Self {
             memory,
             writer: Arc::new(writer),

@@ -1,7 +1,8 @@
 //! The durable form: one redb file with the objects, the log of recent changes, and counters.
 //!
 //! One transaction writes a whole batch of changes, so what is on disk is always the state at one
-//! revision together with the log that led to it.
+//! revision together with the log that led to it. After a failed operation the file has to be
+//! closed and opened again; [`super::keeper`] does that.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -43,7 +44,7 @@ pub(super) struct Loaded {
 }
 
 impl Disk {
-    pub(super) fn open(path: &Path, durability: Durability) -> Result<(Self, Loaded), StoreError> {
+    pub(super) fn open(path: &Path, durability: Durability) -> Result<Self, StoreError> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -51,7 +52,10 @@ impl Disk {
             .truncate(false)
             .mode(0o600)
             .open(path)
-            .map_err(|error| StoreError::Disk(format!("{}: {error}", path.display())))?;
+            .map_err(|error| match StoreError::from(error) {
+                StoreError::Disk(error) => StoreError::Disk(format!("{}: {error}", path.display())),
+                other => other,
+            })?;
         let database = redb::Builder::new()
             .set_cache_size(CACHE_BYTES)
             .create_file(file)?;
@@ -64,17 +68,20 @@ impl Disk {
         transaction.open_table(LOG)?;
         transaction.open_table(META)?;
         transaction.commit()?;
-        let loaded = load(&database)?;
-        Ok((
-            Self {
-                database,
-                durability,
-            },
-            loaded,
-        ))
+        Ok(Self {
+            database,
+            durability,
+        })
     }
 
-    /// Writes a batch and forgets the log up to and including `compacted`.
+    /// The revision of the last batch that is in the file.
+    pub(super) fn revision(&self) -> Result<u64, StoreError> {
+        let meta = self.database.begin_read()?.open_table(META)?;
+        Ok(meta.get(REVISION)?.map_or(0, |guard| guard.value()))
+    }
+
+    /// Writes a batch and forgets the log up to and including `compacted`. When this fails the
+    /// batch may be in the file all the same.
     pub(super) fn commit(
         &self,
         changes: &[Arc<Change>],
@@ -106,6 +113,11 @@ impl Disk {
         }
         transaction.commit()?;
         Ok(())
+    }
+
+    /// Reads everything.
+    pub(super) fn load(&self) -> Result<Loaded, StoreError> {
+        load(&self.database)
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Expect, StoreError, WindowLimits, Write,
-    disk::Disk,
+    keeper::{self, Keeper},
     memory::Memory,
     object::{Change, ChangeKind, Key, Object},
 };
@@ -46,14 +46,14 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn start(
-        disk: Disk,
+        keeper: Keeper,
         memory: Arc<RwLock<Memory>>,
         limits: WindowLimits,
     ) -> Result<Self, StoreError> {
         let (commands, receiver) = mpsc::unbounded_channel();
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(&disk, &memory, limits, receiver))
+            .spawn(move || run(keeper, &memory, limits, receiver))
             .map_err(|error| StoreError::Disk(format!("cannot start the writer: {error}")))?;
         Ok(Self {
             commands,
@@ -94,7 +94,7 @@ struct Batch {
 }
 
 fn run(
-    disk: &Disk,
+    mut keeper: Keeper,
     memory: &RwLock<Memory>,
     limits: WindowLimits,
     mut commands: mpsc::UnboundedReceiver<Command>,
@@ -104,6 +104,7 @@ fn run(
         let Some(first) = commands.blocking_recv() else {
             return;
         };
+        let ready = keeper.ready(memory);
         let mut batch = Batch::new(memory.read().revision);
         let mut next = Some(first);
         let mut taken = 0;
@@ -133,7 +134,7 @@ fn run(
                 None
             };
         }
-        batch.finish(disk, memory, limits);
+        batch.finish(ready, &mut keeper, memory, limits);
     }
 }
 
@@ -192,16 +193,28 @@ impl Batch {
 
     /// Commits and publishes, then answers. Refusals are answered last too: they may rest on a
     /// write of this very batch, and whoever retries should find it visible.
-    fn finish(self, disk: &Disk, memory: &RwLock<Memory>, limits: WindowLimits) {
+    fn finish(
+        self,
+        ready: Result<(), StoreError>,
+        keeper: &mut Keeper,
+        memory: &RwLock<Memory>,
+        limits: WindowLimits,
+    ) {
         let result = if self.changes.is_empty() && self.compactions.is_empty() {
             Ok(())
         } else {
-            let compacted = memory
-                .read()
-                .compaction_for(&self.changes, limits)
-                .max(self.compact_to.min(self.revision));
-            disk.commit(&self.changes, self.revision, compacted)
-                .map(|()| memory.write().publish(self.changes, compacted))
+            ready.and_then(|()| {
+                let compacted = memory
+                    .read()
+                    .compaction_for(&self.changes, limits)
+                    .max(self.compact_to.min(self.revision));
+                let batch = keeper::Batch {
+                    changes: self.changes,
+                    revision: self.revision,
+                    compacted,
+                };
+                keeper.commit(batch, memory)
+            })
         };
         // Whoever does not wait for the answer any more does not need it.
         match result {
@@ -214,13 +227,11 @@ impl Batch {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "a batch of writes could not be stored");
-                let message = error.to_string();
                 for (reply, _) in self.written {
-                    let _ = reply.send(Err(StoreError::Disk(message.clone())));
+                    let _ = reply.send(Err(error.clone()));
                 }
                 for reply in self.compactions {
-                    let _ = reply.send(Err(StoreError::Disk(message.clone())));
+                    let _ = reply.send(Err(error.clone()));
                 }
             }
         }

@@ -12,6 +12,7 @@ mod crash;
 mod custom;
 mod deletion;
 mod faults;
+mod full_disk;
 mod kinds;
 mod kubectl;
 mod objects;
