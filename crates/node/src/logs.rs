@@ -78,6 +78,7 @@ pub(crate) fn read(
             sender,
             buffer: Vec::new(),
             left: query.limit,
+            in_line: false,
         };
         // The reader's absence ends the work; there is nobody to tell.
         let _ = copy(&path, &query, ended, &mut out).await;
@@ -138,7 +139,7 @@ async fn copy(
         }
         if tail > 0 {
             for record in kept {
-                out.push(&record.render(query.timestamps)).await?;
+                out.record(&record, query.timestamps).await?;
             }
         }
     }
@@ -147,7 +148,7 @@ async fn copy(
         let over = !query.follow || ended();
         while let Some(record) = out.step(cursor.next()).await? {
             if wanted(&record) {
-                out.push(&record.render(query.timestamps)).await?;
+                out.record(&record, query.timestamps).await?;
             }
         }
         out.flush().await?;
@@ -166,9 +167,18 @@ struct Output {
     sender: mpsc::Sender<Result<Bytes, BackendError>>,
     buffer: Vec<u8>,
     left: Option<usize>,
+    /// The last record was the beginning of a line.
+    in_line: bool,
 }
 
 impl Output {
+    /// Adds a record; a line has its time in front, and not in front of each of its parts.
+    async fn record(&mut self, record: &Record, timestamps: bool) -> Result<(), Stop> {
+        let bytes = record.render(timestamps && !self.in_line);
+        self.in_line = !record.whole;
+        self.push(&bytes).await
+    }
+
     async fn push(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         let take = self.left.map_or(bytes.len(), |left| left.min(bytes.len()));
         self.buffer.extend(&bytes[..take]);
@@ -393,6 +403,15 @@ mod tests {
                     ..LogOptions::default()
                 },
                 "1970-01-01T00:00:04.000000000Z four\n",
+            ),
+            (
+                LogOptions {
+                    since_time: Some("1970-01-01T00:00:01Z".to_owned()),
+                    tail_lines: Some(3),
+                    timestamps: true,
+                    ..LogOptions::default()
+                },
+                "1970-01-01T00:00:01.000000000Z two\n1970-01-01T00:00:03.000000000Z three\n1970-01-01T00:00:04.000000000Z four\n",
             ),
             (
                 LogOptions {
