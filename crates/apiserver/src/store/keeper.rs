@@ -22,6 +22,9 @@ const RETRY: Duration = Duration::from_millis(100);
 /// Opening again may mean to check a large file: it gets at most one part of this many of the time.
 const RETRY_SHARE: u32 = 4;
 
+/// How often a disk that takes some writes and refuses others is worth a line.
+const QUIET: Duration = Duration::from_secs(10);
+
 /// What is written in one transaction.
 pub(super) struct Batch {
     pub(super) changes: Vec<Arc<Change>>,
@@ -34,6 +37,16 @@ pub(super) struct Keeper {
     path: PathBuf,
     durability: Durability,
     file: File,
+    told: Told,
+}
+
+/// What the log says of the file.
+#[derive(Default)]
+struct Told {
+    /// When it was last told that writes are refused.
+    at: Option<Instant>,
+    /// Whether it was not told yet that they are taken again.
+    open: bool,
 }
 
 enum File {
@@ -54,6 +67,7 @@ impl Keeper {
             path: path.to_owned(),
             durability,
             file: File::Open(disk),
+            told: Told::default(),
         }
     }
 
@@ -85,7 +99,6 @@ impl Keeper {
                 } else if found != published {
                     return Err(self.unusable(found, published));
                 }
-                tracing::warn!("the object store takes writes again");
                 self.file = File::Open(disk);
                 return Ok(());
             }
@@ -108,11 +121,22 @@ impl Keeper {
         };
         let result = disk.commit(&batch.changes, batch.revision, batch.compacted);
         match result {
-            Ok(()) => memory.write().publish(batch.changes, batch.compacted),
+            Ok(()) => {
+                memory.write().publish(batch.changes, batch.compacted);
+                if std::mem::take(&mut self.told.open) {
+                    tracing::warn!("the object store takes writes again");
+                }
+            }
             Err(error) => {
-                tracing::error!(
-                    "{error}; until then every write is refused, and what is stored can be read"
-                );
+                if self.told.at.is_none_or(|at| at.elapsed() > QUIET) {
+                    tracing::error!(
+                        "{error}; until then writes are refused, and what is stored can be read"
+                    );
+                    self.told = Told {
+                        at: Some(Instant::now()),
+                        open: true,
+                    };
+                }
                 self.file = File::Closed {
                     error: error.clone(),
                     in_doubt: Some(batch),
@@ -182,6 +206,7 @@ mod tests {
                 in_doubt: Some(batch(in_doubt)),
                 next_try: Instant::now(),
             },
+            told: Told::default(),
         };
         let memory = Memory::new(0, 0, BTreeMap::new(), VecDeque::new());
         (keeper, RwLock::new(memory))

@@ -58,7 +58,12 @@ impl Up {
 
     /// Starts a cluster on a data directory.
     pub(crate) fn on(data: tempfile::TempDir) -> Self {
-        let process = Command::new(WINDLASS)
+        Self::launched(data, Command::new(WINDLASS))
+    }
+
+    /// Starts a cluster by a command that becomes windlass with the arguments it gets.
+    pub(crate) fn launched(data: tempfile::TempDir, mut windlass: Command) -> Self {
+        let process = windlass
             .args(["-v", "up", "--port", "0", "--data-dir"])
             .arg(data.path())
             .stdin(Stdio::null())

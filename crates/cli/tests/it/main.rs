@@ -14,6 +14,7 @@ mod common;
 mod bad_input;
 mod crash;
 mod docs;
+mod full_disk;
 mod generated;
 mod jobs;
 mod kubectl;
