@@ -1,6 +1,7 @@
 //! The command line, as data. Parsing only; nothing here acts.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -76,6 +77,21 @@ impl ClusterArgs {
     }
 }
 
+/// How long a cluster that goes away is waited for.
+#[derive(Debug, Args)]
+pub struct ReconnectArgs {
+    /// When the cluster goes away while it is followed, wait this long for it to come back.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub reconnect_timeout: u64,
+}
+
+impl ReconnectArgs {
+    /// The time to wait.
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(self.reconnect_timeout)
+    }
+}
+
 /// Arguments of `windlass run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -141,6 +157,9 @@ pub struct RunArgs {
     /// How to show progress.
     #[arg(long, value_enum, default_value_t = Progress::Auto)]
     pub progress: Progress,
+    /// What to do when the cluster goes away.
+    #[command(flatten)]
+    pub reconnect: ReconnectArgs,
     /// The cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
@@ -285,6 +304,9 @@ pub struct LogsArgs {
     /// Only the last so many lines.
     #[arg(long, value_name = "N")]
     pub tail: Option<i64>,
+    /// What to do when the cluster goes away.
+    #[command(flatten)]
+    pub reconnect: ReconnectArgs,
     /// The cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,

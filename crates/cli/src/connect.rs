@@ -4,12 +4,13 @@
 //! or, for commands that may, one in this process that ends with the command.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use crate::args::ClusterArgs;
-use crate::datadir::DataDir;
+use crate::datadir::{DataDir, Holder};
 use crate::embedded::{Embedded, Options};
 use crate::exit::Failure;
 use crate::scratch::Scratch;
@@ -22,6 +23,9 @@ pub enum Start {
     /// Say that it is not up.
     Never,
 }
+
+/// How long a cluster that is starting is waited for.
+const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A way to a cluster.
 pub struct Connection {
@@ -49,7 +53,7 @@ impl Connection {
             });
         }
         let data = DataDir::resolve(cluster.data_dir.as_deref())?;
-        match data.holder() {
+        match started(&data).await {
             Some(holder) if holder.ready => {
                 let client = named(Some(&data.kubeconfig()), None).await?;
                 Ok(Self {
@@ -58,8 +62,9 @@ impl Connection {
                 })
             }
             Some(holder) => Err(Failure::cluster(format!(
-                "the embedded cluster (process {}) is still starting: try again in a moment",
-                holder.pid
+                "the embedded cluster (process {}) is not ready after {} s: see what it says",
+                holder.pid,
+                START_PATIENCE.as_secs()
             ))),
             None if start == Start::IfDown => {
                 let scratch = Scratch::new(&std::env::temp_dir())?;
@@ -100,6 +105,19 @@ impl Connection {
                 drop(scratch);
                 stopped
             }
+        }
+    }
+}
+
+/// Who holds the data directory. A cluster that is starting is waited for.
+async fn started(data: &DataDir) -> Option<Holder> {
+    let deadline = Instant::now() + START_PATIENCE;
+    loop {
+        match data.holder() {
+            Some(holder) if !holder.ready && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            found => return found,
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod embedded;
 pub mod exit;
 pub mod manifest;
 pub mod output;
+pub mod podlog;
 pub mod run;
 pub mod scratch;
 pub mod sparks;
@@ -88,7 +89,8 @@ fn end(result: Result<Exit, Failure>) -> ExitCode {
 /// `RUST_LOG` wins over `-v`; without either only warnings are shown.
 fn log_to_stderr(verbose: u8) {
     let default = match verbose {
-        0 => "warn",
+        // The client logs every failed call, which its caller tells about or tries again.
+        0 => "warn,kube_client=off",
         1 => "info,windlass=info",
         _ => {
             "info,windlass=debug,windlass_engine=debug,windlass_spark=debug,windlass_node=debug,windlass_cluster=debug,windlass_apiserver=debug"

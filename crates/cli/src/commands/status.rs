@@ -5,11 +5,13 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use kube::api::{DynamicObject, ListParams, LogParams};
 use tokio::io::AsyncReadExt as _;
+use tokio::sync::mpsc;
 
 use crate::args::{LogsArgs, StatusArgs};
 use crate::connect::{Connection, Start};
 use crate::exit::{Exit, Failure};
 use crate::output::{out, table, talk};
+use crate::podlog::PodLog;
 use crate::run::follow::{APP_NAME_LABEL, application_resource, applications};
 use crate::run::preflight::api_failure;
 
@@ -161,8 +163,18 @@ pub async fn logs(args: LogsArgs) -> Result<Exit, Failure> {
             .or(spec.containers.first())
             .map(|container| container.name.clone())
     });
+    if args.follow {
+        let log = PodLog {
+            pods,
+            pod: name,
+            uid: pod.metadata.uid.unwrap_or_default(),
+            container: container.unwrap_or_default(),
+            tail: args.tail,
+            patience: args.reconnect.patience(),
+        };
+        return follow(log).await;
+    }
     let params = LogParams {
-        follow: args.follow,
         tail_lines: args.tail,
         container,
         ..LogParams::default()
@@ -180,4 +192,22 @@ pub async fn logs(args: LogsArgs) -> Result<Exit, Failure> {
         }
         let _ = std::io::Write::flush(&mut stdout);
     }
+}
+
+/// Prints a log as it grows.
+async fn follow(log: PodLog) -> Result<Exit, Failure> {
+    let (sender, mut text) = mpsc::channel(64);
+    let copying = tokio::spawn(async move { log.follow(sender).await });
+    let mut stdout = std::io::stdout();
+    while let Some(bytes) = text.recv().await {
+        let written = std::io::Write::write_all(&mut stdout, &bytes);
+        if written
+            .and_then(|()| std::io::Write::flush(&mut stdout))
+            .is_err()
+        {
+            return Ok(Exit::Completed);
+        }
+    }
+    copying.await.map_err(Failure::internal)??;
+    Ok(Exit::Completed)
 }

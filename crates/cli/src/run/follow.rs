@@ -1,31 +1,36 @@
 //! Follows one application from its creation to its end.
 //!
 //! Watches feed the [`Model`], the driver's log goes to stdout as it is written, and Ctrl-C asks
-//! what to do. The verdict is the application's own state, never the end of a stream.
+//! what to do. The verdict is the application's own state, never the end of a stream; a cluster that
+//! goes away is waited for.
 
+use std::collections::HashMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, OptionFuture};
 use futures::stream::{BoxStream, StreamExt as _};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, LogParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use serde_json::Value;
-use tokio::io::AsyncReadExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::interrupts::{Interrupt, Interrupts};
+use super::outage::{self, Pace};
 use super::progress::Model;
 use super::screen::Screen;
-use super::stages;
+use super::{preflight, stages};
 use crate::exit::{Exit, Failure};
+use crate::podlog::PodLog;
 
 /// How often the driver is asked for its stages.
 const STAGE_PERIOD: Duration = Duration::from_millis(700);
-/// How long the end of the driver's log is waited for after the application has ended.
+/// How long the driver's log may be silent after the application has ended.
 const LOG_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a stopped application may take to be gone.
 const STOP_PATIENCE: Duration = Duration::from_mins(1);
@@ -43,6 +48,8 @@ pub struct Target {
     pub cluster_stays: bool,
     /// The port of the driver's UI.
     pub ui_port: u16,
+    /// How long a cluster that does not answer is waited for.
+    pub patience: Duration,
 }
 
 /// The API of SparkApplications in a namespace.
@@ -69,6 +76,8 @@ enum Seen {
     Application(Value),
     ApplicationGone,
     Pod(Value, bool),
+    /// A watch broke: the cluster may be away.
+    Trouble,
 }
 
 /// Follows the application and tells how it ended.
@@ -87,6 +96,7 @@ pub async fn follow(
     stage_clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (stage_sender, mut stage_results) = mpsc::channel(1);
     let mut stage_task: Option<JoinHandle<()>> = None;
+    let mut away: Option<BoxFuture<'static, bool>> = None;
 
     let exit = loop {
         screen.headline(&model.headline());
@@ -108,13 +118,27 @@ pub async fn follow(
                         if let Some((uid, container)) = loggable_driver(&pod)
                             && log_task.as_ref().is_none_or(|(known, _)| *known != uid)
                         {
-                            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-                            let task = tokio::spawn(copy_log(
-                                pods.clone(), name.to_owned(), container, log_sender.clone(),
-                            ));
+                            let log = PodLog {
+                                pods: pods.clone(),
+                                pod: pod["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+                                uid: uid.clone(),
+                                container,
+                                tail: None,
+                                patience: target.patience,
+                            };
+                            let sender = log_sender.clone();
+                            // A log that cannot be had is no result; the application's state is.
+                            let task = tokio::spawn(async move { drop(log.follow(sender).await) });
                             log_task = Some((uid, task));
                         }
                         lines
+                    }
+                    Some(Seen::Trouble) => {
+                        if away.is_none() && !outage::answers(client).await {
+                            screen.say(&outage::beginning(target.patience).to_string());
+                            away = Some(outage::until_over(client.clone(), target.patience).boxed());
+                        }
+                        Vec::new()
                     }
                     Some(Seen::ApplicationGone) => {
                         screen.pause();
@@ -128,6 +152,13 @@ pub async fn follow(
                 print(screen, &lines);
             }
             Some(bytes) = log.recv() => screen.log(&bytes),
+            is_over = OptionFuture::from(away.as_mut()), if away.is_some() => {
+                if is_over != Some(true) {
+                    return Err(outage::lasting(target));
+                }
+                away = None;
+                screen.say("the cluster is back");
+            }
             Some(found) = stage_results.recv() => print(screen, &model.stages(found)),
             _ = stage_clock.tick(), if model.driver_is_running() => {
                 let idle = stage_task.as_ref().is_none_or(JoinHandle::is_finished);
@@ -163,14 +194,20 @@ pub async fn follow(
         task.abort();
     }
     drop(log_sender);
-    let rest = async {
-        while let Some(bytes) = log.recv().await {
-            screen.log(&bytes);
+    loop {
+        match tokio::time::timeout(LOG_PATIENCE, log.recv()).await {
+            Ok(Some(bytes)) => screen.log(&bytes),
+            Ok(None) => break,
+            Err(_) if outage::answers(client).await => break,
+            Err(_) => {
+                screen.say(&outage::beginning(target.patience).to_string());
+                if !outage::until_over(client.clone(), target.patience).await {
+                    break;
+                }
+            }
         }
-    };
-    if tokio::time::timeout(LOG_PATIENCE, rest).await.is_err()
-        && let Some((_, task)) = log_task
-    {
+    }
+    if let Some((_, task)) = log_task {
         task.abort();
     }
     screen.pause();
@@ -205,11 +242,13 @@ fn observations(client: &Client, target: &Target) -> BoxStream<'static, Seen> {
         applications(client.clone(), &target.namespace),
         watcher::Config::default().fields(&format!("metadata.name={}", target.name)),
     )
-    .default_backoff();
+    .backoff(Pace::default());
     let uid = target.uid.clone();
+    let mut listed = false;
     let application = application.filter_map(move |event| {
         let seen = match event {
             Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
+                listed = true;
                 if object.metadata.uid.as_deref() == Some(uid.as_str()) {
                     serde_json::to_value(object).ok().map(Seen::Application)
                 } else {
@@ -217,30 +256,66 @@ fn observations(client: &Client, target: &Target) -> BoxStream<'static, Seen> {
                 }
             }
             Ok(watcher::Event::Delete(_)) => Some(Seen::ApplicationGone),
-            // The watcher tries again by itself; a lasting outage shows as silence.
-            Ok(watcher::Event::Init | watcher::Event::InitDone) | Err(_) => None,
+            Ok(watcher::Event::Init) => {
+                listed = false;
+                None
+            }
+            // Deleted while nobody watched.
+            Ok(watcher::Event::InitDone) if !listed => Some(Seen::ApplicationGone),
+            Ok(watcher::Event::InitDone) => None,
+            Err(_) => Some(Seen::Trouble),
         };
         std::future::ready(seen)
     });
     let pods: Api<Pod> = Api::namespaced(client.clone(), &target.namespace);
+    let mut known = Known::default();
     let pods = watcher(
         pods,
         watcher::Config::default().labels(&pod_selector(target)),
     )
-    .default_backoff()
-    .filter_map(|event| {
-        let seen = match event {
-            Ok(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod)) => Some((pod, false)),
-            Ok(watcher::Event::Delete(pod)) => Some((pod, true)),
-            Ok(watcher::Event::Init | watcher::Event::InitDone) | Err(_) => None,
-        };
-        std::future::ready(seen.and_then(|(pod, deleted)| {
-            serde_json::to_value(pod)
-                .ok()
-                .map(|pod| Seen::Pod(pod, deleted))
-        }))
+    .backoff(Pace::default())
+    .flat_map(move |event| {
+        futures::stream::iter(match event {
+            Ok(event) => known.pods(event),
+            Err(_) => vec![Seen::Trouble],
+        })
     });
     futures::stream::select(application, pods).boxed()
+}
+
+/// The pods there are, to find out which were deleted while nobody watched.
+#[derive(Default)]
+struct Known {
+    pods: HashMap<String, Value>,
+    before_listing: HashMap<String, Value>,
+}
+
+impl Known {
+    fn pods(&mut self, event: watcher::Event<Pod>) -> Vec<Seen> {
+        let (pod, deleted) = match event {
+            watcher::Event::Apply(pod) | watcher::Event::InitApply(pod) => (pod, false),
+            watcher::Event::Delete(pod) => (pod, true),
+            watcher::Event::Init => {
+                self.before_listing.extend(self.pods.drain());
+                return Vec::new();
+            }
+            watcher::Event::InitDone => {
+                let gone = self.before_listing.drain();
+                return gone.map(|(_, pod)| Seen::Pod(pod, true)).collect();
+            }
+        };
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        let Ok(pod) = serde_json::to_value(pod) else {
+            return Vec::new();
+        };
+        self.before_listing.remove(&uid);
+        if deleted {
+            self.pods.remove(&uid);
+        } else {
+            self.pods.insert(uid, pod.clone());
+        }
+        vec![Seen::Pod(pod, deleted)]
+    }
 }
 
 /// Uid and Spark container of a driver pod whose container has started.
@@ -261,27 +336,6 @@ fn loggable_driver(pod: &Value) -> Option<(String, String)> {
         status["state"].get("running").is_some() || status["state"].get("terminated").is_some();
     let uid = pod["metadata"]["uid"].as_str()?;
     started.then(|| (uid.to_owned(), container.to_owned()))
-}
-
-/// Copies a driver's log until it ends.
-async fn copy_log(pods: Api<Pod>, pod: String, container: String, to: mpsc::Sender<Vec<u8>>) {
-    let params = LogParams {
-        follow: true,
-        container: Some(container),
-        ..LogParams::default()
-    };
-    let Ok(stream) = pods.log_stream(&pod, &params).await else {
-        return;
-    };
-    let mut stream = std::pin::pin!(tokio_util::compat::FuturesAsyncReadCompatExt::compat(
-        stream
-    ));
-    let mut buffer = vec![0; 16 * 1024];
-    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-        if to.send(buffer[..count].to_vec()).await.is_err() {
-            return;
-        }
-    }
 }
 
 /// What the user wants after Ctrl-C.
@@ -367,7 +421,7 @@ pub async fn delete_and_wait(
     match applications.delete(&target.name, &params).await {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
-        Err(error) => return Err(Failure::internal(error)),
+        Err(error) => return Err(preflight::api_failure(error)),
     }
     let selector = kube::api::ListParams::default().labels(&pod_selector(target));
     let mut events = watcher(

@@ -3,6 +3,7 @@
 pub mod follow;
 pub mod interrupts;
 pub mod job;
+pub mod outage;
 pub mod preflight;
 pub mod progress;
 pub mod screen;
@@ -118,6 +119,7 @@ async fn run_on(
         uid: String::new(),
         cluster_stays: connection.outlives_us(),
         ui_port,
+        patience: args.reconnect.patience(),
     };
 
     let api = follow::applications(client.clone(), &namespace);

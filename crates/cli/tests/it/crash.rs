@@ -259,6 +259,32 @@ fn waiting_run(folder: &Path) -> Command {
 }
 
 #[test]
+fn a_run_whose_cluster_stays_away_ends_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = Up::start();
+    let mut command = waiting_run(folder.path());
+    command
+        .env("WINDLASS_DATA_DIR", up.data.path())
+        .args(["--reconnect-timeout", "1"]);
+    let run = command.spawn().unwrap();
+    until("the driver to wait", PATIENCE, || {
+        up.get(&["pod", "waits-driver"])
+    });
+    let data = up.kill();
+    let answer: Answer = run.wait_with_output().unwrap().into();
+    assert_eq!(answer.code, 3, "{}", answer.stderr);
+    for told in [
+        "the cluster does not answer; waiting up to 1 s",
+        "the cluster has not answered for 1 s",
+        "windlass run --attach",
+    ] {
+        assert!(answer.stderr.contains(told), "{told}: {}", answer.stderr);
+    }
+    // What is left of the cluster is ended with it.
+    drop(Up::on(data));
+}
+
+#[test]
 fn a_run_that_is_killed_or_interrupted_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let marker = folder.path().display().to_string();
