@@ -58,21 +58,27 @@ impl Encoding {
         }
     }
 
-    /// The channel and its bytes; `None` for messages that carry none.
+    /// The channel and its bytes; `None` for messages that carry none. Whether a message says it is
+    /// binary or text makes no difference: the Python client sends strings as text on binary
+    /// channels.
     fn decode(self, message: Message) -> Result<Option<(u8, Bytes)>, SessionError> {
-        match (self, message) {
-            (Self::Binary, Message::Binary(mut bytes)) if !bytes.is_empty() => {
+        if !(message.is_binary() || message.is_text()) {
+            return Ok(None);
+        }
+        let mut bytes = message.into_data();
+        match self {
+            Self::Binary if bytes.is_empty() => Ok(None),
+            Self::Binary => {
                 let payload = bytes.split_off(1);
                 Ok(Some((bytes[0], payload)))
             }
-            (Self::Base64, Message::Text(text)) => {
-                let Some((channel @ b'0'..=b'9', payload)) = text.as_bytes().split_first() else {
+            Self::Base64 => {
+                let Some((channel @ b'0'..=b'9', payload)) = bytes.split_first() else {
                     return Err(SessionError::new("a message does not begin with a channel"));
                 };
                 let payload = STANDARD.decode(payload).map_err(SessionError::new)?;
                 Ok(Some((channel - b'0', payload.into())))
             }
-            _ => Ok(None),
         }
     }
 }
@@ -264,6 +270,23 @@ mod tests {
                 let message = encoding.encode(channel, &bytes);
                 prop_assert_eq!(encoding.decode(message).unwrap(), Some((channel, bytes.clone())));
             }
+        }
+    }
+
+    #[test]
+    fn text_and_binary_messages_mean_the_same() {
+        let cases = [
+            (Encoding::Binary, "\0echo hi\n", 0, "echo hi\n"),
+            (Encoding::Base64, "0ZWNobw==", 0, "echo"),
+        ];
+        for (encoding, sent, channel, bytes) in cases {
+            for message in [Message::text(sent), Message::binary(sent)] {
+                let expected = Some((channel, Bytes::from(bytes)));
+                assert_eq!(encoding.decode(message).unwrap(), expected, "{encoding:?}");
+            }
+        }
+        for silent in [Message::Ping(Bytes::from("0x")), Message::Close(None)] {
+            assert_eq!(Encoding::Binary.decode(silent).unwrap(), None);
         }
     }
 
