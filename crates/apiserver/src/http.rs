@@ -161,6 +161,7 @@ async fn resource(
         body: Bytes::new(),
         fault,
     };
+    verbs::check_options(&call)?;
     if socket {
         return watch::accept(&call, request);
     }

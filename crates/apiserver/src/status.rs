@@ -66,6 +66,15 @@ impl ApiError {
         &self.message
     }
 
+    /// Whether no object is meant. Such answers have details too, although there are none:
+    /// `kubectl debug` looks into them without asking whether they are there.
+    fn is_generic(&self) -> bool {
+        matches!(
+            self.code,
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+        )
+    }
+
     /// How many seconds to wait before trying again, when that is known.
     pub fn retry_after(&self) -> Option<u64> {
         self.details
@@ -84,7 +93,7 @@ impl ApiError {
             "reason": self.reason,
             "code": self.code.as_u16(),
         });
-        if !self.details.is_empty() {
+        if !self.details.is_empty() || self.is_generic() {
             status["details"] = Value::Object(self.details.clone());
         }
         status

@@ -5,6 +5,7 @@ mod create;
 mod delete;
 mod get;
 mod list;
+mod options;
 mod patch;
 mod subresources;
 mod table;
@@ -33,6 +34,11 @@ pub(crate) use get::parse_revision;
 pub(crate) use list::Selection;
 pub(crate) use subresources::{connect, is_connection};
 pub(crate) use table::Tables;
+
+/// Refuses a call whose options are wrong, whatever it is about.
+pub(crate) fn check_options(call: &Call) -> ApiResult<()> {
+    options::check(call, patch::is_apply(&call.headers))
+}
 
 /// Carries out a call.
 pub(crate) fn dispatch(call: &Call) -> BoxFuture<'_, ApiResult<Response<Body>>> {

@@ -5,7 +5,7 @@
 
 use crate::backend::{ExecOptions, LogOptions};
 
-/// What is wrong with a query; the API server answers it with a 400.
+/// What is wrong with a query; the API server answers it with a 400 or 422.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// A remote command that neither reads nor writes anything.

@@ -63,6 +63,13 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 fn impersonated(server: &Server, headers: &HeaderMap, user: User) -> ApiResult<User> {
     let text = |value: &http::HeaderValue| value.to_str().ok().map(str::to_owned);
     let Some(name) = headers.get("impersonate-user").and_then(text) else {
+        // Not to act with one's own, greater rights when the name was forgotten.
+        let parts = ["impersonate-group", "impersonate-uid"];
+        if parts.iter().any(|part| headers.contains_key(*part)) {
+            return Err(ApiError::bad_request(
+                "groups or a uid are impersonated without a user; send Impersonate-User too",
+            ));
+        }
         return Ok(user);
     };
     let groups: Vec<String> = headers

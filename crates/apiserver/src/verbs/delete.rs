@@ -5,8 +5,9 @@ use std::sync::Arc;
 use ::http::{Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use windlass_apimachinery::field::FieldError;
 
-use super::write;
+use super::{options, write};
 use crate::{
     admission, convert,
     http::{self as transport, Body, Call, decode_object},
@@ -65,32 +66,40 @@ impl DeleteOptions {
                 .get("orphanDependents")
                 .map(|value| value == "true")
         });
+        let mut errors = Vec::new();
+        if propagation.is_some() && orphan.is_some() {
+            errors.push(FieldError::invalid(
+                "propagationPolicy",
+                &json!(propagation),
+                "orphanDependents and deletionPropagation cannot be both set",
+            ));
+        }
         let propagation = match (propagation.as_deref(), orphan) {
-            (Some("Background"), None) | (None, Some(false)) => Some(Propagation::Background),
-            (Some("Foreground"), None) => Some(Propagation::Foreground),
-            (Some("Orphan"), None) | (None, Some(true)) => Some(Propagation::Orphan),
+            (Some("Background"), _) | (None, Some(false)) => Some(Propagation::Background),
+            (Some("Foreground"), _) => Some(Propagation::Foreground),
+            (Some("Orphan"), _) | (None, Some(true)) => Some(Propagation::Orphan),
             (None, None) => None,
-            (Some(_), Some(_)) => {
-                return Err(invalid(
-                    "orphanDependents and deletionPropagation cannot be both set",
+            (Some(other), _) => {
+                errors.push(FieldError::not_supported(
+                    "propagationPolicy",
+                    &json!(other),
+                    ["Foreground", "Background", "Orphan", "nil"],
                 ));
-            }
-            (Some(other), None) => {
-                return Err(invalid(&format!(
-                    "propagationPolicy: Unsupported value: \"{other}\": supported values: \
-                     \"Background\", \"Foreground\", \"Orphan\""
-                )));
+                None
             }
         };
         let dry_run = match body["dryRun"].as_array().map(Vec::as_slice) {
-            None | Some([]) => call.query.dry_run()?,
-            Some([all]) if *all == "All" => true,
-            Some(_) => {
-                return Err(invalid(
-                    "dryRun: Unsupported value: supported values: \"All\"",
-                ));
-            }
+            None | Some([]) => call.query.get("dryRun"),
+            Some(values) => values
+                .iter()
+                .map(|value| value.as_str().unwrap_or_default())
+                .find(|value| *value != "All")
+                .or(Some("All")),
         };
+        if let Some(other) = dry_run.filter(|text| *text != "All") {
+            errors.push(options::not_a_dry_run(other));
+        }
+        options::refuse("DeleteOptions", &errors)?;
         Ok(Self {
             grace_period_seconds: match body["gracePeriodSeconds"].as_i64() {
                 Some(seconds) => Some(seconds),
@@ -99,7 +108,7 @@ impl DeleteOptions {
             propagation,
             uid: text(&body["preconditions"]["uid"]),
             resource_version: text(&body["preconditions"]["resourceVersion"]),
-            dry_run,
+            dry_run: dry_run.is_some(),
         })
     }
 }
@@ -303,10 +312,6 @@ fn set_finalizers(object: &mut Value, propagation: Option<Propagation>) {
     } else {
         metadata.insert("finalizers".to_owned(), json!(finalizers));
     }
-}
-
-fn invalid(why: &str) -> ApiError {
-    ApiError::unprocessable(format!("DeleteOptions.meta.k8s.io \"\" is invalid: {why}"))
 }
 
 /// The last state of an object, in the version of the call.

@@ -133,7 +133,11 @@ impl Page {
             .get("resourceVersion")
             .map(parse_revision)
             .transpose()?;
-        check_modes(asked, matching, token.is_some())?;
+        if token.is_some() && asked.is_some_and(|revision| revision != 0) {
+            return Err(ApiError::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
+        }
         let (snapshot, start) = match token {
             Some(token) => resume(call, token)?,
             None => (begin(call, selection, asked, matching)?, String::new()),
@@ -171,35 +175,6 @@ impl Page {
             token,
             remaining,
         })
-    }
-}
-
-fn check_modes(asked: Option<u64>, matching: Option<&str>, continued: bool) -> ApiResult<()> {
-    let refused = |field: &str, why: &str| Err(ApiError::bad_request(format!("{field}: {why}")));
-    match (matching, asked) {
-        (None, None) => Ok(()),
-        (None, Some(revision)) if continued && revision != 0 => refused(
-            "resourceVersion",
-            "Forbidden: specifying resource version is not allowed when using continue",
-        ),
-        (None, Some(_)) => Ok(()),
-        (Some(_), _) if continued => refused(
-            "resourceVersionMatch",
-            "Forbidden: resourceVersionMatch is forbidden when continue is provided",
-        ),
-        (Some(_), None) => refused(
-            "resourceVersionMatch",
-            "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
-        ),
-        (Some("Exact"), Some(0)) => refused(
-            "resourceVersionMatch",
-            "Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"",
-        ),
-        (Some("Exact" | "NotOlderThan"), Some(_)) => Ok(()),
-        (Some(other), Some(_)) => Err(ApiError::bad_request(format!(
-            "resourceVersionMatch: Unsupported value: \"{other}\": supported values: \"Exact\", \
-             \"NotOlderThan\""
-        ))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! PATCH in its four formats.
 
-use ::http::{Response, StatusCode};
+use ::http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value, json};
 use windlass_apimachinery::{
     managed::{self, ApplyError},
@@ -18,6 +18,11 @@ const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 const APPLY_PATCH: &str = "application/apply-patch+yaml";
+
+/// Whether the body of a patch is a configuration to apply.
+pub(super) fn is_apply(headers: &HeaderMap) -> bool {
+    content_type(headers) == APPLY_PATCH
+}
 
 /// A patch that has been read.
 #[derive(Debug)]
@@ -45,12 +50,6 @@ impl Patch {
     pub(super) fn read(call: &Call, warnings: &mut Vec<String>) -> ApiResult<Self> {
         let force = call.query.get("force").is_some_and(|force| force == "true");
         let format = content_type(&call.headers);
-        if format != APPLY_PATCH && call.query.get("force").is_some() {
-            return Err(ApiError::unprocessable(
-                "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified \
-                 for non-apply patch",
-            ));
-        }
         let decoded = match format {
             JSON_PATCH | MERGE_PATCH | STRATEGIC_PATCH => decode_json(&call.body),
             APPLY_PATCH => decode_yaml(&call.body),
@@ -100,12 +99,6 @@ async fn apply(
     force: bool,
     mut warnings: Vec<String>,
 ) -> ApiResult<Response<Body>> {
-    if call.query.get("fieldManager").is_none() {
-        return Err(ApiError::unprocessable(
-            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required \
-             for apply patch",
-        ));
-    }
     let mut config = config.clone();
     write::check_kind(call, &mut config)?;
     check_names(call, &mut config)?;

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use windlass_apimachinery::{field::FieldError, managed};
+use windlass_apimachinery::{
+    field::{FieldError, FieldErrorKind},
+    managed,
+};
 
 use crate::{
     admission, bootstrap, convert, crd,
@@ -56,15 +59,9 @@ pub(super) fn judge_fields(
     warnings: &mut Vec<String>,
 ) -> ApiResult<()> {
     let strictness = match call.query.get("fieldValidation") {
-        None | Some("Warn") => Strictness::Warn,
         Some("Ignore") => Strictness::Ignore,
         Some("Strict") => Strictness::Strict,
-        Some(other) => {
-            return Err(ApiError::bad_request(format!(
-                "fieldValidation: Unsupported value: \"{other}\": supported values: \"Ignore\", \
-                 \"Strict\", \"Warn\""
-            )));
-        }
+        _ => Strictness::Warn,
     };
     match strictness {
         _ if complaints.is_empty() => Ok(()),
@@ -93,6 +90,21 @@ pub(super) fn expect_kind(object: &mut Value, api_version: &str, kind: &str) -> 
             "the object provided is unrecognized (must be of type Object)",
         ));
     }
+    if let Some(wrong @ (Value::Array(_) | Value::String(_) | Value::Number(_) | Value::Bool(_))) =
+        object.get("metadata")
+    {
+        let found = match wrong {
+            Value::Array(_) => "array",
+            Value::String(_) => "string",
+            Value::Number(_) => "number",
+            _ => "bool",
+        };
+        return Err(ApiError::bad_request(format!(
+            "{kind} in version \"{}\" cannot be handled as a {kind}: json: cannot unmarshal \
+             {found} into Go struct field {kind}.metadata of type v1.ObjectMeta",
+            api_version.rsplit('/').next().unwrap_or_default()
+        )));
+    }
     for (field, expected) in [("apiVersion", api_version), ("kind", kind)] {
         let given = object[field].as_str().unwrap_or_default();
         if given.is_empty() {
@@ -119,7 +131,7 @@ pub(super) async fn create(
     ownership: Ownership,
     warnings: &mut Vec<String>,
 ) -> ApiResult<Written> {
-    let dry_run = call.query.dry_run()?;
+    let dry_run = call.query.dry_run();
     let kind = call.kind();
     let rules = call.resource.rules(&call.target.version);
     check_namespace(call, &mut object)?;
@@ -195,7 +207,7 @@ pub(super) async fn modify(
     warnings: &mut Vec<String>,
     change: &(dyn Fn(&Value) -> ApiResult<Value> + Sync),
 ) -> ApiResult<Written> {
-    let dry_run = call.query.dry_run()?;
+    let dry_run = call.query.dry_run();
     let key = call.resource.key(&call.target.namespace, &call.target.name);
     for _ in 0..ATTEMPTS {
         let live_object = call.stored()?;
@@ -251,7 +263,7 @@ pub(super) async fn replace(
     call: &Call,
     change: &(dyn Fn(&Value) -> ApiResult<Value> + Sync),
 ) -> ApiResult<()> {
-    let dry_run = call.query.dry_run()?;
+    let dry_run = call.query.dry_run();
     let key = call.resource.key(&call.target.namespace, &call.target.name);
     for _ in 0..ATTEMPTS {
         let live = call.stored()?;
@@ -408,11 +420,12 @@ fn check_revision(
     match metadata::text(wanted, "resourceVersion") {
         "" | "0" if may_be_unconditional => Ok(()),
         "" | "0" => {
-            let error = FieldError::invalid(
-                "metadata.resourceVersion",
-                &json!(0),
-                "must be specified for an update",
-            );
+            // Revisions are unsigned numbers in Go, which it writes so.
+            let error = FieldError {
+                kind: FieldErrorKind::Invalid,
+                field: "metadata.resourceVersion".to_owned(),
+                message: "Invalid value: 0x0: must be specified for an update".to_owned(),
+            };
             call.kind().check(&call.target.name, &[error])
         }
         given if given == metadata::text(live, "resourceVersion") => Ok(()),

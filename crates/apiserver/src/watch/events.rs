@@ -101,19 +101,6 @@ impl Start {
             .query
             .get("sendInitialEvents")
             .map(|value| value == "true");
-        let matching = call.query.get("resourceVersionMatch");
-        if initial.is_some() && matching != Some("NotOlderThan") {
-            return Err(ApiError::unprocessable(
-                "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: \
-                 sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-            ));
-        }
-        if initial.is_none() && matching.is_some() {
-            return Err(ApiError::unprocessable(
-                "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: \
-                 resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-            ));
-        }
         let current = call.server.store.revision();
         Ok(match (initial, revision) {
             (Some(true), Some(asked)) if asked > current => {

@@ -4,7 +4,7 @@ use kube::{Client, Config, config::KubeConfigOptions};
 use serde_json::{Value, json};
 use windlass_apiserver::{ApiServer, User};
 
-use crate::support::{CONFIG_MAPS, PODS, StubNode, TestServer, pod, send};
+use crate::support::{CONFIG_MAPS, PODS, StubNode, TestServer, pod, send, send_raw};
 
 /// A client over TLS with another credential than the administrator's.
 async fn tls(server: &TestServer, token: Option<&str>) -> Client {
@@ -251,4 +251,16 @@ async fn two_servers_never_share_a_data_directory_and_a_restart_keeps_everything
             .0,
         200
     );
+}
+
+#[tokio::test]
+async fn a_group_without_a_user_is_not_impersonated() {
+    let server = TestServer::listening().await;
+    let admin = tls(&server, Some(server.api.admin_token())).await;
+    for header in ["impersonate-group", "impersonate-uid"] {
+        let headers = [(header, "developers")];
+        let (code, _, status) = send_raw(&admin, "GET", CONFIG_MAPS, &headers, None).await;
+        assert_eq!(code, 400, "{status}");
+        assert!(status.contains("Impersonate-User"), "{status}");
+    }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod clients;
 mod crash;
 mod custom;
 mod deletion;

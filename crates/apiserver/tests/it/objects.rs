@@ -308,10 +308,10 @@ async fn list_modes_follow_the_rules_of_resource_versions() {
             200,
             1,
         ),
-        ("resourceVersionMatch=Exact".to_owned(), 400, 0),
+        ("resourceVersionMatch=Exact".to_owned(), 422, 0),
         (
             "resourceVersion=0&resourceVersionMatch=Exact".to_owned(),
-            400,
+            422,
             0,
         ),
         ("resourceVersion=999999".to_owned(), 504, 0),

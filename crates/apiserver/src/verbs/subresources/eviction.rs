@@ -32,7 +32,7 @@ pub(super) async fn evict(call: &Call) -> ApiResult<Response<Body>> {
         grace_period_seconds: sent["gracePeriodSeconds"].as_i64(),
         uid: text(&sent["preconditions"]["uid"]),
         resource_version: text(&sent["preconditions"]["resourceVersion"]),
-        dry_run: call.query.dry_run()? || !sent["dryRun"].as_array().is_none_or(Vec::is_empty),
+        dry_run: call.query.dry_run() || !sent["dryRun"].as_array().is_none_or(Vec::is_empty),
         ..DeleteOptions::default()
     };
     let pod = call.stored()?;

@@ -8,6 +8,7 @@ use futures::StreamExt as _;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use serde_json::Value;
+use windlass_apimachinery::field::FieldError;
 use windlass_streaming::{
     Refusal,
     backend::{BackendError, ContainerRef},
@@ -84,7 +85,7 @@ pub(crate) async fn connect(
 /// The log of a container, as it comes.
 pub(super) async fn log(call: &Call) -> ApiResult<Response<Body>> {
     let pod = pod(&call.server, &call.resource, &call.target)?;
-    let options = query::log(call.query.pairs()).map_err(wrong_query)?;
+    let options = query::log(call.query.pairs()).map_err(|error| wrong_log(call, error))?;
     let container = container(&pod, call.query.get("container"))?;
     let stream = call
         .server
@@ -154,6 +155,26 @@ fn reference(pod: &Value, container: String) -> ContainerRef {
         pod: metadata::text(pod, "name").to_owned(),
         uid: metadata::text(pod, "uid").to_owned(),
         container,
+    }
+}
+
+/// The options of a log are validated as an object would be.
+fn wrong_log(call: &Call, error: query::QueryError) -> ApiError {
+    let complaint = match &error {
+        query::QueryError::Number {
+            field,
+            value,
+            expected,
+        } => {
+            let number = value.parse::<i64>().ok();
+            number.map(|number| FieldError::invalid(field, &number.into(), expected))
+        }
+        query::QueryError::TwoSinces => Some(FieldError::forbidden("", &error)),
+        _ => None,
+    };
+    match complaint {
+        Some(complaint) => ApiError::invalid("", "PodLogOptions", &call.target.name, &[complaint]),
+        None => wrong_query(error),
     }
 }
 
