@@ -49,6 +49,7 @@ pub fn prepare_update(group: &str, version: &str, kind: &str, object: &mut Value
 pub fn validate_create(group: &str, version: &str, kind: &str, object: &Value) -> Vec<FieldError> {
     let _ = version;
     let mut errors = metadata::validate(object, metadata::name_rule(group, kind));
+    metadata::finalizers(group, object, &mut errors);
     validate::create(group, kind, object, &mut errors);
     errors
 }
@@ -63,6 +64,7 @@ pub fn validate_update(
 ) -> Vec<FieldError> {
     let _ = version;
     let mut errors = metadata::validate_update(object, old);
+    metadata::finalizers(group, object, &mut errors);
     validate::update(group, kind, object, old, &mut errors);
     errors
 }

@@ -113,42 +113,31 @@ impl<'a> Kind<'a> {
 
     /// What is wrong with a new object.
     pub(crate) fn validate_create(&self, object: &Value) -> Vec<FieldError> {
-        let mut errors = builtin::validate_metadata(object, self.resource.namespaced);
-        match self.custom {
-            Some(custom) => errors.extend(custom.schema.validate(object)),
-            None => {
-                errors.extend(builtin::validate_create(
-                    self.group(),
-                    self.version,
-                    self.name(),
-                    object,
-                ));
-                if self.is_definition() {
-                    errors.extend(crd::validate(object, None));
-                }
-            }
+        if let Some(custom) = self.custom {
+            let mut errors = builtin::validate_metadata(object, self.resource.namespaced);
+            errors.extend(custom.schema.validate(object));
+            return errors;
+        }
+        let (group, version, kind) = (self.group(), self.version, self.name());
+        let mut errors = builtin::validate_create(group, version, kind, object);
+        if self.is_definition() {
+            errors.extend(crd::validate(object, None));
         }
         errors
     }
 
     /// What is wrong with a replacement.
     pub(crate) fn validate_update(&self, object: &Value, old: &Value) -> Vec<FieldError> {
-        let namespaced = self.resource.namespaced;
-        let mut errors = builtin::validate_metadata_update(object, old, namespaced);
-        match self.custom {
-            Some(custom) => errors.extend(custom.schema.validate_update(object, old)),
-            None => {
-                errors.extend(builtin::validate_update(
-                    self.group(),
-                    self.version,
-                    self.name(),
-                    object,
-                    old,
-                ));
-                if self.is_definition() {
-                    errors.extend(crd::validate(object, Some(old)));
-                }
-            }
+        if let Some(custom) = self.custom {
+            let namespaced = self.resource.namespaced;
+            let mut errors = builtin::validate_metadata_update(object, old, namespaced);
+            errors.extend(custom.schema.validate_update(object, old));
+            return errors;
+        }
+        let (group, version, kind) = (self.group(), self.version, self.name());
+        let mut errors = builtin::validate_update(group, version, kind, object, old);
+        if self.is_definition() {
+            errors.extend(crd::validate(object, Some(old)));
         }
         errors
     }

@@ -165,6 +165,24 @@ fn common(object: &Value, errors: &mut Vec<FieldError>) {
     owners(object, errors);
 }
 
+/// Finalizers of the built-in kinds have a domain, but for those of Kubernetes itself.
+pub(super) fn finalizers(group: &str, object: &Value, errors: &mut Vec<FieldError>) {
+    const STANDARD: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
+    if ["apiextensions.k8s.io", "admissionregistration.k8s.io"].contains(&group) {
+        return;
+    }
+    for (index, finalizer) in items(object, "/metadata/finalizers").iter().enumerate() {
+        let name = finalizer.as_str().unwrap_or_default();
+        if !name.contains('/') && !STANDARD.contains(&name) {
+            errors.push(FieldError::invalid(
+                format!("metadata.finalizers[{index}]"),
+                finalizer,
+                "name is neither a standard finalizer name nor is it fully qualified",
+            ));
+        }
+    }
+}
+
 fn owners(object: &Value, errors: &mut Vec<FieldError>) {
     let references = items(object, "/metadata/ownerReferences");
     let mut controllers = Vec::new();

@@ -290,6 +290,10 @@ fn metadata_is_checked_for_every_kind() {
             "metadata.ownerReferences[0].uid: Invalid value: \"\": uid must not be empty",
         ),
         (
+            json!({"name": "a", "finalizers": ["orphan", "mine"]}),
+            "metadata.finalizers[1]: Invalid value: \"mine\": name is neither a standard finalizer",
+        ),
+        (
             json!({"generateName": "A-"}),
             "metadata.generateName: Invalid value: \"A-\"",
         ),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{CONFIG_MAPS, PODS, TestServer, config_map, pod, send};
 
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const MERGE: &str = "application/merge-patch+json";
 const APPLY: &str = "application/apply-patch+yaml";
 
@@ -158,4 +159,87 @@ async fn a_path_that_is_not_served_has_empty_details() {
     }
     let (_, status) = server.request("GET", &format!("{PODS}/q"), None).await;
     assert_eq!(status["details"], json!({"kind": "pods", "name": "q"}));
+}
+
+#[tokio::test]
+async fn roles_may_be_named_with_colons() {
+    let server = TestServer::start().await;
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    for (path, kind) in [
+        (format!("{rbac}/clusterroles"), "ClusterRole"),
+        (format!("{rbac}/namespaces/default/roles"), "Role"),
+    ] {
+        let role = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": kind,
+            "metadata": {"name": "monitoring:Reader", "labels": {"a": "b"}},
+            "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}],
+        });
+        server.create(&path, role).await;
+        let one = format!("{path}/monitoring:Reader");
+        let labels = json!({"metadata": {"labels": {"a": "c"}}});
+        let (code, role) = server.patch(&one, MERGE, labels).await;
+        assert_eq!(code, 200, "{role}");
+        let (code, status) = server.request("DELETE", &one, None).await;
+        assert_eq!(code, 200, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_metadata_is_told_once() {
+    let server = TestServer::start().await;
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com"},
+        "spec": {
+            "group": "example.com",
+            "scope": "Namespaced",
+            "names": {"plural": "widgets", "kind": "Widget"},
+            "versions": [{
+                "name": "v1",
+                "served": true,
+                "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object"}},
+            }],
+        },
+    });
+    server.create(DEFINITIONS, definition).await;
+    let widgets = "/apis/example.com/v1/namespaces/default/widgets";
+    // metadata, its complaints, and those that only built-in kinds have
+    let cases = [
+        (json!({}), vec!["FieldValueRequired metadata.name"], vec![]),
+        (
+            json!({"name": "a", "labels": {"k": "-"}}),
+            vec!["FieldValueInvalid metadata.labels"],
+            vec![],
+        ),
+        (
+            json!({"name": "a", "finalizers": ["mine"]}),
+            vec![],
+            vec!["FieldValueInvalid metadata.finalizers[0]"],
+        ),
+    ];
+    for (metadata, everywhere, built_in) in cases {
+        let object = json!({"metadata": metadata});
+        let (_, status) = server
+            .request("POST", CONFIG_MAPS, Some(object.clone()))
+            .await;
+        let expected = [everywhere.clone(), built_in].concat();
+        assert_eq!(causes(&status), expected, "{status}");
+        let (_, status) = server.request("POST", widgets, Some(object)).await;
+        assert_eq!(causes(&status), everywhere, "{status}");
+    }
+    let unconditional = json!({"metadata": {"name": "a", "labels": {"k": "v"}}});
+    let one = format!("{widgets}/a");
+    let (_, status) = server.request("PUT", &one, Some(unconditional)).await;
+    assert_eq!(
+        status["message"],
+        "Widget.example.com \"a\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must \
+         be specified for an update"
+    );
+    let (code, status) = server
+        .request("POST", CONFIG_MAPS, Some(json!({"metadata": []})))
+        .await;
+    assert_eq!((code, &status["reason"]), (400, &json!("BadRequest")));
 }
