@@ -63,6 +63,7 @@ const fn kind(group: &'static str, plural: &'static str, kind: &'static str) -> 
             unconditional_update: true,
             create_on_update: false,
             returns_deleted: false,
+            stored_only: false,
             subresources: SubresourceSet {
                 status: false,
                 scale: false,
@@ -115,6 +116,11 @@ impl Entry {
 
     const fn returns_deleted(mut self) -> Self {
         self.rules.returns_deleted = true;
+        self
+    }
+
+    const fn stored_only(mut self) -> Self {
+        self.rules.stored_only = true;
         self
     }
 
@@ -183,14 +189,17 @@ const TABLE: &[Entry] = &[
         .in_all()
         .status()
         .scale()
-        .generation(),
+        .generation()
+        .stored_only(),
     kind("", "resourcequotas", "ResourceQuota")
         .short(&["quota"])
         .status()
-        .returns_deleted(),
+        .returns_deleted()
+        .stored_only(),
     kind("", "limitranges", "LimitRange")
         .short(&["limits"])
-        .put_creates(),
+        .put_creates()
+        .stored_only(),
     kind("", "podtemplates", "PodTemplate")
         .put_creates()
         .generation()
@@ -200,31 +209,40 @@ const TABLE: &[Entry] = &[
         .in_all()
         .status()
         .scale()
-        .generation(),
+        .generation()
+        .stored_only(),
     kind(APPS, "replicasets", "ReplicaSet")
         .short(&["rs"])
         .in_all()
         .status()
         .scale()
-        .generation(),
+        .generation()
+        .stored_only(),
     kind(APPS, "statefulsets", "StatefulSet")
         .short(&["sts"])
         .in_all()
         .status()
         .scale()
-        .generation(),
+        .generation()
+        .stored_only(),
     kind(APPS, "daemonsets", "DaemonSet")
         .short(&["ds"])
         .in_all()
         .status()
-        .generation(),
+        .generation()
+        .stored_only(),
     kind(APPS, "controllerrevisions", "ControllerRevision"),
-    kind(BATCH, "jobs", "Job").in_all().status().generation(),
+    kind(BATCH, "jobs", "Job")
+        .in_all()
+        .status()
+        .generation()
+        .stored_only(),
     kind(BATCH, "cronjobs", "CronJob")
         .short(&["cj"])
         .in_all()
         .status()
-        .generation(),
+        .generation()
+        .stored_only(),
     kind("coordination.k8s.io", "leases", "Lease")
         .conditional()
         .put_creates(),
@@ -234,11 +252,13 @@ const TABLE: &[Entry] = &[
         .put_creates(),
     kind(NETWORKING, "networkpolicies", "NetworkPolicy")
         .short(&["netpol"])
-        .generation(),
+        .generation()
+        .stored_only(),
     kind(NETWORKING, "ingresses", "Ingress")
         .short(&["ing"])
         .status()
-        .generation(),
+        .generation()
+        .stored_only(),
     cluster_kind(NETWORKING, "ingressclasses", "IngressClass").generation(),
     kind("policy", "poddisruptionbudgets", "PodDisruptionBudget")
         .short(&["pdb"])
@@ -271,19 +291,22 @@ const TABLE: &[Entry] = &[
     )
     .short(&["hpa"])
     .in_all()
-    .status(),
+    .status()
+    .stored_only(),
     cluster_kind(
         ADMISSION,
         "mutatingwebhookconfigurations",
         "MutatingWebhookConfiguration",
     )
-    .generation(),
+    .generation()
+    .stored_only(),
     cluster_kind(
         ADMISSION,
         "validatingwebhookconfigurations",
         "ValidatingWebhookConfiguration",
     )
-    .generation(),
+    .generation()
+    .stored_only(),
     cluster_kind(
         "apiextensions.k8s.io",
         "customresourcedefinitions",

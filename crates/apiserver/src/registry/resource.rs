@@ -83,6 +83,8 @@ pub(crate) struct Rules {
     pub(crate) create_on_update: bool,
     /// Whether DELETE answers with the object rather than with a `Status`.
     pub(crate) returns_deleted: bool,
+    /// Whether nothing in this cluster acts upon such objects, which their makers are told.
+    pub(crate) stored_only: bool,
     pub(crate) subresources: SubresourceSet,
 }
 
@@ -202,6 +204,7 @@ impl Resource {
                     unconditional_update: false,
                     create_on_update: false,
                     returns_deleted: false,
+                    stored_only: false,
                     subresources: SubresourceSet {
                         status: description.is_some_and(|version| version.status),
                         scale: description.is_some_and(|version| version.scale.is_some()),
@@ -213,6 +216,7 @@ impl Resource {
                 unconditional_update: false,
                 create_on_update: false,
                 returns_deleted: false,
+                stored_only: false,
                 subresources: SubresourceSet::default(),
             },
         }

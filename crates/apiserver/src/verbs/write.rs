@@ -148,6 +148,12 @@ pub(super) async fn create(
     }
     let complaints = kind.admit(&mut object)?;
     judge_fields(call, complaints, warnings)?;
+    if rules.stored_only {
+        warnings.push(format!(
+            "a {} is only stored: nothing in this cluster acts upon it",
+            call.resource.kind
+        ));
+    }
     let prefix = metadata::text(&object, "generateName").to_owned();
     let generated = metadata::text(&object, "name").is_empty() && !prefix.is_empty();
     metadata::stamp_new(&mut object);

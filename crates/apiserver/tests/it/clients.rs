@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{CONFIG_MAPS, PODS, TestServer, config_map, pod, send};
+use crate::support::{CONFIG_MAPS, PODS, TestServer, config_map, pod, send, send_raw};
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const MERGE: &str = "application/merge-patch+json";
@@ -242,4 +242,42 @@ async fn what_is_wrong_with_metadata_is_told_once() {
         .request("POST", CONFIG_MAPS, Some(json!({"metadata": []})))
         .await;
     assert_eq!((code, &status["reason"]), (400, &json!("BadRequest")));
+}
+
+#[tokio::test]
+async fn whoever_makes_what_nothing_acts_upon_is_told_so() {
+    let server = TestServer::start().await;
+    server.default_account().await;
+    let admin = server.admin();
+    let deployment = json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [{"name": "web", "image": "nginx"}]},
+            },
+        },
+    });
+    let deployments = "/apis/apps/v1/namespaces/default/deployments";
+    let warning = "299 - \"a Deployment is only stored: nothing in this cluster acts upon it\"";
+    let applied = format!("{deployments}/other?fieldManager=me");
+    let mut other = deployment.clone();
+    other["metadata"]["name"] = json!("other");
+    for (method, path, format, body) in [
+        ("POST", deployments, "application/json", &deployment),
+        ("PATCH", applied.as_str(), APPLY, &other),
+    ] {
+        let format = [("content-type", format)];
+        let (code, headers, answer) =
+            send_raw(&admin, method, path, &format, Some(body.clone())).await;
+        assert_eq!(code, 201, "{answer}");
+        assert_eq!(headers.get("warning").unwrap(), warning, "{method}");
+    }
+    for (path, object) in [(CONFIG_MAPS, config_map("a", json!({}))), (PODS, pod("p"))] {
+        let (code, headers, _) = send_raw(&admin, "POST", path, &[], Some(object)).await;
+        assert_eq!((code, headers.get("warning")), (201, None), "{path}");
+    }
 }
