@@ -2,11 +2,13 @@
 # Makes sure that what Windlass needs on this machine is there: a C compiler for cargo, Java,
 # Python with venv, and PySpark of the wanted versions, each in a virtual environment of its own.
 #
-#   hack/setup.sh [--kubectl] [--jdk] [VERSION...]
+#   hack/setup.sh [--kubectl] [--jdk] [--registry] [VERSION...]
 #
 #   VERSION     a Spark version, default the newest supported; 4.1 means the newest 4.1.x
 #   --kubectl   also kubectl, which the tests drive
 #   --jdk       also a Java compiler, which the long tests use
+#   --registry  also a registry of container images, unpacked into the cache and not installed:
+#               the package would start it as a service
 #
 # Safe to run again and to interrupt: what is there is left alone, what is half there is redone.
 # Root gets missing Debian packages installed; anybody else is told which ones to ask for.
@@ -21,13 +23,14 @@ fail() {
 }
 has() { command -v "$1" >/dev/null 2>&1; }
 
-wants_kubectl=false wants_jdk=false versions=()
+wants_kubectl=false wants_jdk=false wants_registry=false versions=()
 for argument in "$@"; do
     case "$argument" in
         --kubectl) wants_kubectl=true ;;
         --jdk) wants_jdk=true ;;
+        --registry) wants_registry=true ;;
         [0-9]*.[0-9]*) versions+=("$argument") ;;
-        *) fail "hack/setup.sh: unknown argument $argument: give Spark versions, --kubectl, --jdk" ;;
+        *) fail "hack/setup.sh: unknown argument $argument: give Spark versions, --kubectl, --jdk, --registry" ;;
     esac
 done
 [ ${#versions[@]} -gt 0 ] || versions=(4.3.0)
@@ -105,6 +108,22 @@ if [ -n "$need" ]; then
     left=$(missing_packages | xargs)
     [ -z "$left" ] || fail "installed, but still not usable: $left" \
         "see which java and python3 come first on the PATH"
+fi
+
+# A registry to pull images from.
+registry="$cache/registry"
+if $wants_registry && [ ! -x "$registry/usr/bin/docker-registry" ]; then
+    has apt-get || fail "the tests need the program docker-registry at $registry/usr/bin"
+    say "fetching a registry into $registry"
+    rm -rf "$registry.new" && mkdir -p "$registry.new/package"
+    (
+        cd "$registry.new/package"
+        apt-get download -qq docker-registry >&2 ||
+            { apt-get update -qq >&2 && apt-get download -qq docker-registry >&2; }
+    )
+    dpkg -x "$registry.new"/package/*.deb "$registry.new"
+    rm -rf "$registry.new/package" "$registry"
+    mv "$registry.new" "$registry"
 fi
 
 # One environment per Spark version. The marker is written last, so that an interrupted

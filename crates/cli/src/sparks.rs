@@ -103,7 +103,8 @@ fn java_on(mut path: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
     home.join("lib").is_dir().then(|| home.to_owned())
 }
 
-fn cache() -> PathBuf {
+/// Where what is fetched is kept, unless `WINDLASS_CACHE` says otherwise.
+pub fn cache() -> PathBuf {
     if let Some(cache) = std::env::var_os("WINDLASS_CACHE").filter(|value| !value.is_empty()) {
         return PathBuf::from(cache);
     }

@@ -19,6 +19,7 @@ mod events;
 mod exec;
 mod hosts;
 pub mod images;
+mod inside;
 mod lifeline;
 mod logs;
 mod node;

@@ -21,6 +21,7 @@ use crate::addresses::Addresses;
 use crate::backend::NodeStreams;
 use crate::config::{NodeConfig, NodeError, Orphans};
 use crate::events::Events;
+use crate::images::{self, ImageStore};
 use crate::lifeline::Lifeline;
 use crate::poddir::PodDir;
 use crate::registration::{self, Capacity};
@@ -83,9 +84,13 @@ impl Node {
             sources.clone(),
         ));
         let events = Events::start(client.clone(), config.name.clone());
+        let images = config.images.store.clone();
+        let images = images.unwrap_or_else(|| config.data_dir.join("images"));
+        images::sweep_store(&images);
         let context = Arc::new(Context {
             client,
             config,
+            images: ImageStore::new(images),
             capacity,
             network,
             sources,

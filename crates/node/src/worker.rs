@@ -22,6 +22,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Addresses;
 use crate::backend::NodeStreams;
@@ -29,7 +30,7 @@ use crate::config::{NodeConfig, patching};
 use crate::env::Facts;
 use crate::events::Events;
 use crate::exec::Entrance;
-use crate::images::Image;
+use crate::images::{Image, ImageStore};
 use crate::lifeline::Lifeline;
 use crate::node::Network;
 use crate::plan::{Ongoing, Sandbox, Seen, news, plan};
@@ -61,6 +62,7 @@ pub(crate) struct Context {
     pub(crate) sources: broadcast::Sender<SourceChange>,
     pub(crate) events: Events,
     pub(crate) addresses: Mutex<Addresses>,
+    pub(crate) images: ImageStore,
     pub(crate) streams: Arc<NodeStreams>,
     /// Held where pods end with the agent.
     pub(crate) lifeline: Option<Lifeline>,
@@ -120,6 +122,8 @@ enum StartOutcome {
     },
     /// It cannot be described.
     Refused(String),
+    /// The pod is to end, so it was not started after all.
+    Abandoned,
 }
 
 /// Runs a pod until nothing of it is left.
@@ -148,6 +152,7 @@ pub(crate) async fn run(context: Arc<Context>, pod: Pod, updates: mpsc::Receiver
         written: None,
         annotated: false,
         mount_failures: 0,
+        ending: CancellationToken::new(),
         gone: false,
     };
     worker.adopt().await;
@@ -169,6 +174,8 @@ struct Worker {
     written: Option<PodStatus>,
     annotated: bool,
     mount_failures: u32,
+    /// Cancelled when the API wants the pod deleted.
+    ending: CancellationToken,
     gone: bool,
 }
 
@@ -219,6 +226,9 @@ impl Worker {
         };
         // What the watch delivers may be older than the answer to our own write.
         if version(&pod) >= version(&self.pod) {
+            if pod.metadata.deletion_timestamp.is_some() {
+                self.ending.cancel();
+            }
             self.pod = pod;
             self.write_hosts();
         }

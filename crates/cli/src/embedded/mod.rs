@@ -259,5 +259,7 @@ fn images(found: Vec<Installed>) -> ImageConfig {
     ImageConfig {
         spark,
         install_hint: Some(sparks::INSTALL_HINT.to_owned()),
+        // Beside the Sparks, so that the cluster of one run finds what the one before has pulled.
+        store: Some(sparks::cache().join("images")),
     }
 }

@@ -15,5 +15,6 @@ mod allocation;
 mod examples;
 mod executor_fields;
 mod failures;
+mod images;
 mod languages;
 mod real;

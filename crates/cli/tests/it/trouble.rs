@@ -68,7 +68,7 @@ fn every_trouble_of_an_application_is_told_and_leaves_the_others_alone() {
         (
             "image",
             "SUBMITTED",
-            vec![("image", json!("example.com/none:1"))],
+            vec![("image", json!("localhost:1/none:1"))],
         ),
         (
             "version",

@@ -1,25 +1,35 @@
-//! Which image names this machine can stand in for, and with what.
+//! Images: which names this machine can stand in for and with what, and how the others are had.
 //!
-//! There is no registry: an image name is resolved to something that is installed already.
-//! [`ImageConfig::resolve`] is pure; [`provide`] looks at the files the answer names.
+//! [`ImageConfig::resolve`] is pure and says what a name stands for; [`provide`] looks at the
+//! files, unpacks and pulls.
 //!
 //! | name | stands for |
 //! |---|---|
 //! | `[docker.io/][library/\|apache/]spark[-py]:TAG` | the configured Spark of the tag's minor version |
 //! | `local/host:latest` | the programs of this machine, for plain commands |
 //! | `dir:/absolute/path` | a root file system in a directory, with an optional `config.json` |
+//! | `oci:/absolute/path[:TAG]` | an image in a directory of the OCI image layout |
+//! | any other | an image of a registry, as everywhere |
 //!
 //! A directory image's `config.json` is the `config` object of an OCI image configuration
 //! (`Env`, `Entrypoint`, `Cmd`, `WorkingDir`, `User`).
 
+mod credentials;
+mod layers;
+mod layout;
 mod provide;
 mod reference;
+mod registry;
+mod store;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub use provide::{Image, ImageRoot, provide};
+pub(crate) use credentials::Credentials;
+pub use provide::{Image, ImageRoot};
+pub(crate) use provide::{ImageRequest, Origin, Provided, PullPolicy, provide};
 pub use reference::{ImageError, ImageSource, SparkMinor};
+pub(crate) use store::{ImageStore, sweep as sweep_store};
 
 /// The image that offers the machine's own programs.
 pub const HOST_IMAGE: &str = "local/host:latest";
@@ -32,6 +42,8 @@ pub struct ImageConfig {
     /// What the user can run to get the Spark of a minor version, with `{minor}` in its place:
     /// shown when an image cannot be had.
     pub install_hint: Option<String>,
+    /// Where unpacked and pulled images are kept; by default below the node's data directory.
+    pub store: Option<PathBuf>,
 }
 
 /// One installed Spark.

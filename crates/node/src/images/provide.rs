@@ -1,10 +1,12 @@
 //! From what an image name stands for to what a container of it starts with.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::{ImageError, ImageSource, SparkInstallation};
+use super::credentials::Credentials;
+use super::{ImageError, ImageSource, ImageStore, SparkInstallation};
 
 /// The entry point of Spark containers, and the script its decommissioning hook calls.
 const SPARK_ENTRYPOINT: &str = include_str!("entrypoint.sh");
@@ -35,6 +37,58 @@ pub struct Image {
     pub user: Option<(u32, Option<u32>)>,
 }
 
+/// An image that a container asks for.
+pub(crate) struct ImageRequest<'a> {
+    /// The name as the container gives it.
+    pub(crate) name: &'a str,
+    /// What it stands for.
+    pub(crate) source: &'a ImageSource,
+    pub(crate) policy: PullPolicy,
+    /// For registries.
+    pub(crate) credentials: Credentials,
+    /// Called before something is fetched, which can take long.
+    pub(crate) pulling: &'a (dyn Fn() + Send + Sync),
+}
+
+/// When a registry is asked, as `imagePullPolicy` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PullPolicy {
+    Always,
+    IfNotPresent,
+    Never,
+}
+
+impl PullPolicy {
+    /// The policy of a container; the API server has put in the default.
+    pub(crate) fn of(policy: Option<&str>) -> Self {
+        match policy {
+            Some("Always") => Self::Always,
+            Some("Never") => Self::Never,
+            _ => Self::IfNotPresent,
+        }
+    }
+}
+
+/// An image, and where it was.
+#[derive(Debug)]
+pub(crate) struct Provided {
+    pub(crate) image: Image,
+    pub(crate) origin: Origin,
+}
+
+/// Where an image was when it was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// On the machine.
+    There,
+    /// In a registry, which was asked.
+    Pulled {
+        took: Duration,
+        /// What was fetched, in bytes; `None` when the registry had nothing new.
+        size: Option<u64>,
+    },
+}
+
 /// Where an image's files come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageRoot {
@@ -51,32 +105,79 @@ pub enum ImageRoot {
     Directory(PathBuf),
 }
 
-/// Looks at the installation or directory and says what a container of it starts with.
-pub fn provide(name: &str, source: &ImageSource) -> Result<Image, ImageError> {
+/// The machine's own programs as an image.
+fn host() -> Image {
+    Image {
+        id: "local/host@machine".to_owned(),
+        root: ImageRoot::Host {
+            overlays: vec![],
+            exposed: vec![],
+            scripts: vec![],
+        },
+        env: vec![("PATH".to_owned(), DEFAULT_PATH.to_owned())],
+        entrypoint: vec![],
+        cmd: vec!["/bin/sh".to_owned()],
+        working_dir: PathBuf::from("/"),
+        user: None,
+    }
+}
+
+/// Looks at what is installed, and unpacks or pulls what is not, as the policy wants it.
+pub(crate) async fn provide(
+    request: &ImageRequest<'_>,
+    store: &ImageStore,
+) -> Result<Provided, ImageError> {
+    let ImageRequest { name, policy, .. } = request;
     let unusable = |reason: String| ImageError::Unusable {
-        image: name.to_owned(),
+        image: (*name).to_owned(),
         reason,
     };
-    match source {
-        ImageSource::Host => Ok(Image {
-            id: "local/host@machine".to_owned(),
-            root: ImageRoot::Host {
-                overlays: vec![],
-                exposed: vec![],
-                scripts: vec![],
-            },
-            env: vec![("PATH".to_owned(), DEFAULT_PATH.to_owned())],
-            entrypoint: vec![],
-            cmd: vec!["/bin/sh".to_owned()],
-            working_dir: PathBuf::from("/"),
-            user: None,
-        }),
+    let there = |image| Provided {
+        image,
+        origin: Origin::There,
+    };
+    let reference = match request.source {
+        ImageSource::Host => return Ok(there(host())),
         ImageSource::Spark {
             minor,
             installation,
-        } => spark(installation, &minor.to_string()).map_err(unusable),
-        ImageSource::Directory(path) => directory(path).map_err(unusable),
+        } => {
+            let image = spark(installation, &minor.to_string());
+            return image.map(there).map_err(unusable);
+        }
+        ImageSource::Directory(path) => return directory(path).map(there).map_err(unusable),
+        ImageSource::Layout { path, tag } => {
+            let image = store.from_layout(path.clone(), tag.clone()).await;
+            return image.map(there).map_err(unusable);
+        }
+        ImageSource::Registry(reference) => reference,
+    };
+    let here = match policy {
+        PullPolicy::Always => None,
+        PullPolicy::IfNotPresent | PullPolicy::Never => store.named(reference),
+    };
+    if let Some(image) = here {
+        return Ok(there(image));
     }
+    if *policy == PullPolicy::Never {
+        return Err(ImageError::NeverPull {
+            image: (*name).to_owned(),
+        });
+    }
+    (request.pulling)();
+    let started = Instant::now();
+    let pulled = store.pull(reference, &request.credentials).await;
+    let pulled = pulled.map_err(|error| ImageError::PullFailed {
+        image: (*name).to_owned(),
+        reason: error.to_string(),
+    })?;
+    Ok(Provided {
+        image: pulled.image,
+        origin: Origin::Pulled {
+            took: started.elapsed(),
+            size: pulled.size,
+        },
+    })
 }
 
 fn spark(installation: &SparkInstallation, minor: &str) -> Result<Image, String> {
@@ -184,14 +285,23 @@ fn link_chain(path: &Path) -> Vec<PathBuf> {
 }
 
 /// The `config` object of an OCI image configuration.
+///
+/// Builders write `null` for what is not set.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct DirectoryConfig {
-    env: Vec<String>,
-    entrypoint: Vec<String>,
-    cmd: Vec<String>,
-    working_dir: String,
-    user: String,
+    env: Option<Vec<String>>,
+    entrypoint: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
+    working_dir: Option<String>,
+    user: Option<String>,
+}
+
+/// An OCI image configuration, as far as starting a container needs it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ImageConfiguration {
+    config: Option<DirectoryConfig>,
 }
 
 fn directory(path: &Path) -> Result<Image, String> {
@@ -205,9 +315,25 @@ fn directory(path: &Path) -> Result<Image, String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => DirectoryConfig::default(),
         Err(error) => return Err(format!("{}: {error}", file.display())),
     };
+    configured(format!("dir:{}", path.display()), path, config)
+}
+
+/// The image of an unpacked root with the JSON of an OCI image configuration.
+pub(super) fn image_of(id: &str, root: &Path, configuration: &[u8]) -> Result<Image, String> {
+    let configuration: ImageConfiguration = serde_json::from_slice(configuration)
+        .map_err(|error| format!("its configuration: {error}"))?;
+    configured(
+        id.to_owned(),
+        root,
+        configuration.config.unwrap_or_default(),
+    )
+}
+
+fn configured(id: String, root: &Path, config: DirectoryConfig) -> Result<Image, String> {
     let mut env: Vec<(String, String)> = config
         .env
         .iter()
+        .flatten()
         .map(|entry| {
             let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
             (name.to_owned(), value.to_owned())
@@ -216,33 +342,94 @@ fn directory(path: &Path) -> Result<Image, String> {
     if env.iter().all(|(name, _)| name != "PATH") {
         env.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
     }
+    let working_dir = config.working_dir.filter(|dir| !dir.is_empty());
     Ok(Image {
-        id: format!("dir:{}", path.display()),
-        root: ImageRoot::Directory(path.to_owned()),
+        id,
         env,
-        entrypoint: config.entrypoint,
-        cmd: config.cmd,
-        working_dir: PathBuf::from(if config.working_dir.is_empty() {
-            "/"
-        } else {
-            &config.working_dir
-        }),
-        user: parse_user(&config.user)?,
+        entrypoint: config.entrypoint.unwrap_or_default(),
+        cmd: config.cmd.unwrap_or_default(),
+        working_dir: working_dir.map_or_else(|| PathBuf::from("/"), PathBuf::from),
+        user: user(root, config.user.as_deref().unwrap_or_default())?,
+        root: ImageRoot::Directory(root.to_owned()),
     })
 }
 
-fn parse_user(user: &str) -> Result<Option<(u32, Option<u32>)>, String> {
-    if user.is_empty() || user == "root" {
-        return Ok(None);
-    }
-    let (uid, gid) = match user.split_once(':') {
-        Some((uid, gid)) => (uid, Some(gid)),
+/// The user and group an image names, by number or by what its own files know.
+fn user(root: &Path, user: &str) -> Result<Option<(u32, Option<u32>)>, String> {
+    let (name, group) = match user.split_once(':') {
+        Some((name, group)) => (name, Some(group)),
         None => (user, None),
     };
-    let number = |text: &str| {
-        text.parse::<u32>().map_err(|_| {
-            format!("its user {user:?} is a name; set User in config.json to uid or uid:gid")
-        })
+    if name.is_empty() || (name == "root" && group.is_none()) {
+        return Ok(None);
+    }
+    let look_up = |file: &str, name: &str| -> Result<Vec<u32>, String> {
+        // Read without following links, which could lead out of the image.
+        let path = root.join(file);
+        let regular = path.symlink_metadata().is_ok_and(|found| found.is_file());
+        let text = if regular {
+            std::fs::read_to_string(&path).unwrap_or_default()
+        } else {
+            String::new()
+        };
+        text.lines()
+            .map(|line| line.split(':').collect::<Vec<_>>())
+            .find(|fields| fields.first() == Some(&name))
+            .map(|fields| fields[1..].iter().filter_map(|f| f.parse().ok()).collect())
+            .ok_or_else(|| format!("its user {user:?} is not in its own /{file}"))
     };
-    Ok(Some((number(uid)?, gid.map(number).transpose()?)))
+    let (uid, own_group) = match name.parse::<u32>() {
+        Ok(uid) => (uid, None),
+        Err(_) => match look_up("etc/passwd", name)?[..] {
+            [uid, gid, ..] => (uid, Some(gid)),
+            _ => {
+                return Err(format!(
+                    "its user {user:?} has no number in its /etc/passwd"
+                ));
+            }
+        },
+    };
+    let gid = match group.map(|group| (group, group.parse::<u32>())) {
+        None => own_group,
+        Some((_, Ok(gid))) => Some(gid),
+        Some((group, Err(_))) => look_up("etc/group", group)?.first().copied(),
+    };
+    Ok(Some((uid, gid)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_of_an_image_is_a_number_or_a_name_it_knows() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("etc")).unwrap();
+        let write = |file: &str, text: &str| std::fs::write(root.path().join(file), text).unwrap();
+        write(
+            "etc/passwd",
+            "root:x:0:0::/root:/bin/sh\nspark:x:185:100::/:/bin/sh\n",
+        );
+        write("etc/group", "root:x:0:\nstaff:x:50:\n");
+        for (text, wanted) in [
+            ("", Ok(None)),
+            ("root", Ok(None)),
+            ("185", Ok(Some((185, None)))),
+            ("185:0", Ok(Some((185, Some(0))))),
+            ("spark", Ok(Some((185, Some(100))))),
+            ("spark:staff", Ok(Some((185, Some(50))))),
+            ("7:staff", Ok(Some((7, Some(50))))),
+            (
+                "nobody",
+                Err("its user \"nobody\" is not in its own /etc/passwd"),
+            ),
+            (
+                "7:nobody",
+                Err("its user \"7:nobody\" is not in its own /etc/group"),
+            ),
+        ] {
+            let found = user(root.path(), text);
+            assert_eq!(found, wanted.map_err(ToOwned::to_owned), "{text}");
+        }
+    }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use oci_client::Reference;
+
 use super::{HOST_IMAGE, ImageConfig, SparkInstallation};
 
 /// A minor version of Spark, such as 3.5.
@@ -29,6 +31,15 @@ pub enum ImageSource {
     },
     /// A directory that holds a root file system.
     Directory(PathBuf),
+    /// An image in a directory of the OCI image layout.
+    Layout {
+        /// The directory.
+        path: PathBuf,
+        /// Which of its images; may be left out where there is one only.
+        tag: Option<String>,
+    },
+    /// An image of a registry.
+    Registry(Reference),
 }
 
 /// Why an image cannot be had; the text is what the user sees in the container's status.
@@ -40,7 +51,7 @@ pub enum ImageError {
         /// The name as given.
         image: String,
         /// What is wrong with it.
-        reason: &'static str,
+        reason: String,
     },
     /// A Spark image whose version is not installed.
     #[error(
@@ -56,13 +67,21 @@ pub enum ImageError {
         /// What to do.
         hint: String,
     },
-    /// No rule knows the image.
-    #[error(
-        "image \"{image}\" cannot be had: this cluster runs pods from what is installed on the machine and pulls from no registry; use {HOST_IMAGE}, an image named spark:VERSION, or unpack the image and name its directory as dir:/path"
-    )]
-    Unknown {
+    /// It is in a registry, and may not be fetched.
+    #[error("Container image \"{image}\" is not present with pull policy of Never")]
+    NeverPull {
         /// The name as given.
         image: String,
+    },
+    /// The registry did not give it.
+    #[error(
+        "failed to pull image \"{image}\": {reason}; what needs no registry: {HOST_IMAGE}, spark:VERSION, oci:/path, dir:/path"
+    )]
+    PullFailed {
+        /// The name as given.
+        image: String,
+        /// What the registry or the network said.
+        reason: String,
     },
     /// The directory or installation the name stands for cannot be used.
     #[error("image \"{image}\" cannot be used: {reason}")]
@@ -79,7 +98,8 @@ impl ImageError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::InvalidName { .. } => "InvalidImageName",
-            Self::SparkNotInstalled { .. } | Self::Unknown { .. } | Self::Unusable { .. } => {
+            Self::NeverPull { .. } => "ErrImageNeverPull",
+            Self::SparkNotInstalled { .. } | Self::PullFailed { .. } | Self::Unusable { .. } => {
                 "ErrImagePull"
             }
         }
@@ -89,10 +109,10 @@ impl ImageError {
 impl ImageConfig {
     /// Decides what an image name stands for.
     pub fn resolve(&self, image: &str) -> Result<ImageSource, ImageError> {
-        let invalid = |reason| {
+        let invalid = |reason: &str| {
             Err(ImageError::InvalidName {
                 image: image.to_owned(),
-                reason,
+                reason: reason.to_owned(),
             })
         };
         if let Some(path) = image.strip_prefix("dir:") {
@@ -102,31 +122,36 @@ impl ImageConfig {
             }
             return Ok(ImageSource::Directory(path));
         }
+        if let Some(layout) = image.strip_prefix("oci:") {
+            let (path, tag) = split_tag(layout);
+            let path = PathBuf::from(path);
+            if !path.is_absolute() {
+                return invalid("a layout image is oci: followed by an absolute path");
+            }
+            let tag = tag.map(ToOwned::to_owned);
+            return Ok(ImageSource::Layout { path, tag });
+        }
         if image.is_empty() {
             return invalid("the name is empty");
         }
         if image.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return invalid("the name contains white space");
         }
-        let unknown = || ImageError::Unknown {
-            image: image.to_owned(),
-        };
-        if image.contains('@') {
-            return Err(unknown());
-        }
         let (repository, tag) = split_tag(image);
-        if repository.chars().any(|c| c.is_ascii_uppercase()) && !repository.contains('.') {
-            return invalid("repository name must be lowercase");
-        }
         if repository == "local/host" && matches!(tag, None | Some("latest")) {
             return Ok(ImageSource::Host);
         }
-        if !is_spark(repository) {
-            return Err(unknown());
+        let reference: Reference = match image.parse() {
+            Ok(reference) => reference,
+            Err(error) => return invalid(&format!("{error}")),
+        };
+        let version = tag.filter(|tag| *tag != "latest").map(SparkMinor::of_tag);
+        if !is_spark(repository) || version == Some(None) {
+            return Ok(ImageSource::Registry(reference));
         }
-        let minor = match tag {
-            None | Some("latest") => self.spark.keys().next_back().copied(),
-            Some(tag) => Some(SparkMinor::of_tag(tag).ok_or_else(unknown)?),
+        let minor = match version.flatten() {
+            None => self.spark.keys().next_back().copied(),
+            some => some,
         };
         let found = minor.and_then(|minor| Some((minor, self.spark.get(&minor)?)));
         match found {
@@ -180,7 +205,7 @@ impl FromStr for SparkMinor {
     fn from_str(text: &str) -> Result<Self, ImageError> {
         Self::of_tag(text).ok_or_else(|| ImageError::InvalidName {
             image: text.to_owned(),
-            reason: "a Spark version is MAJOR.MINOR",
+            reason: "a Spark version is MAJOR.MINOR".to_owned(),
         })
     }
 }
@@ -224,6 +249,7 @@ mod tests {
                 .map(|m| (m.parse().unwrap(), home(m)))
                 .collect(),
             install_hint: Some("get-spark {minor}".to_owned()),
+            store: None,
         }
     }
 
@@ -242,12 +268,17 @@ mod tests {
             "local/host",
             "dir:/images/busybox",
             "dir:images",
+            "oci:/images/layout",
+            "oci:/images/layout:v1",
+            "oci:layout",
             "",
             "a b",
             "Spark:3.5",
             "localhost:5000/spark:3.5",
             "nginx:1.27",
             "spark@sha256:0123",
+            "spark@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+            "registry.example/team/etl:1.2",
             "spark-r:3.5.9",
         ];
         let mut lines = String::new();
@@ -256,6 +287,10 @@ mod tests {
                 Ok(ImageSource::Host) => "host".to_owned(),
                 Ok(ImageSource::Spark { minor, .. }) => format!("Spark {minor}"),
                 Ok(ImageSource::Directory(path)) => format!("directory {}", path.display()),
+                Ok(ImageSource::Layout { path, tag }) => {
+                    format!("layout {} {tag:?}", path.display())
+                }
+                Ok(ImageSource::Registry(name)) => format!("registry {}", name.whole()),
                 Err(error) => format!("{}: {error}", error.reason()),
             };
             lines.push_str(&format!("{image:?} -> {said}\n"));

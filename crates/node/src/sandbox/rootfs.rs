@@ -6,8 +6,8 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
-use std::path::{Component, Path, PathBuf};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use rustix::mount::{
@@ -17,6 +17,7 @@ use rustix::mount::{
 
 use super::container::in_user_namespace;
 use super::spec::{ContainerSpec, MountSpec, RootSpec};
+use crate::inside::{Kind, resolve};
 
 /// Directories of the machine that get a private writable layer.
 const LAYERED: [&str; 4] = ["etc", "opt", "usr", "var"];
@@ -36,9 +37,6 @@ const WITHHELD: [&str; 9] = [
 
 /// The devices every container has.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
-
-/// How often a symbolic link may lead to another before it counts as a loop.
-const MAX_LINKS: usize = 40;
 
 /// What was being done when the system refused.
 #[derive(Debug, thiserror::Error)]
@@ -407,73 +405,6 @@ fn private_dir(path: &Path, mode: u32) -> Result<(), RootError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed(what()))
 }
 
-/// What must be at the end of a path when nothing is there yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Directory,
-    File,
-}
-
-/// Resolves `path` as if `root` were the root directory, following links inside it only, and makes
-/// what is missing.
-fn resolve(root: &Path, path: &Path, kind: Kind) -> io::Result<PathBuf> {
-    let mut pending: Vec<PathBuf> = parts(path);
-    pending.reverse();
-    let mut inside = PathBuf::new();
-    let mut links = 0;
-    while let Some(part) = pending.pop() {
-        if part == Path::new("..") {
-            inside.pop();
-            continue;
-        }
-        let candidate = inside.join(&part);
-        let place = root.join(&candidate);
-        match fs::symlink_metadata(&place) {
-            Ok(metadata) if metadata.is_symlink() => {
-                links += 1;
-                if links > MAX_LINKS {
-                    return Err(io::Error::other(format!(
-                        "too many links in {}",
-                        path.display()
-                    )));
-                }
-                let target = fs::read_link(&place)?;
-                if target.is_absolute() {
-                    inside = PathBuf::new();
-                }
-                pending.extend(parts(&target).into_iter().rev());
-                continue;
-            }
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if pending.is_empty() && kind == Kind::File {
-                    fs::OpenOptions::new()
-                        .write(true)
-                        .create_new(true)
-                        .mode(0o644)
-                        .open(&place)?;
-                } else {
-                    fs::create_dir(&place)?;
-                }
-            }
-            Err(error) => return Err(error),
-        }
-        inside = candidate;
-    }
-    Ok(root.join(inside))
-}
-
-/// The meaningful components of a path: names and `..`.
-fn parts(path: &Path) -> Vec<PathBuf> {
-    path.components()
-        .filter_map(|component| match component {
-            Component::Normal(name) => Some(PathBuf::from(name)),
-            Component::ParentDir => Some(PathBuf::from("..")),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-        })
-        .collect()
-}
-
 fn read_only_tree(top: &Path) -> Result<(), RootError> {
     mounts_below(top)?
         .iter()
@@ -528,34 +459,4 @@ fn unescape(text: &str) -> PathBuf {
         path = path.replace(code, plain);
     }
     PathBuf::from(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_are_followed_inside_the_root_only() {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir(root.path().join("run")).unwrap();
-        fs::create_dir(root.path().join("var")).unwrap();
-        symlink("/run", root.path().join("var/run")).unwrap();
-        symlink("../../../etc", root.path().join("escape")).unwrap();
-        symlink("loop", root.path().join("loop")).unwrap();
-        let at = |path: &str, kind| resolve(root.path(), Path::new(path), kind);
-        assert_eq!(
-            at("/var/run/secrets", Kind::Directory).unwrap(),
-            root.path().join("run/secrets")
-        );
-        assert_eq!(
-            at("/escape/passwd", Kind::File).unwrap(),
-            root.path().join("etc/passwd")
-        );
-        assert!(root.path().join("etc/passwd").is_file());
-        assert_eq!(
-            at("../../x", Kind::Directory).unwrap(),
-            root.path().join("x")
-        );
-        assert!(at("/loop", Kind::Directory).is_err());
-    }
 }

@@ -133,6 +133,7 @@ impl Worker {
                     why,
                 );
             }
+            StartOutcome::Abandoned => {}
             StartOutcome::NoImage { reason, message } => {
                 let failures = match &seen.image {
                     ImageSeen::Missing { failures, .. } => failures + 1,

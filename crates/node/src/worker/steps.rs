@@ -103,6 +103,7 @@ impl Worker {
             dir: self.dir.clone(),
             volumes: self.volumes.clone(),
             shim,
+            ending: self.ending.clone(),
         };
         let container = name.to_owned();
         self.tasks.spawn(async move {

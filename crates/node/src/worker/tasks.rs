@@ -3,11 +3,13 @@
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod};
+use tokio_util::sync::CancellationToken;
 
 use super::{Context, SetUpFailure, StartOutcome};
 use crate::describe::{Ingredients, describe};
@@ -15,7 +17,9 @@ use crate::env::{self, References};
 use crate::events::Kind;
 use crate::exec::Entrance;
 use crate::hosts;
-use crate::images::{self, Image, ImageError, ImageSource};
+use crate::images::{
+    self, Credentials, Image, ImageError, ImageRequest, ImageSource, Origin, Provided, PullPolicy,
+};
 use crate::poddir::{PodDir, PodRecord, remove_tree};
 use crate::probes::{self, Target};
 use crate::runtime::{PodSpec, ProcessId};
@@ -78,12 +82,19 @@ pub(super) struct Start {
     pub(super) dir: PodDir,
     pub(super) volumes: Volumes,
     pub(super) shim: ShimClient,
+    /// Cancelled when the pod is to end.
+    pub(super) ending: CancellationToken,
 }
 
 impl Start {
     pub(super) async fn run(mut self) -> StartOutcome {
-        let image = match self.image() {
-            Ok(image) => image,
+        let provided = tokio::select! {
+            provided = self.image() => provided,
+            // A pod that is to end needs no image any more, and pulls take long.
+            () = self.ending.cancelled() => return StartOutcome::Abandoned,
+        };
+        let (image, origin) = match provided {
+            Ok(Provided { image, origin }) => (image, origin),
             Err(error) => {
                 let message = error.to_string();
                 return StartOutcome::NoImage {
@@ -102,10 +113,7 @@ impl Start {
             Some(name),
             Kind::Normal,
             "Pulled",
-            format!(
-                "Container image \"{}\" already present on machine",
-                self.container.image.as_deref().unwrap_or_default()
-            ),
+            self.pulled(&origin),
         );
         // What older instances wrote is of no use to anyone any more.
         for old in 0..self.attempt {
@@ -154,24 +162,122 @@ impl Start {
         StartOutcome::Running(Box::new(image))
     }
 
-    fn image(&self) -> Result<Image, ImageError> {
-        let name = self.container.image.as_deref().unwrap_or_default();
-        let source = self.context.config.images.resolve(name)?;
-        let mut image = images::provide(name, &source)?;
-        if matches!(source, ImageSource::Spark { .. }) {
-            image
-                .env
-                .push(("SPARK_LOCAL_IP".to_owned(), self.address.to_string()));
-            let api = self.context.config.api;
-            if api.port != 443 {
-                // Spark's drivers go to port 443 of this name unless they are told.
-                let master = format!("https://kubernetes.default.svc:{}", api.port);
-                image
-                    .env
-                    .push(("WINDLASS_KUBERNETES_MASTER".to_owned(), master));
+    fn image_name(&self) -> &str {
+        self.container.image.as_deref().unwrap_or_default()
+    }
+
+    /// What the event says, in the kubelet's words.
+    fn pulled(&self, origin: &Origin) -> String {
+        let name = self.image_name();
+        match origin {
+            Origin::There => format!("Container image \"{name}\" already present on machine"),
+            Origin::Pulled { took, size } => {
+                let size = size.map_or_else(
+                    || "nothing was new".to_owned(),
+                    |bytes| format!("{bytes} bytes fetched"),
+                );
+                let took = took.as_secs_f64();
+                format!("Successfully pulled image \"{name}\" in {took:.3}s ({size})")
             }
         }
-        Ok(image)
+    }
+
+    async fn image(&self) -> Result<Provided, ImageError> {
+        let name = self.image_name();
+        let source = self.context.config.images.resolve(name)?;
+        let credentials = match source {
+            ImageSource::Registry(_) => self.credentials().await,
+            _ => Credentials::default(),
+        };
+        let pulling = || {
+            self.context.events.tell(
+                &self.pod,
+                Some(&self.container.name),
+                Kind::Normal,
+                "Pulling",
+                format!("Pulling image \"{name}\""),
+            );
+        };
+        let request = ImageRequest {
+            name,
+            source: &source,
+            policy: PullPolicy::of(self.container.image_pull_policy.as_deref()),
+            credentials,
+            pulling: &pulling,
+        };
+        let mut provided = images::provide(&request, &self.context.images).await?;
+        let env = &mut provided.image.env;
+        if self.of_spark() {
+            env.push(("SPARK_LOCAL_IP".to_owned(), self.address.to_string()));
+        }
+        let api = self.context.config.api;
+        if matches!(source, ImageSource::Spark { .. }) && api.port != 443 {
+            // Spark's drivers go to port 443 of this name unless they are told.
+            let master = format!("https://kubernetes.default.svc:{}", api.port);
+            env.push(("WINDLASS_KUBERNETES_MASTER".to_owned(), master));
+        }
+        Ok(provided)
+    }
+
+    /// Whether Spark made the pod: then its servers must keep to the pod's own address, since all
+    /// pods share the machine's network.
+    fn of_spark(&self) -> bool {
+        let labels = self.pod.metadata.labels.as_ref();
+        labels.is_some_and(|labels| labels.contains_key("spark-role"))
+    }
+
+    /// The logins the pod names, then the user's own. One that is missing or cannot be read is
+    /// told and left out, as a kubelet does.
+    async fn credentials(&self) -> Credentials {
+        let mut credentials = Credentials::default();
+        let namespace = self.pod.metadata.namespace.as_deref().unwrap_or_default();
+        let secrets = self
+            .pod
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.image_pull_secrets.as_deref());
+        for reference in secrets.unwrap_or_default() {
+            let name = &reference.name;
+            let found = volumes::secret(&self.context.client, namespace, name).await;
+            let data = match found {
+                Ok(Some(secret)) => secret.data.unwrap_or_default(),
+                Ok(None) => {
+                    self.no_login(&format!("Secret {namespace}/{name} does not exist"));
+                    continue;
+                }
+                Err(error) => {
+                    self.no_login(&format!("Secret {namespace}/{name}: {error}"));
+                    continue;
+                }
+            };
+            let read = match (data.get(".dockerconfigjson"), data.get(".dockercfg")) {
+                (Some(json), _) => credentials.add_config(&json.0),
+                (None, Some(json)) => credentials.add_legacy(&json.0),
+                (None, None) => Err("it has neither .dockerconfigjson nor .dockercfg".to_owned()),
+            };
+            if let Err(why) = read {
+                self.no_login(&format!("Secret {namespace}/{name}: {why}"));
+            }
+        }
+        let own = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+        let own = own.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".docker")));
+        if let Some(file) = own.map(|folder| folder.join("config.json"))
+            && let Ok(json) = fs::read(&file)
+            && let Err(why) = credentials.add_config(&json)
+        {
+            self.no_login(&format!("{}: {why}", file.display()));
+        }
+        credentials
+    }
+
+    fn no_login(&self, why: &str) {
+        self.context.events.tell(
+            &self.pod,
+            None,
+            Kind::Warning,
+            "FailedToRetrieveImagePullSecret",
+            format!("Unable to use some image pull secrets, the pull may not succeed: {why}"),
+        );
     }
 
     async fn describe(&self, image: &Image) -> Result<crate::runtime::ContainerSpec, String> {
