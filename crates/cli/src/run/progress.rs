@@ -25,6 +25,8 @@ pub struct Model {
     first_seen: Option<Timestamp>,
     ended: Option<Timestamp>,
     error: Option<String>,
+    /// What the operator says of executors that cannot start: a word and a sentence.
+    held_up: Option<(String, String)>,
 }
 
 /// A stage as the driver's own REST API reports it.
@@ -124,6 +126,14 @@ impl Model {
             }
             self.error = error;
         }
+        let held_up = condition(status, "ExecutorsHeldUp").map(|condition| {
+            let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+            (text("reason"), text("message"))
+        });
+        if held_up != self.held_up {
+            lines.extend(held_up.iter().map(|(_, message)| message.clone()));
+            self.held_up = held_up;
+        }
         lines
     }
 
@@ -214,6 +224,9 @@ impl Model {
                 self.running(),
                 self.wanted()
             ));
+            if let Some((reason, _)) = &self.held_up {
+                line.push_str(&format!(" ({reason})"));
+            }
         }
         if let Some(stage) = self.stages.values().rfind(|stage| stage.done < stage.total) {
             line.push_str(&format!(
@@ -315,14 +328,7 @@ impl PodView {
         let created = time(&metadata["creationTimestamp"]);
         self.created.get_or_insert(happened(created, now));
         let status = &pod["status"];
-        let condition = |kind: &str| {
-            status["conditions"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .find(|condition| condition["type"] == kind)
-        };
-        if let Some(scheduled) = condition("PodScheduled") {
+        if let Some(scheduled) = condition(status, "PodScheduled") {
             if scheduled["status"] == "True" {
                 let since = time(&scheduled["lastTransitionTime"]);
                 self.scheduled.get_or_insert(happened(since, now));
@@ -439,6 +445,12 @@ fn instances(spec: &Value) -> Option<usize> {
     usize::try_from(number).ok()
 }
 
+/// The condition of this type in a status.
+fn condition<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> {
+    let mut conditions = status["conditions"].as_array()?.iter();
+    conditions.find(|condition| condition["type"] == kind)
+}
+
 /// The Spark container of a pod and its status: by the arguments Spark gives it, never by position.
 fn spark_container(pod: &Value) -> Option<(&Value, &Value)> {
     let containers = pod["spec"]["containers"].as_array()?;
@@ -553,6 +565,33 @@ mod tests {
         lines.extend(model.application(&app("COMPLETED", ""), at(10)));
         lines.push(model.summary(at(99)).to_string());
         insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn executors_that_cannot_start_say_why_once_and_what_to_do() {
+        let mut model = Model::default();
+        let running = json!({ "running": {} });
+        model.pod(&pod("a-driver", "driver", &running), false, at(1));
+        let mut refused = pod("e-1", "executor", &json!({}));
+        refused["status"] = json!({ "conditions": [{ "type": "PodScheduled", "status": "False",
+            "reason": "Unschedulable", "message": "0/1 nodes are available" }] });
+        model.pod(&refused, false, at(2));
+        let app = |conditions: &Value| {
+            json!({
+                "spec": { "executor": { "instances": 2 } },
+                "status": { "executionAttempts": 1, "conditions": conditions,
+                    "applicationState": { "state": "RUNNING" } },
+            })
+        };
+        let told = "2 executors wait: no node takes the executor pod; lower something";
+        let held = app(&json!([{ "type": "ExecutorsHeldUp", "status": "True",
+            "reason": "Unschedulable", "message": told }]));
+        assert_eq!(model.application(&held, at(3)), [told]);
+        assert_eq!(model.application(&held, at(4)), [""; 0]);
+        let headline = "driver running · executors 0/2 (Unschedulable)";
+        assert_eq!(model.headline(), headline);
+        assert_eq!(model.application(&app(&json!([])), at(5)), [""; 0]);
+        assert_eq!(model.headline(), "driver running · executors 0/2");
     }
 
     #[test]
