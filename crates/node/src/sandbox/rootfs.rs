@@ -132,15 +132,10 @@ impl Builder<'_> {
                     .map_err(failed(format!("copy link /{text}")))?;
             } else if !kind.is_dir() || WITHHELD.contains(&text) {
                 // Replaced below, or nothing a container needs.
-            } else if LAYERED.contains(&text) || self.lacks_a_place_below(&place) {
+            } else if LAYERED.contains(&text) {
                 self.layered(&place, &place)?;
             } else {
-                self.bind(&MountSpec {
-                    source: place.clone(),
-                    sub_path: None,
-                    target: place,
-                    read_only: true,
-                })?;
+                self.shown(&place)?;
             }
         }
         self.temporary_dirs()?;
@@ -150,8 +145,34 @@ impl Builder<'_> {
         private_dir(&self.root.join("home"), 0o755)
     }
 
-    /// Whether something is to be mounted below this directory of the machine where nothing is yet:
-    /// the place is made in a private layer, since the machine's own directory is read-only.
+    /// Shows a directory of the machine as it is, read-only.
+    ///
+    /// Where something is to be mounted below it at a place that is not there, an own directory
+    /// stands for it, and shows what the machine's has. An overlay would not show the machine's
+    /// mounts below it, and without privileges cannot be made over them.
+    fn shown(&self, place: &Path) -> Result<(), RootError> {
+        if !self.lacks_a_place_below(place) {
+            return self.bind(&MountSpec {
+                source: place.to_owned(),
+                sub_path: None,
+                target: place.to_owned(),
+                read_only: true,
+            });
+        }
+        let own = self.inside(place, Kind::Directory)?;
+        let entries = fs::read_dir(place).map_err(failed(format!("list {}", place.display())))?;
+        for entry in entries.flatten() {
+            let path = entry.path();
+            if let Ok(target) = fs::read_link(&path) {
+                symlink(target, own.join(entry.file_name()))
+                    .map_err(failed(format!("copy link {}", path.display())))?;
+            } else {
+                self.shown(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     fn lacks_a_place_below(&self, top: &Path) -> bool {
         let volumes = self.spec.mounts.iter().map(|mount| &mount.target);
         let mut places = volumes.chain([&self.spec.working_dir]);
