@@ -326,7 +326,8 @@ mod tests {
     }
 
     fn plain(lines: &[Written]) -> String {
-        lines.iter().map(|(_, text)| format!("{text}\n")).collect()
+        let texts = lines.iter().map(|(_, text)| text.as_str());
+        texts.flat_map(|text| [text, "\n"]).collect()
     }
 
     proptest! {

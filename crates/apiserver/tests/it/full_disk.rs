@@ -47,7 +47,7 @@ fn value(name: &str, size: usize) -> Value {
 /// Takes all the room that is left.
 fn fill(path: &Path) {
     let mut filler = File::create(path).unwrap();
-    for block in [&[0_u8; 64 * 1024][..], &[0; 512]] {
+    for block in [&[0_u8; 16 * 1024][..], &[0; 512]] {
         while filler.write_all(block).is_ok() {}
     }
 }

@@ -16,5 +16,6 @@ mod examples;
 mod executor_fields;
 mod failures;
 mod images;
+mod kills;
 mod languages;
 mod real;

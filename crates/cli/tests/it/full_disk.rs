@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::common::{Answer, Up, WINDLASS, until};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A cluster whose objects are on a disk of their own, and where that disk is seen from here.
 fn up_on_a_small_disk() -> (Up, PathBuf) {
@@ -33,7 +33,7 @@ fn up_on_a_small_disk() -> (Up, PathBuf) {
 /// Takes all the room that is left.
 fn fill(path: &Path) {
     let mut filler = File::create(path).unwrap();
-    for block in [&[0_u8; 64 * 1024][..], &[0; 512]] {
+    for block in [&[0_u8; 16 * 1024][..], &[0; 512]] {
         while filler.write_all(block).is_ok() {}
     }
 }
