@@ -1,7 +1,7 @@
 //! Running kubectl, keeping what it says, and taking out what differs from run to run.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -128,6 +128,27 @@ impl Session {
         });
     }
 
+    /// The same, and keeps the answer that has it.
+    pub(super) fn says_eventually(&mut self, arguments: &[&str], text: &str) {
+        let answer = until(&format!("{text:?} in {arguments:?}"), PATIENCE, || {
+            let answer = self.answer(arguments);
+            answer.stdout.contains(text).then_some(answer)
+        });
+        let said = format!("{}{}", answer.stdout, answer.stderr);
+        self.keep(arguments, &said, answer.code);
+    }
+
+    /// Starts a command that watches, and waits until it does: what happens from now on it sees.
+    pub(super) fn watching(&self, arguments: &[&str]) -> Stream {
+        let mut command = self.command(arguments);
+        command.arg("-v=6");
+        let stream = Stream::of(command);
+        until(&format!("kubectl {arguments:?} to watch"), PATIENCE, || {
+            stream.logged().contains("watch=true").then_some(())
+        });
+        stream
+    }
+
     /// Starts a command that goes on.
     pub(super) fn stream(&self, arguments: &[&str]) -> Stream {
         Stream::of(self.command(arguments))
@@ -173,30 +194,32 @@ fn fetch(port: u16, path: &str) -> Option<String> {
 pub(super) struct Stream {
     child: Child,
     said: Arc<Mutex<String>>,
+    logged: Arc<Mutex<String>>,
 }
 
 impl Stream {
     fn of(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("kubectl is installed (make test installs it)");
-        let said = Arc::new(Mutex::new(String::new()));
-        let output = BufReader::new(child.stdout.take().expect("a pipe"));
-        let heard = Arc::clone(&said);
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                let mut heard = heard.lock().expect("no listener panics");
-                heard.push_str(&line);
-                heard.push('\n');
-            }
-        });
-        Self { child, said }
+        let said = listen(child.stdout.take().expect("a pipe"));
+        let logged = listen(child.stderr.take().expect("a pipe"));
+        Self {
+            child,
+            said,
+            logged,
+        }
     }
 
     fn said(&self) -> String {
         self.said.lock().expect("no listener panics").clone()
+    }
+
+    /// What it wrote to standard error.
+    fn logged(&self) -> String {
+        self.logged.lock().expect("no listener panics").clone()
     }
 
     /// Waits until what was said satisfies the condition.
@@ -234,6 +257,20 @@ impl Drop for Stream {
     }
 }
 
+/// Collects the lines of a pipe as they come.
+fn listen(pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let heard = Arc::clone(&text);
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let mut heard = heard.lock().expect("no listener panics");
+            heard.push_str(&line);
+            heard.push('\n');
+        }
+    });
+    text
+}
+
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_=./,:@".contains(c);
     if word.chars().all(plain) && !word.is_empty() {
@@ -265,13 +302,26 @@ fn redact(text: &str, folder: &Path) -> String {
         (r"127\.0\.0\.1", "LOCALHOST"),
         (r"127\.\d+\.(12[89]|1[3-9]\d|2\d\d)\.\d+", "POD_IP"),
         (r"127\.\d+\.\d+\.\d+", "CLUSTER_IP"),
+        // What an ordinary user's cluster has besides: another port for the API, and a condition
+        // that says what this machine does not let it do.
+        (r"CLUSTER_IP:6443\b", "CLUSTER_IP:443"),
+        (r"(?m)^  windlass\.dev/FullyIsolated .*\n", ""),
+        (
+            r"(?m)^  - last.*\n(?:    .*\n)*?    type: windlass\.dev/FullyIsolated\n",
+            "",
+        ),
+        (
+            r#"(?m)^ +k:\{"type":"windlass\.dev/FullyIsolated"\}:\n(?: {12}.*\n)*"#,
+            "",
+        ),
         (r"kube-api-access-\w{5}", "kube-api-access-XXXXX"),
         (
             r"(resourceVersion: |Resource Version: +)\S+",
             "${1}REVISION",
         ),
+        // Whole minutes are ages up to ten; more of them are shares of a processor here.
         (
-            r"(?m)(^| {2,}|\(|over )(\d+m)?\d+s( ago\)|\)| {2,}|$)",
+            r"(?m)(^| {2,}|\(|over )(\d+m\d+s|[2-9]m|\d+s)( ago\)|\)| {2,}|$)",
             "${1}AGE$3",
         ),
         (r"(?m)^(  (cpu|memory): +)\S+$", "${1}AMOUNT"),
