@@ -110,6 +110,18 @@ pub(super) fn notes(context: &Context<'_>) -> Vec<NotApplied> {
             reason: "template files are not read; write it in the role's template field".to_owned(),
         });
     }
+    let settings = context.app.spec.spark_conf.keys();
+    notes.extend(
+        settings
+            .filter(|key| !key.starts_with("spark."))
+            .map(|key| NotApplied {
+                field: format!("spec.sparkConf[{key}]"),
+                reason:
+                    "Spark reads only settings that begin with spark.; those of Hadoop go into \
+                         hadoopConf"
+                        .to_owned(),
+            }),
+    );
     let ui = context.app.spec.spark_ui_options.as_ref();
     if ui.is_some_and(|ui| !ui.ingress_annotations.is_empty() || !ui.ingress_tls.is_empty()) {
         notes.push(NotApplied {

@@ -342,6 +342,7 @@ fn what_cannot_be_honoured_is_told() {
         "sparkConf": {
             "spark.decommission.enabled": "true",
             "spark.kubernetes.executor.podTemplateFile": "/tmp/t.yaml",
+            "fs.s3a.endpoint": "http://minio:9000",
         },
         "failureRetries": 3,
         "batchScheduler": "volcano",
