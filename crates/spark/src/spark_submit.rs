@@ -12,7 +12,8 @@ mod options;
 
 use std::path::Path;
 
-use crate::submission::client::{file_name, path_of, resolve_uri, scheme};
+use crate::submission::client::{absolute, file_name, path_of, resolve_uri, resolve_uris, scheme};
+use crate::submission::prepare::check_cluster_class;
 use crate::submission::{
     Client, Conf, MainResource, Note, Profile, SparkVersion, SubmitError, SubmitIds, SubmitRequest,
     Templates, properties,
@@ -39,6 +40,9 @@ const SETTINGS: [(&str, &str); 15] = [
     ("--principal", "spark.kerberos.principal"),
     ("--keytab", "spark.kerberos.keytab"),
 ];
+
+/// Options that are lists of URIs and paths.
+const RESOURCE_LISTS: [&str; 4] = ["--jars", "--files", "--archives", "--py-files"];
 
 /// Variables that stand in for settings nobody made.
 const VARIABLES: [(&str, &str); 5] = [
@@ -76,6 +80,7 @@ pub fn parse(
         check_total_cores(cores)?;
     }
     check_mode(&conf)?;
+    check_remote(&conf, &client)?;
     let resource = line.resource.as_deref().ok_or_else(|| {
         SubmitError::setting(
             "main resource",
@@ -89,6 +94,7 @@ pub fn parse(
         conf.insert("spark.app.name".to_owned(), name.to_owned());
     }
     let class = line.option("--class").filter(|class| !class.is_empty());
+    check_cluster_class(class.unwrap_or_default(), &profile)?;
     let main = main_resource(resource, class, &client)?;
     let request = SubmitRequest {
         version,
@@ -132,10 +138,17 @@ fn settings(line: &CommandLine, client: &Client) -> Result<Conf, SubmitError> {
     conf.extend(line.conf.clone());
     // Other programs' settings in a shared file are not Spark's.
     conf.retain(|key, _| key.starts_with("spark."));
+    let current_dir = client.files.current_dir();
     for (option, key) in SETTINGS {
-        if let Some(value) = line.option(option) {
-            conf.insert(key.to_owned(), value.to_owned());
-        }
+        let Some(value) = line.option(option) else {
+            continue;
+        };
+        let value = if RESOURCE_LISTS.contains(&option) {
+            resolve_uris(value, &current_dir)
+        } else {
+            value.to_owned()
+        };
+        conf.insert(key.to_owned(), value);
     }
     if let Some(cores) = line.option("--driver-cores") {
         conf.insert("spark.driver.cores".to_owned(), cores.to_owned());
@@ -165,7 +178,8 @@ fn read_properties(client: &Client, key: &str, file: &str) -> Result<Conf, Submi
         path: file.to_owned(),
         reason,
     };
-    let path = path_of(&resolve_uri(file, &client.files.current_dir()));
+    // Unlike resources, this is a path and never a URI.
+    let path = absolute(file, &client.files.current_dir());
     let bytes = client
         .files
         .read(Path::new(&path))
@@ -205,6 +219,23 @@ fn check_mode(conf: &Conf) -> Result<(), SubmitError> {
             "--deploy-mode",
             format!("{other:?} is neither cluster nor client"),
         )),
+    }
+}
+
+/// A Spark Connect server is no place to submit to.
+fn check_remote(conf: &Conf, client: &Client) -> Result<(), SubmitError> {
+    const SETTING: &str = "spark.remote";
+    const VARIABLE: &str = "SPARK_REMOTE";
+    let set = [
+        (SETTING, conf.contains_key(SETTING)),
+        (VARIABLE, client.env.contains_key(VARIABLE)),
+    ];
+    match set.iter().find(|(_, set)| *set) {
+        Some((name, _)) => Err(SubmitError::setting(
+            *name,
+            "contradicts --master and --deploy-mode: remove it",
+        )),
+        None => Ok(()),
     }
 }
 

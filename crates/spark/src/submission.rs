@@ -16,6 +16,7 @@
 
 pub(crate) mod client;
 mod conf_map;
+mod defaults;
 pub mod error;
 mod glob;
 mod hash_order;
@@ -24,7 +25,7 @@ pub mod memory;
 mod names;
 mod numbers;
 mod pod;
-mod prepare;
+pub(crate) mod prepare;
 pub mod profile;
 pub mod properties;
 pub mod request;
@@ -32,6 +33,8 @@ mod settings;
 mod steps;
 mod template;
 mod upload;
+mod uri;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -96,17 +99,18 @@ fn context<'a>(
     profile: Profile,
     settings: Settings<'a>,
 ) -> Result<Context<'a>, SubmitError> {
-    let app_name = settings.text("spark.app.name")?.unwrap_or_default();
+    // Of this setting alone Spark takes no notice of references in it.
+    let app_name = settings.raw("spark.app.name").unwrap_or_default();
     let namespace = namespace(&settings)?;
     let mut context = Context {
         request,
         profile,
         settings,
         namespace,
-        prefix: names::resource_prefix(&app_name, &request.ids.prefix),
+        prefix: names::resource_prefix(app_name, &request.ids.prefix),
         labels: BTreeMap::new(),
     };
-    context.labels = labels(&context, &app_name)?;
+    context.labels = labels(&context, app_name)?;
     Ok(context)
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::SubmitError;
 use super::request::Client;
+use super::{SubmitError, uri};
 
 /// The scheme of a URI, if the text has one.
 pub(crate) fn scheme(text: &str) -> Option<&str> {
@@ -19,12 +19,12 @@ pub(super) fn is_client_local(uri: &str) -> bool {
     matches!(scheme(uri), None | Some("file"))
 }
 
-/// A URI for what may be a plain path: the path becomes an absolute `file:` URI.
+/// A URI for what may be a plain path: the path becomes an absolute `file:` URI. What is not
+/// quite a URI is a path, however much it looks like one.
 pub(crate) fn resolve_uri(text: &str, current_dir: &str) -> String {
-    if scheme(text).is_some() {
-        return text.to_owned();
-    }
     let (path, fragment) = match text.split_once('#') {
+        _ if !uri::is_valid(text) => (text, None),
+        _ if scheme(text).is_some() => return text.to_owned(),
         Some((path, fragment)) => (path, Some(fragment)),
         None => (text, None),
     };
@@ -37,9 +37,18 @@ pub(crate) fn resolve_uri(text: &str, current_dir: &str) -> String {
 
 /// Escapes what a URI's path cannot hold, as Java does when it makes a URI of a file.
 pub(super) fn encode(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    for c in path.chars() {
-        if c.is_ascii_control() || " \"%<>[]^`{|}#?\\".contains(c) {
+    escape_these(path, " \"%<>[]^`{|}#?\\")
+}
+
+/// Escapes what no part of a URI can hold.
+pub(super) fn escape(uri: &str) -> String {
+    escape_these(uri, " \"<>[]^`{|}\\")
+}
+
+fn escape_these(text: &str, special: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii_control() || special.contains(c) {
             out.push_str(&format!("%{:02X}", c as u32));
         } else {
             out.push(c);
@@ -64,10 +73,11 @@ fn decode(path: &str) -> String {
     String::from_utf8(out).unwrap_or_else(|_| path.to_owned())
 }
 
-/// The URIs of a list, in the form Spark keeps them.
+/// The URIs of a list in an option. Unlike in settings, blanks are part of what is between commas.
 pub(crate) fn resolve_uris(list: &str, current_dir: &str) -> String {
-    let uris: Vec<String> = super::settings::elements(list)
-        .iter()
+    let uris: Vec<String> = list
+        .split(',')
+        .filter(|element| !element.trim().is_empty())
         .map(|element| resolve_uri(element, current_dir))
         .collect();
     uris.join(",")
@@ -86,6 +96,8 @@ pub(crate) fn path_of(uri: &str) -> String {
 /// The path of a file Spark reads at submission; `local:` means the client here.
 pub(super) fn local_path(key: &str, file: &str) -> Result<String, SubmitError> {
     match scheme(file) {
+        // The fragment of a URI says nothing here.
+        None if uri::is_valid(file) => Ok(file.split('#').next().unwrap_or(file).to_owned()),
         None => Ok(file.to_owned()),
         Some("file") => Ok(path_of(file)),
         Some("local") => Ok(path_of(&format!("file{}", &file["local".len()..]))),
@@ -137,7 +149,7 @@ pub(super) fn require_files(client: &Client, key: &str, path: &str) -> Result<()
 }
 
 /// An absolute path without `.` and `..`.
-pub(super) fn absolute(path: &str, current_dir: &str) -> String {
+pub(crate) fn absolute(path: &str, current_dir: &str) -> String {
     let from = if path.starts_with('/') {
         ""
     } else {
@@ -173,7 +185,9 @@ mod tests {
         for (text, uri) in [
             ("a.jar", "file:/work/a.jar"),
             ("../b/./c.jar", "file:/b/c.jar"),
-            ("/x/y z.txt#alias", "file:/x/y%20z.txt#alias"),
+            ("/x/y.txt#alias", "file:/x/y.txt#alias"),
+            // A blank makes it no URI, and so the alias a part of the name.
+            ("/x/y z.txt#alias", "file:/x/y%20z.txt%23alias"),
             ("local:///opt/a.jar", "local:///opt/a.jar"),
             ("s3a://b/c", "s3a://b/c"),
             ("file:///x", "file:///x"),

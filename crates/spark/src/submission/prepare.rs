@@ -2,11 +2,11 @@
 
 use windlass_api::jvm::Unit;
 
-use super::client::{file_name, is_client_local, path_of, resolve_uri, resolve_uris, scheme};
+use super::client::{file_name, is_client_local, path_of, resolve_uri, scheme};
 use super::profile::Profile;
 use super::request::{Client, MainResource, SubmitRequest};
 use super::settings::elements;
-use super::{Conf, SubmitError, glob, memory};
+use super::{Conf, SubmitError, glob, memory, uri};
 
 /// Lists of resources whose elements may be paths and patterns of the client.
 const RESOURCE_LISTS: [&str; 4] = [
@@ -41,6 +41,9 @@ const CLIENT_ONLY: [(&str, &str); 4] = [
     ),
 ];
 
+/// Client mode only as well, where it is known.
+const CONNECT_SHELL: &str = "org.apache.spark.sql.application.ConnectRepl";
+
 /// The settings as the Kubernetes client receives them.
 pub(super) fn prepare(request: &SubmitRequest, profile: &Profile) -> Result<Conf, SubmitError> {
     let mut conf: Conf = request
@@ -50,8 +53,11 @@ pub(super) fn prepare(request: &SubmitRequest, profile: &Profile) -> Result<Conf
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     check_main(&request.main)?;
+    if let MainResource::Java { class, .. } = &request.main {
+        check_cluster_class(class, profile)?;
+    }
     check_numbers(&conf, profile)?;
-    check_java_options(&conf)?;
+    check_java_options(&conf, profile)?;
     adopt_older_kerberos_keys(&mut conf);
     check_users(&conf, request.proxy_user.as_deref())?;
 
@@ -111,7 +117,20 @@ fn check_class(main: &MainResource) -> Result<(), SubmitError> {
             "the main class is missing: name it",
         ));
     }
-    match CLIENT_ONLY.iter().find(|(known, _)| known == class) {
+    Ok(())
+}
+
+/// Refuses a class that Spark runs in client mode only. `spark-submit` looks at `--class` even
+/// where it names nothing that will run, as beside a Python file.
+pub(crate) fn check_cluster_class(class: &str, profile: &Profile) -> Result<(), SubmitError> {
+    let connect_shell = profile
+        .knows_connect_shell
+        .then_some((CONNECT_SHELL, "the Spark Connect shell"));
+    match CLIENT_ONLY
+        .into_iter()
+        .chain(connect_shell)
+        .find(|(known, _)| *known == class)
+    {
         Some((_, what)) => Err(SubmitError::setting(
             "--class",
             format!("{what} cannot run in cluster mode on Kubernetes: run it in client mode"),
@@ -153,12 +172,25 @@ fn check_numbers(conf: &Conf, profile: &Profile) -> Result<(), SubmitError> {
     Ok(())
 }
 
-fn check_java_options(conf: &Conf) -> Result<(), SubmitError> {
+fn check_java_options(conf: &Conf, profile: &Profile) -> Result<(), SubmitError> {
     for key in [
         "spark.driver.extraJavaOptions",
         "spark.driver.defaultJavaOptions",
     ] {
-        if conf.get(key).is_some_and(|options| options.contains("Xmx")) {
+        let Some(options) = conf.get(key) else {
+            continue;
+        };
+        let sets_heap = if profile.splits_java_options {
+            words(options)
+                .ok_or_else(|| {
+                    SubmitError::setting(key, format!("{options:?} ends within quotes: close them"))
+                })?
+                .iter()
+                .any(|option| option.starts_with("-Xmx"))
+        } else {
+            options.contains("Xmx")
+        };
+        if sets_heap {
             return Err(SubmitError::setting(
                 key,
                 "may not set the heap (Xmx): set spark.driver.memory instead",
@@ -166,6 +198,30 @@ fn check_java_options(conf: &Conf) -> Result<(), SubmitError> {
         }
     }
     Ok(())
+}
+
+/// The words of a line as a shell splits it; `None` when a quote is left open.
+fn words(line: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some('\''), c) => word.get_or_insert_default().push(c),
+            (_, '\\') => word.get_or_insert_default().push(chars.next()?),
+            (Some(_), c) => word.get_or_insert_default().push(c),
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (None, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
 }
 
 fn adopt_older_kerberos_keys(conf: &mut Conf) {
@@ -178,6 +234,12 @@ fn adopt_older_kerberos_keys(conf: &mut Conf) {
 }
 
 fn check_users(conf: &Conf, proxy_user: Option<&str>) -> Result<(), SubmitError> {
+    if proxy_user == Some("") {
+        return Err(SubmitError::setting(
+            "--proxy-user",
+            "is empty: name a user or leave it out",
+        ));
+    }
     let kerberos = ["spark.kerberos.principal", "spark.kerberos.keytab"];
     match kerberos.iter().find(|key| conf.contains_key(**key)) {
         Some(key) if proxy_user.is_some() => Err(SubmitError::setting(
@@ -201,6 +263,9 @@ fn master(conf: &Conf) -> Result<String, SubmitError> {
     };
     match server.split_once("://") {
         None => Ok(format!("k8s://https://{server}")),
+        Some(_) if !uri::is_valid(server) => refused(format!(
+            "{server:?} is not a URL: write k8s://https://HOST:PORT"
+        )),
         Some((scheme, _)) if ["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()) => {
             Ok(master.clone())
         }
@@ -235,7 +300,10 @@ fn expand(
     current_dir: &str,
 ) -> Result<String, SubmitError> {
     let mut uris = Vec::new();
-    for uri in elements(&resolve_uris(list, current_dir)) {
+    for uri in elements(list)
+        .iter()
+        .map(|element| resolve_uri(element, current_dir))
+    {
         let (base, alias) = match uri.split_once('#') {
             Some((base, alias)) => (base, Some(alias)),
             None => (uri.as_str(), None),
@@ -245,7 +313,22 @@ fn expand(
             uris.push(uri);
             continue;
         }
+        if base
+            .strip_prefix("file://")
+            .is_some_and(|host| !host.starts_with('/'))
+        {
+            return Err(SubmitError::setting(
+                key,
+                format!("{uri}: a file: URI can name no host: write file:///PATH"),
+            ));
+        }
         let path = path_of(base);
+        if path.contains(':') {
+            return Err(SubmitError::setting(
+                key,
+                format!("{uri}: spark-submit reads no paths with a colon: rename the file"),
+            ));
+        }
         if path.contains(['[', '{']) {
             return Err(SubmitError::setting(
                 key,
@@ -294,5 +377,33 @@ fn check_r_packages(conf: &Conf, main: &MainResource) -> Result<(), SubmitError>
             ),
         )),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+
+    #[test]
+    fn a_line_is_split_as_a_shell_splits_it() {
+        for (line, expected) in [
+            ("", Some(&[][..])),
+            ("-Da=b  -Xmx1g\t-c", Some(&["-Da=b", "-Xmx1g", "-c"])),
+            ("-Da=\"b -Xmx1g\"", Some(&["-Da=b -Xmx1g"])),
+            ("'-Xmx1g'", Some(&["-Xmx1g"])),
+            ("'a\\b' \"c\\\"d\" \\-Xmx", Some(&["a\\b", "c\"d", "-Xmx"])),
+            ("''", Some(&[""])),
+            ("-Da=b\"-Xmx1g", None),
+            ("a\\", None),
+        ] {
+            let words = words(line);
+            assert_eq!(
+                words
+                    .as_ref()
+                    .map(|words| words.iter().map(String::as_str).collect()),
+                expected.map(<[&str]>::to_vec),
+                "{line}"
+            );
+        }
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::yaml::Dialect;
+
 /// A version of Spark as users write it: `4.3.0`, `3.5`, `4.1.0-preview1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SparkVersion {
@@ -73,10 +75,17 @@ pub struct Profile {
     /// Volumes know `mount.subPathExpr`, labels and annotations of claims, the type of a hostPath,
     /// and refuse sizes that lack a unit.
     pub rich_volumes: bool,
-    /// `0644` in a pod template is an octal number.
-    pub octal_in_yaml: bool,
+    /// How pod templates are read.
+    pub yaml: Dialect,
+    /// Of a pod template, `0644` is an octal number where a whole number is due, and a fraction is
+    /// refused there.
+    pub octal_integers: bool,
     /// `{{SPARK_VERSION}}` in image names is expanded.
     pub expands_image: bool,
+    /// Java options are split into words before the heap's is looked for among them.
+    pub splits_java_options: bool,
+    /// The shell of Spark Connect is refused as every shell.
+    pub knows_connect_shell: bool,
     /// `--load-spark-defaults` is an option.
     pub loads_defaults_on_request: bool,
     /// `pod.excludedFeatureSteps` is read.
@@ -102,8 +111,11 @@ const V3_4: Profile = Profile {
     reads_min_overhead: false,
     scala_2_13: false,
     rich_volumes: false,
-    octal_in_yaml: true,
+    yaml: Dialect::Yaml1_1,
+    octal_integers: false,
     expands_image: false,
+    splits_java_options: false,
+    knows_connect_shell: false,
     loads_defaults_on_request: false,
     excludes_steps: false,
     connect_port: false,
@@ -117,7 +129,7 @@ const V3_5: Profile = Profile {
     minor: "3.5",
     keeps_submit_time: true,
     names_hadoop_config_map: true,
-    octal_in_yaml: false,
+    yaml: Dialect::Json,
     ..V3_4
 };
 
@@ -127,7 +139,9 @@ const V4_0: Profile = Profile {
     reads_min_overhead: true,
     scala_2_13: true,
     rich_volumes: true,
-    octal_in_yaml: true,
+    octal_integers: true,
+    splits_java_options: true,
+    knows_connect_shell: true,
     loads_defaults_on_request: true,
     ..V3_5
 };

@@ -52,9 +52,11 @@ fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\u{c}')
 }
 
-/// Lines with their continuations joined; blank lines and comments are left out.
+/// Lines with their continuations joined; blank lines and comments are left out. A blank line
+/// ends a continuation, a comment does not.
 fn logical_lines(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
+    let text = text.replace("\r\n", "\n");
     let mut natural = text
         .split(['\n', '\r'])
         .map(|line| line.trim_start_matches(is_blank));
@@ -65,15 +67,7 @@ fn logical_lines(text: &str) -> Vec<String> {
         let mut joined = line.to_owned();
         while ends_with_continuation(&joined) {
             joined.pop();
-            // "\r\n" gives an empty piece between the two characters: the continuation is after it.
-            match natural.next() {
-                Some("") => match natural.next() {
-                    Some(next) => joined.push_str(next),
-                    None => break,
-                },
-                Some(next) => joined.push_str(next),
-                None => break,
-            }
+            joined.push_str(natural.next().unwrap_or_default());
         }
         lines.push(joined);
     }
@@ -174,7 +168,7 @@ mod tests {
 
     #[test]
     fn files_are_read_as_java_reads_them() {
-        let text = "# comment\n! also\n\na 1\nb:value with spaces   \n  c = x\nd = one, \\\n    two\r\ne=\\u00e9\nf\ng=\\q\\\\\nh\\ i=1\nj==x\nk\\\r\n l\n# end\\\nm = last";
+        let text = "# comment\n! also\n\na 1\nb:value with spaces   \n  c = x\nd = one, \\\n    two\r\ne=\\u00e9\nf\ng=\\q\\\\\nh\\ i=1\nj==x\nk\\\r\n l\nn 1\\\n\no 2\np 3\\\n# q\n# end\\\nm = last";
         let map = read(text).unwrap();
         let lines: Vec<String> = map.iter().map(|(k, v)| format!("{k}|{v}")).collect();
         assert_eq!(
@@ -190,7 +184,10 @@ mod tests {
                 "h i|1",
                 "j|=x",
                 "kl|",
-                "m|last"
+                "m|last",
+                "n|1",
+                "o|2",
+                "p|3# q"
             ]
         );
         assert_eq!(read("a=\\u00g0").unwrap_err(), "malformed \\u00g0 escape");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::profile::Profile;
 use super::request::Client;
-use super::{Conf, SubmitError, memory};
+use super::{Conf, SubmitError, defaults, defaults::Fallback, memory};
 
 /// Keys that Spark still reads when the newer key is not set.
 const ALTERNATIVES: [(&str, &str); 4] = [
@@ -130,6 +130,15 @@ impl<'a> Settings<'a> {
             .collect()
     }
 
+    /// What a reference to a setting stands for: its value as written, else its default.
+    fn referenced(&self, key: &str) -> Option<&'a str> {
+        let written = |key: &str| self.conf.get(key).map(String::as_str);
+        written(key).or_else(|| match defaults::of(key, &self.profile)? {
+            Fallback::Text(text) => Some(text),
+            Fallback::ValueOf(other) => self.referenced(other),
+        })
+    }
+
     /// Spark's variables: `${spark.x}`, `${env:X}` and, of `${system:x}`, what is known here.
     /// What has no value stays as it is.
     fn expand(&self, key: &str, text: &str, open: &mut Vec<String>) -> Result<String, SubmitError> {
@@ -151,7 +160,7 @@ impl<'a> Settings<'a> {
             }
             let (prefix, plain) = name.split_once(':').unwrap_or(("", name));
             let value = match prefix {
-                "" if plain.starts_with("spark.") => self.raw(plain),
+                "" if plain.starts_with("spark.") => self.referenced(plain),
                 "env" => self.client.env.get(plain).map(String::as_str),
                 "system" if plain == "user.name" => Some(self.client.user.as_str()),
                 _ => None,

@@ -1,8 +1,8 @@
 //! Pod templates: reading them, and finding the container Spark will run in.
 
 use k8s_openapi::api::core::v1::Pod;
-use serde::Deserialize as _;
 use serde_json::{Value, json};
+use serde_path_to_error::Segment;
 
 use super::SubmitError;
 use super::client::{local_path, read_text};
@@ -11,6 +11,7 @@ use super::pod::{SparkPod, list, object};
 use super::profile::Profile;
 use super::request::{Client, Templates};
 use super::settings::Settings;
+use super::yaml;
 
 const DRIVER_FILE: &str = "spark.kubernetes.driver.podTemplateFile";
 const DRIVER_CONTAINER: &str = "spark.kubernetes.driver.podTemplateContainerName";
@@ -30,7 +31,7 @@ pub(super) fn driver(
             None => return Ok(SparkPod::empty()),
         },
     };
-    let mut pod = normalized(template)?;
+    let mut pod = normalized(template, profile)?;
     let containers = std::mem::take(list(&mut pod["spec"]["containers"]));
     let wanted = settings.text(DRIVER_CONTAINER)?;
     let (container, others) = select(containers, wanted.as_deref());
@@ -78,7 +79,7 @@ fn select(mut containers: Vec<Value>, wanted: Option<&str>) -> (Value, Vec<Value
 fn read(client: &Client, file: &str, profile: &Profile) -> Result<Value, SubmitError> {
     let path = local_path(DRIVER_FILE, file)?;
     let text = read_text(client, DRIVER_FILE, &path)?;
-    let mut documents = documents(&text, profile)
+    let mut documents = yaml::documents(&text, profile.yaml)
         .map_err(|error| refused(format!("{path} is not YAML: {error}")))?;
     match documents.len() {
         1 => Ok(documents.remove(0)),
@@ -88,16 +89,6 @@ fn read(client: &Client, file: &str, profile: &Profile) -> Result<Value, SubmitE
     }
 }
 
-/// YAML as Spark's library reads it: unlike for kubectl, `yes` is a text.
-fn documents(text: &str, profile: &Profile) -> Result<Vec<Value>, serde_saphyr::Error> {
-    let options = serde_saphyr::options! {
-        strict_booleans: true,
-        legacy_octal_numbers: profile.octal_in_yaml,
-        with_snippet: false,
-    };
-    serde_saphyr::from_multiple_with_options(text, options)
-}
-
 fn refused(reason: impl Into<String>) -> SubmitError {
     SubmitError::Template {
         key: DRIVER_FILE.to_owned(),
@@ -105,9 +96,9 @@ fn refused(reason: impl Into<String>) -> SubmitError {
     }
 }
 
-/// The template as Spark's client library would send it: texts where Kubernetes has texts, and no
-/// nulls and empty lists.
-fn normalized(mut pod: Value) -> Result<Value, SubmitError> {
+/// The template as Spark's client library would send it: texts where Kubernetes has texts, numbers
+/// where it has numbers, and no nulls and empty lists.
+fn normalized(mut pod: Value, profile: &Profile) -> Result<Value, SubmitError> {
     if !pod["spec"].is_object() {
         return Err(refused(
             "it has no spec: write a pod with a spec, even an empty one",
@@ -116,14 +107,100 @@ fn normalized(mut pod: Value) -> Result<Value, SubmitError> {
     if pod.get("kind").is_some_and(|kind| kind != "Pod") {
         return Err(refused(format!("it is a {}, not a Pod", pod["kind"])));
     }
+    match pod["spec"].get("containers") {
+        Some(Value::Null) => return Err(refused("spec.containers is empty: remove the line")),
+        Some(Value::Array(containers)) if containers.contains(&Value::Null) => {
+            return Err(refused("spec.containers has an empty entry: remove it"));
+        }
+        _ => {}
+    }
     tidy(&mut pod);
     let fields = object(&mut pod);
     fields.insert("apiVersion".to_owned(), json!("v1"));
     fields.insert("kind".to_owned(), json!("Pod"));
     object(&mut pod["metadata"]);
     object(&mut pod["spec"]);
-    Pod::deserialize(&pod).map_err(|error| refused(error.to_string()))?;
-    Ok(pod)
+    give_types(pod, profile)
+}
+
+/// The pod with every scalar in the type that Kubernetes has there.
+fn give_types(mut pod: Value, profile: &Profile) -> Result<Value, SubmitError> {
+    loop {
+        let mut candidate = pod.clone();
+        // Kubernetes reads these as empty texts.
+        drop_empty_entries(&mut candidate);
+        let error = match serde_path_to_error::deserialize::<_, Pod>(candidate) {
+            Ok(_) => return Ok(pod),
+            Err(error) => error,
+        };
+        let path = error.path().to_string();
+        let reason = error.inner().to_string();
+        let place = error
+            .path()
+            .iter()
+            .try_fold(&mut pod, |place, segment| match segment {
+                Segment::Seq { index } => place.get_mut(index),
+                Segment::Map { key } => place.get_mut(key),
+                Segment::Enum { .. } | Segment::Unknown => None,
+            });
+        let expected = reason
+            .rsplit_once("expected ")
+            .map_or("", |(_, expected)| expected);
+        let typed = place
+            .as_deref()
+            .and_then(|value| convert(value, expected, profile));
+        match (place, typed) {
+            (Some(place), Some(typed)) if *place != typed => *place = typed,
+            _ => return Err(refused(format!("{path}: {reason}"))),
+        }
+    }
+}
+
+/// A scalar of another type as one of the expected type, by the rules of Spark's client library.
+fn convert(value: &Value, expected: &str, profile: &Profile) -> Option<Value> {
+    match (expected, value) {
+        ("a string", Value::Number(_) | Value::Bool(_)) => {
+            let mut text = value.clone();
+            make_text(&mut text);
+            Some(text)
+        }
+        ("i32", Value::String(text)) if profile.octal_integers => {
+            let octal = ["0o", "0O", "0"]
+                .iter()
+                .find_map(|prefix| text.strip_prefix(prefix))
+                .and_then(|digits| i32::from_str_radix(digits, 8).ok());
+            octal
+                .or_else(|| text.parse().ok())
+                .map(|number| json!(number))
+        }
+        ("i32", Value::String(text)) => text.trim().parse::<i32>().ok().map(|number| json!(number)),
+        ("i64", Value::String(text)) => text.trim().parse::<i64>().ok().map(|number| json!(number)),
+        ("i32", Value::Number(number)) if !profile.octal_integers => {
+            let whole = number.as_f64().filter(|_| number.is_f64())?.trunc();
+            (whole.abs() <= f64::from(i32::MAX)).then(|| json!(whole as i32))
+        }
+        ("i64", Value::Number(number)) => {
+            let whole = number.as_f64().filter(|_| number.is_f64())?.trunc();
+            (whole.abs() < 9e15).then(|| json!(whole as i64))
+        }
+        ("a boolean", Value::String(text)) => match text.trim() {
+            "true" | "True" | "TRUE" => Some(json!(true)),
+            "false" | "False" | "FALSE" => Some(json!(false)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn drop_empty_entries(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(drop_empty_entries),
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(drop_empty_entries);
+        }
+        _ => {}
+    }
 }
 
 /// Maps of texts; an empty one is left out.
@@ -146,10 +223,13 @@ fn tidy(value: &mut Value) {
         Value::Object(fields) => {
             for (name, field) in fields.iter_mut() {
                 if TEXT_MAPS.contains(&name.as_str()) {
+                    // An entry without a value is sent as such.
                     for entry in field.as_object_mut().into_iter().flatten() {
                         make_text(entry.1);
                     }
-                } else if matches!(name.as_str(), "value" | "sizeLimit" | "priorityClassName") {
+                    continue;
+                }
+                if matches!(name.as_str(), "value" | "sizeLimit" | "priorityClassName") {
                     make_text(field);
                 } else if matches!(name.as_str(), "args" | "command") {
                     field
@@ -169,8 +249,7 @@ fn tidy(value: &mut Value) {
                 _ => true,
             });
         }
-        Value::Number(_) => make_whole(value),
-        Value::Null | Value::Bool(_) | Value::String(_) => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -186,19 +265,13 @@ fn make_text(value: &mut Value) {
     *value = Value::String(text);
 }
 
-/// A number written with a fraction of zero, or with zeros in front, is a whole number.
-fn make_whole(value: &mut Value) {
-    let whole = value
-        .as_f64()
-        .filter(|n| n.fract() == 0.0 && n.abs() < 9e15);
-    if let (true, Some(whole)) = (value.is_f64(), whole) {
-        *value = json!(whole as i64);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn profile(version: &str) -> Profile {
+        Profile::of(&version.parse().unwrap()).0
+    }
 
     fn named(names: &[&str]) -> Vec<Value> {
         names.iter().map(|name| json!({"name": name})).collect()
@@ -221,7 +294,7 @@ mod tests {
 
     #[test]
     fn values_take_the_form_kubernetes_has() {
-        let pod = normalized(json!({
+        let template = json!({
             "metadata": {"labels": {"n": 1, "b": true}, "annotations": {}, "creationTimestamp": null},
             "spec": {
                 "tolerations": [],
@@ -233,9 +306,9 @@ mod tests {
                 }],
                 "volumes": [{"name": "e", "emptyDir": {}}],
             },
-        }));
+        });
         assert_eq!(
-            pod.unwrap(),
+            normalized(template, &profile("4.3")).unwrap(),
             json!({
                 "apiVersion": "v1",
                 "kind": "Pod",
@@ -259,8 +332,68 @@ mod tests {
             json!({"metadata": {}}),
             json!({"kind": "ConfigMap", "spec": {}}),
             json!({"spec": {"containers": [], "priority": "many"}}),
+            json!({"spec": {"containers": [null]}}),
+            json!({"spec": {"containers": {"name": "a"}}}),
         ] {
-            assert!(normalized(template).is_err());
+            assert!(normalized(template, &profile("4.3")).is_err());
         }
+    }
+
+    #[test]
+    fn scalars_take_the_type_kubernetes_has_as_the_version_reads_them() {
+        for (field, value, v3_5, v4_0) in [
+            ("hostname", json!(5), Some(json!("5")), Some(json!("5"))),
+            (
+                "hostname",
+                json!(true),
+                Some(json!("true")),
+                Some(json!("true")),
+            ),
+            ("priority", json!("90"), Some(json!(90)), Some(json!(90))),
+            (
+                "priority",
+                json!("0644"),
+                Some(json!(644)),
+                Some(json!(420)),
+            ),
+            ("priority", json!("0o644"), None, Some(json!(420))),
+            ("priority", json!("0x1a4"), None, None),
+            ("priority", json!(1.5), Some(json!(1)), None),
+            ("priority", json!(99_999_999_999_i64), None, None),
+            (
+                "activeDeadlineSeconds",
+                json!("30"),
+                Some(json!(30)),
+                Some(json!(30)),
+            ),
+            (
+                "activeDeadlineSeconds",
+                json!(1.0),
+                Some(json!(1)),
+                Some(json!(1)),
+            ),
+            (
+                "hostNetwork",
+                json!("true"),
+                Some(json!(true)),
+                Some(json!(true)),
+            ),
+            ("hostNetwork", json!("yes"), None, None),
+        ] {
+            let read = |version| {
+                let template = json!({"spec": {field: value.clone()}});
+                let pod = normalized(template, &profile(version)).ok()?;
+                Some(pod["spec"][field].clone())
+            };
+            assert_eq!(read("3.5"), v3_5, "{field} {value}");
+            assert_eq!(read("4.0"), v4_0, "{field} {value}");
+        }
+    }
+
+    #[test]
+    fn an_entry_without_a_value_is_kept_where_entries_are_free() {
+        let template = json!({"metadata": {"labels": {"a": null}, "uid": null}, "spec": {}});
+        let pod = normalized(template, &profile("4.3")).unwrap();
+        assert_eq!(pod["metadata"], json!({"labels": {"a": null}}));
     }
 }

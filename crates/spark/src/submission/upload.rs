@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::client::{file_name, is_client_local, path_of, require_files};
+use super::client::{escape, file_name, is_client_local, path_of, require_files, scheme};
 use super::request::Client;
 use super::settings::Settings;
 use super::{SubmitError, SubmitIds, Upload};
@@ -44,19 +44,22 @@ impl<'a> Uploads<'a> {
                 ),
             ));
         };
+        if let Some(store @ ("local" | "http" | "https")) = scheme(target) {
+            return Err(SubmitError::setting(
+                TARGET,
+                format!("{target:?} cannot be written to by {store}: name a store that can"),
+            ));
+        }
         let unreadable = |reason: String| SubmitError::File {
             key: key.to_owned(),
             path: path.clone(),
             reason,
         };
-        let entry = self
-            .client
+        // A directory is copied with all that is in it.
+        self.client
             .files
             .stat(Path::new(&path))
             .map_err(|error| unreadable(error.to_string()))?;
-        if !entry.is_file {
-            return Err(unreadable("it is not a file".to_owned()));
-        }
         let directory = self.ids.upload(self.files.len());
         let to = format!("{target}/spark-upload-{directory}/{}", file_name(&path));
         self.files.push(Upload {
@@ -94,11 +97,11 @@ impl<'a> Uploads<'a> {
 }
 
 /// The alias of the original on the uploaded archive. The library Spark uses for it writes an
-/// empty authority as none at all.
+/// empty authority as none at all, and escapes what a URI cannot hold.
 fn with_alias(uploaded: &str, original: &str) -> String {
-    let uri = uploaded.replacen(":///", ":/", 1);
+    let uri = escape(&uploaded.replacen(":///", ":/", 1));
     match original.split_once('#') {
-        Some((_, alias)) => format!("{uri}#{alias}"),
-        None => uri,
+        Some((_, alias)) if !alias.is_empty() => format!("{uri}#{alias}"),
+        _ => uri,
     }
 }

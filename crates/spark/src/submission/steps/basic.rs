@@ -271,10 +271,10 @@ fn resources(
     let mut limits = custom_resources(context)?;
     let cores = match cores(context, "spark.kubernetes.driver.request.cores")? {
         Some(cores) => cores,
-        None => settings.text("spark.driver.cores")?.map_or_else(
-            || "1".to_owned(),
-            |cores| cores.trim_start_matches('+').to_owned(),
-        ),
+        None => settings
+            .integer("spark.driver.cores")?
+            .unwrap_or(1)
+            .to_string(),
     };
     requests.insert("cpu".to_owned(), cores);
     requests.insert("memory".to_owned(), memory.clone());

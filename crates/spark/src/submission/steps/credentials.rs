@@ -84,7 +84,7 @@ fn check_submission(context: &Context<'_>) -> Result<(), SubmitError> {
     }
     if context.request.client.files.available() {
         for key in [TOKEN_FILE, CA_FILE] {
-            if let Some(path) = context.settings.raw(key) {
+            if let Some(path) = context.settings.raw(key).filter(|path| !path.is_empty()) {
                 client::read(&context.request.client, key, path)?;
             }
         }

@@ -35,7 +35,10 @@ pub(super) fn apply(context: &Context<'_>, draft: &mut Draft<'_>) -> Result<(), 
     } else {
         json!({})
     };
-    for (index, directory) in directories.split(',').enumerate() {
+    // As Java splits them: commas alone name no directory.
+    let only_commas = directories.is_empty() && configured.is_some_and(|text| !text.is_empty());
+    let named = directories.split(',').filter(|_| !only_commas);
+    for (index, directory) in named.enumerate() {
         let name = format!("{VOLUME_PREFIX}{}", index + 1);
         draft
             .pod
