@@ -129,9 +129,8 @@ fn give_types(mut pod: Value, profile: &Profile) -> Result<Value, SubmitError> {
         let mut candidate = pod.clone();
         // Kubernetes reads these as empty texts.
         drop_empty_entries(&mut candidate);
-        let error = match serde_path_to_error::deserialize::<_, Pod>(candidate) {
-            Ok(_) => return Ok(pod),
-            Err(error) => error,
+        let Err(error) = serde_path_to_error::deserialize::<_, Pod>(candidate) else {
+            return Ok(pod);
         };
         let path = error.path().to_string();
         let reason = error.inner().to_string();
