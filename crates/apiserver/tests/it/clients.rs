@@ -20,6 +20,9 @@ fn causes(status: &Value) -> Vec<String> {
         .collect()
 }
 
+/// Method, path, content type, body, kind of the options, causes.
+type Case<'a> = (&'a str, &'a str, &'a str, Value, &'a str, &'a [&'a str]);
+
 #[tokio::test]
 async fn wrong_options_are_invalid_and_name_the_option() {
     let server = TestServer::start().await;
@@ -28,8 +31,7 @@ async fn wrong_options_are_invalid_and_name_the_option() {
     server.create(PODS, pod("p")).await;
     let one = format!("{CONFIG_MAPS}/a");
     let long = format!("{one}?fieldManager={}", "m".repeat(129));
-    // method, path, content type, body, kind of the options, causes
-    let cases: &[(&str, &str, &str, Value, &str, &[&str])] = &[
+    let cases: &[Case<'_>] = &[
         (
             "GET",
             &format!("{CONFIG_MAPS}?resourceVersionMatch=Exact"),

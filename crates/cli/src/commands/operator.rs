@@ -43,7 +43,7 @@ impl Operator {
         let engine = builder(client, config)
             .lease(LeaseConfig {
                 // Seldom renewed: every renewal is written to the disk of an idle laptop.
-                duration: Duration::from_secs(60),
+                duration: Duration::from_mins(1),
                 renew_deadline: Duration::from_secs(40),
                 retry_period: Duration::from_secs(15),
                 ..LeaseConfig::new(namespace, LEASE, EMBEDDED)

@@ -69,10 +69,9 @@ impl Tool {
     fn write_layout(&self, folder: &Path, tag: &str) {
         std::fs::create_dir_all(folder.join("blobs/sha256")).unwrap();
         let blob = |bytes: &[u8], kind: &str| -> Value {
-            let hex: String = Sha256::digest(bytes)
+            let hex = Sha256::digest(bytes)
                 .iter()
-                .map(|b| format!("{b:02x}"))
-                .collect();
+                .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
             std::fs::write(folder.join("blobs/sha256").join(&hex), bytes).unwrap();
             let media_type = format!("application/vnd.oci.image.{kind}");
             json!({"mediaType": media_type, "digest": format!("sha256:{hex}"), "size": bytes.len()})

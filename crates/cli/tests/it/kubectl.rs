@@ -14,7 +14,7 @@ use crate::common::{Up, until, write};
 use session::Session;
 
 /// Long enough for whatever has to happen; nothing waits for it when all is well.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 const CLOCK: &str = r#"
 apiVersion: v1

@@ -9,6 +9,8 @@ use oci_client::client::current_platform_resolver;
 use oci_client::manifest::{ImageIndexEntry, OciImageIndex, OciImageManifest};
 use sha2::{Digest as _, Sha256};
 
+use super::hex;
+
 /// The annotation of an index entry that holds its tag.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
@@ -113,11 +115,7 @@ fn parse<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T,
 pub(super) fn open(blob: &Path) -> io::Result<BufReader<File>> {
     let mut hasher = Sha256::new();
     io::copy(&mut File::open(blob)?, &mut hasher)?;
-    let digest: String = hasher
-        .finalize()
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let digest = hex(&hasher.finalize());
     if blob.file_name().and_then(|name| name.to_str()) != Some(&digest) {
         let what = format!("{} is damaged: its sha256 is {digest}", blob.display());
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
@@ -141,10 +139,7 @@ mod tests {
         }
 
         fn blob(&self, bytes: &[u8]) -> String {
-            let hex: String = Sha256::digest(bytes)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            let hex = hex(&Sha256::digest(bytes));
             std::fs::write(self.0.path().join("blobs/sha256").join(&hex), bytes).unwrap();
             format!("sha256:{hex}")
         }
@@ -164,10 +159,6 @@ mod tests {
             self.descriptor(&manifest, "manifest")
         }
 
-        fn index(&self, entries: &[Value]) -> Value {
-            json!({"schemaVersion": 2, "manifests": entries})
-        }
-
         /// Which image is found.
         fn find(&self, index: &Value, tag: Option<&str>) -> Result<String, String> {
             std::fs::write(self.0.path().join("index.json"), index.to_string()).unwrap();
@@ -178,6 +169,10 @@ mod tests {
             }
             Ok(name)
         }
+    }
+
+    fn index(entries: &[Value]) -> Value {
+        json!({"schemaVersion": 2, "manifests": entries})
     }
 
     fn tagged(mut entry: Value, tag: &str) -> Value {
@@ -194,25 +189,25 @@ mod tests {
     fn the_image_of_a_tag_or_of_this_platform_is_found() {
         let layout = Layout::new();
         let (one, two) = (layout.image("one"), layout.image("two"));
-        let only = layout.index(&[one.clone()]);
+        let only = index(std::slice::from_ref(&one));
         assert_eq!(layout.find(&only, None).unwrap(), "one");
-        let several = layout.index(&[tagged(one.clone(), "v1"), tagged(two.clone(), "v2")]);
+        let several = index(&[tagged(one.clone(), "v1"), tagged(two.clone(), "v2")]);
         assert_eq!(layout.find(&several, Some("v2")).unwrap(), "two");
         let here = if cfg!(target_arch = "x86_64") {
             "amd64"
         } else {
             "arm64"
         };
-        let inner = layout.index(&[built_for(one.clone(), "s390x"), built_for(two, here)]);
-        let nested = layout.index(&[tagged(layout.descriptor(&inner, "index"), "v3")]);
+        let inner = index(&[built_for(one.clone(), "s390x"), built_for(two, here)]);
+        let nested = index(&[tagged(layout.descriptor(&inner, "index"), "v3")]);
         assert_eq!(layout.find(&nested, Some("v3")).unwrap(), "two");
 
-        for (index, tag, says) in [
+        for (document, tag, says) in [
             (&several, Some("v9"), "its tags are: v1, v2"),
             (&several, None, "name one as oci:/path:tag"),
-            (&layout.index(&[]), None, "no image"),
+            (&index(&[]), None, "no image"),
             (
-                &layout.index(&[
+                &index(&[
                     built_for(one.clone(), "s390x"),
                     built_for(one.clone(), "ppc64le"),
                 ]),
@@ -220,12 +215,12 @@ mod tests {
                 "this machine's platform",
             ),
             (
-                &layout.index(&[json!({"mediaType": "x", "size": 1, "digest": "sha256:../../x"})]),
+                &index(&[json!({"mediaType": "x", "size": 1, "digest": "sha256:../../x"})]),
                 None,
                 "is no sha256",
             ),
         ] {
-            let error = layout.find(index, tag).unwrap_err();
+            let error = layout.find(document, tag).unwrap_err();
             assert!(error.contains(says), "{error}");
         }
     }

@@ -23,6 +23,7 @@ mod registry;
 mod store;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 pub(crate) use credentials::Credentials;
@@ -55,4 +56,13 @@ pub struct SparkInstallation {
     pub python: Option<PathBuf>,
     /// The Java installation; `None` means whatever `java` is on the machine's PATH.
     pub java_home: Option<PathBuf>,
+}
+
+/// Bytes as lower case hexadecimal digits, as digests are written.
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }

@@ -147,7 +147,7 @@ pub(crate) async fn provide(
         }
         ImageSource::Directory(path) => return directory(path).map(there).map_err(unusable),
         ImageSource::Layout { path, tag } => {
-            let image = store.from_layout(path.clone(), tag.clone()).await;
+            let image = store.unpack_layout(path.clone(), tag.clone()).await;
             return image.map(there).map_err(unusable);
         }
         ImageSource::Registry(reference) => reference,

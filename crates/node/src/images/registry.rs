@@ -13,7 +13,7 @@ use oci_client::{Client, Reference};
 
 /// How long a registry may take to accept a connection, and to go on sending.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Why an image could not be pulled.
 #[derive(Debug, thiserror::Error)]

@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use super::credentials::Credentials;
 use super::provide::{Image, image_of};
 use super::registry::{self, PullError};
-use super::{layers, layout};
+use super::{hex, layers, layout};
 
 /// A store of images.
 #[derive(Debug, Clone)]
@@ -49,7 +49,7 @@ impl ImageStore {
     }
 
     /// The image of an OCI layout, unpacked when it is not yet.
-    pub(crate) async fn from_layout(
+    pub(crate) async fn unpack_layout(
         &self,
         path: PathBuf,
         tag: Option<String>,
@@ -128,9 +128,8 @@ impl ImageStore {
 
     /// Names hold slashes and more, and can be longer than a file's.
     fn name_file(&self, name: &Reference) -> PathBuf {
-        let hash = Sha256::digest(name.whole());
-        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.dir.join("names").join(hex)
+        let hash = hex(&Sha256::digest(name.whole()));
+        self.dir.join("names").join(hash)
     }
 
     fn place(&self, digest: &str) -> PathBuf {
