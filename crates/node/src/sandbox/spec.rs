@@ -98,6 +98,9 @@ pub struct MemoryVolume {
     pub path: PathBuf,
     /// Bytes it may hold.
     pub size: Option<u64>,
+    /// The group it belongs to, if not root's.
+    #[serde(default)]
+    pub group: Option<u32>,
 }
 
 /// The pod's part of the walls, made once by the shim.

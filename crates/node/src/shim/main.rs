@@ -82,7 +82,11 @@ fn prepare(dir: &Path) -> io::Result<(tokio::runtime::Runtime, Shim)> {
         let size = volume
             .size
             .map_or_else(String::new, |bytes| format!(",size={bytes}"));
-        let options = std::ffi::CString::new(format!("mode=1777{size}"))?;
+        let mode = volume.group.map_or_else(
+            || "mode=1777".to_owned(),
+            |group| format!("mode=2777,gid={group}"),
+        );
+        let options = std::ffi::CString::new(format!("{mode}{size}"))?;
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
         mount("tmpfs", &volume.path, "tmpfs", flags, options.as_c_str())?;
     }

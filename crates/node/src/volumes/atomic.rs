@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -20,8 +20,14 @@ pub(crate) type Payload = BTreeMap<PathBuf, (Vec<u8>, u32)>;
 
 const CURRENT: &str = "..data";
 
-/// Makes the directory show the payload; says whether anything changed.
-pub(crate) fn write(directory: &Path, payload: &Payload, now: Timestamp) -> io::Result<bool> {
+/// Makes the directory show the payload, its files readable by the group if there is one; says
+/// whether anything changed.
+pub(crate) fn write(
+    directory: &Path,
+    payload: &Payload,
+    group: Option<u32>,
+    now: Timestamp,
+) -> io::Result<bool> {
     fs::create_dir_all(directory)?;
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
     let current = directory.join(CURRENT);
@@ -39,6 +45,9 @@ pub(crate) fn write(directory: &Path, payload: &Payload, now: Timestamp) -> io::
             fs::create_dir_all(parent)?;
         }
         fs::write(&file, bytes)?;
+        if group.is_some() {
+            chown(&file, None, group)?;
+        }
         fs::set_permissions(&file, fs::Permissions::from_mode(*mode))?;
     }
     let next = directory.join("..data_next");
@@ -106,8 +115,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let at = |second| Timestamp::from_second(second).unwrap();
         let first = payload(&[("a", "1"), ("deep/b", "2")]);
-        assert!(write(directory.path(), &first, at(1)).unwrap());
-        assert!(!write(directory.path(), &first, at(2)).unwrap());
+        assert!(write(directory.path(), &first, None, at(1)).unwrap());
+        assert!(!write(directory.path(), &first, None, at(2)).unwrap());
         assert_eq!(
             fs::read_to_string(directory.path().join("deep/b")).unwrap(),
             "2"
@@ -117,6 +126,7 @@ mod tests {
             write(
                 directory.path(),
                 &payload(&[("a", "new"), ("c", "3")]),
+                None,
                 at(3)
             )
             .unwrap()

@@ -96,7 +96,9 @@ pub(crate) async fn materialize(
     let group = spec
         .security_context
         .as_ref()
-        .and_then(|context| context.fs_group);
+        .and_then(|context| u32::try_from(context.fs_group?).ok())
+        // Only root can give files away; that users have no effect is said in the pod's status.
+        .filter(|_| rustix::process::geteuid().is_root());
     let mut volumes = Volumes::default();
     for volume in spec.volumes.iter().flatten() {
         let directory = pod_dir.join("volumes").join(&volume.name);
@@ -106,8 +108,14 @@ pub(crate) async fn materialize(
                 volume: volume.name.clone(),
                 source,
             };
-            if let Some((payload, refresh_at)) = made {
-                atomic::write(&directory, &payload, now).map_err(io)?;
+            if let Some((mut payload, refresh_at)) = made {
+                if group.is_some() {
+                    // What a kubelet adds to the modes of a volume that cannot be written.
+                    for (_, mode) in payload.values_mut() {
+                        *mode |= 0o440;
+                    }
+                }
+                atomic::write(&directory, &payload, group, now).map_err(io)?;
                 volumes.refresh_at = volumes.refresh_at.into_iter().chain(refresh_at).min();
             }
             let mounted = Mounted {
@@ -136,7 +144,7 @@ async fn storage(
     pod: &Pod,
     volume: &Volume,
     directory: &Path,
-    group: Option<i64>,
+    group: Option<u32>,
     memory: &mut Vec<MemoryVolume>,
 ) -> Result<Mounted, VolumeError> {
     let missing = |reason: String| VolumeError::Missing {
@@ -156,6 +164,7 @@ async fn storage(
             memory.push(MemoryVolume {
                 path: directory.to_owned(),
                 size,
+                group,
             });
         }
         return Ok(Mounted {
@@ -210,14 +219,11 @@ async fn storage(
     })
 }
 
-fn give_to_group(directory: &Path, group: Option<i64>) -> io::Result<()> {
-    let Some(group) = group.and_then(|group| u32::try_from(group).ok()) else {
-        return Ok(());
-    };
-    if !rustix::process::geteuid().is_root() {
+fn give_to_group(directory: &Path, group: Option<u32>) -> io::Result<()> {
+    if group.is_none() {
         return Ok(());
     }
-    std::os::unix::fs::chown(directory, None, Some(group))?;
+    std::os::unix::fs::chown(directory, None, group)?;
     fs::set_permissions(directory, fs::Permissions::from_mode(0o2777))
 }
 

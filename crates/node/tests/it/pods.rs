@@ -400,3 +400,40 @@ async fn probes_decide_readiness_and_replacement() {
     cluster.delete("probed", 0).await;
     cluster.until_gone("probed").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn volumes_belong_to_the_pods_group() {
+    let cluster = TestCluster::start().await;
+    cluster.create_map("notes", &[("note", "readable")]).await;
+    let script = "cat /notes/note; for d in /disk /memory; do echo x > $d/x; done; \
+                  stat -c '%g %A' /disk /memory; stat -L -c '%g %a' /notes/note; stat -c %g /memory/x";
+    let mounts: Vec<_> = ["notes", "disk", "memory"]
+        .map(|name| json!({"name": name, "mountPath": format!("/{name}")}))
+        .to_vec();
+    cluster
+        .create(
+            "grouped",
+            json!({
+                "restartPolicy": "Never",
+                "securityContext": {"runAsUser": 1000, "fsGroup": 2000},
+                "containers": [{"name": "main", "command": ["sh", "-c", script], "volumeMounts": mounts}],
+                "volumes": [
+                    {"name": "notes", "configMap": {"name": "notes", "defaultMode": 0o400}},
+                    {"name": "disk", "emptyDir": {}},
+                    {"name": "memory", "emptyDir": {"medium": "Memory"}},
+                ],
+            }),
+        )
+        .await;
+    let pod = cluster.until("grouped", ended).await;
+    let log = cluster.log(&pod, "main").await;
+    // An ordinary user's containers are that user, whatever they ask for.
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(
+            log,
+            "readable2000 drwxrwsrwx\n2000 drwxrwsrwx\n2000 440\n2000\n"
+        );
+    } else {
+        assert!(log.starts_with("readable"), "{log}");
+    }
+}

@@ -92,6 +92,7 @@ async fn containers_of_a_pod_share_a_memory_volume() {
         let volume = MemoryVolume {
             path: PathBuf::from("memory"),
             size: Some(1 << 20),
+            group: None,
         };
         let spec = PodSpec {
             memory_volumes: vec![volume],
