@@ -1,8 +1,9 @@
 //! From a job file and flags to a SparkApplication, without YAML.
 //!
-//! The job's folder is mounted into driver and executors at its own absolute path, and the driver
-//! works in it, so that data files and modules beside the job are found where the user's own shell
-//! finds them.
+//! The job's folder is mounted into driver and executors at its own absolute path, so that data
+//! files and modules beside the job are found where the user's own shell finds them. The driver of
+//! a Python job works in it, and Spark resolves relative paths in the driver; executors work where
+//! they always do.
 
 use std::path::{Path, PathBuf};
 
@@ -105,9 +106,7 @@ pub fn application(
         executor["volumeMounts"] = mount;
         spec["volumes"] =
             json!([{ "name": "job", "hostPath": { "path": folder, "type": "Directory" } }]);
-        // A driver copies packages to where it works, and they are not to litter the folder. Spark
-        // resolves relative paths in the driver, so executors can work where they always do.
-        if run.packages.is_empty() {
+        if located.kind == Kind::Python && !fetches_files(run) {
             let container = json!({ "name": "spark-kubernetes-driver", "workingDir": folder });
             driver["template"] = json!({ "spec": { "containers": [container] } });
         }
@@ -138,6 +137,20 @@ pub fn application(
             "spec": spec,
         }),
     })
+}
+
+/// Whether Spark would put files where the driver works: it copies jars, files and packages there,
+/// and deletes what has the same name, even if it is the very file that is to be copied. The job's
+/// folder is no place for that; the main file of a Python job is not copied.
+fn fetches_files(run: &RunArgs) -> bool {
+    const FETCHED: [&str; 4] = [
+        "spark.jars",
+        "spark.files",
+        "spark.archives",
+        "spark.submit.pyFiles",
+    ];
+    let named = |pair: &String| FETCHED.iter().any(|key| pair.trim_start().starts_with(key));
+    !run.packages.is_empty() || run.conf.iter().any(named)
 }
 
 /// Where a job file is and how pods reach it.
@@ -289,6 +302,26 @@ mod tests {
         insta::assert_yaml_snapshot!(
             build(&["--class", "org.example.Main", "app.jar"], true).unwrap()
         );
+    }
+
+    #[test]
+    fn a_driver_that_fetches_files_does_not_work_among_the_users_own() {
+        let works_there = |arguments: &[&str]| {
+            let application = build(arguments, true).unwrap();
+            !application["spec"]["driver"]["template"].is_null()
+        };
+        let python = "My Job_1.py";
+        assert!(works_there(&[python]));
+        assert!(works_there(&["-c", "spark.ui.enabled=false", python]));
+        for arguments in [
+            &["--class", "org.example.Main", "app.jar"][..],
+            &["--packages", "a:b:1", python],
+            &["-c", "spark.jars=local:///x.jar", python],
+            &["-c", "spark.jars.packages=a:b:1", python],
+            &["-c", "spark.submit.pyFiles=local:///x.py", python],
+        ] {
+            assert!(!works_there(arguments), "{arguments:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,6 @@ package org.example;
 import java.util.ArrayList;
 import java.util.List;
 import org.apache.spark.SparkConf;
-import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
 
 /** Sums up the numbers below its argument on executors, and can end in other ways as well. */
@@ -19,16 +18,11 @@ public final class Sum {
     for (int number = 0; number < count; number++) {
       numbers.add(number);
     }
-    JavaRDD<Integer> rows = context.parallelize(numbers, 2);
+    int sum = context.parallelize(numbers, 2).reduce(Integer::sum);
     if (way.equals("throws")) {
-      rows = rows.map(Sum::refuse);
+      throw new IllegalStateException("cannot count " + sum);
     }
-    int sum = rows.reduce(Integer::sum);
     System.out.println("the sum is " + sum + " with Spark " + context.version());
     context.stop();
-  }
-
-  private static int refuse(int number) {
-    throw new IllegalStateException("cannot count " + number);
   }
 }

@@ -17,13 +17,10 @@ const FAILING: &str = r#"
 import sys
 from pyspark.sql import SparkSession
 
-def refuse(number):
-    raise ValueError(f"cannot count {number}")
-
 if sys.argv[1] == "exits":
     sys.exit(3)
 spark = SparkSession.builder.getOrCreate()
-spark.sparkContext.parallelize(range(4), 2).map(refuse).sum()
+raise ValueError(f"cannot count {spark.range(4).count()}")
 "#;
 
 #[test]

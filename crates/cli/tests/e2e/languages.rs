@@ -109,6 +109,7 @@ fn programs_run_without_a_manifest_on_every_version() {
             let (file, class) = program.split_last().unwrap();
             let file = folder.path().join(file).display().to_string();
             let line = [&small[..], class, &[&file, "100"]].concat();
+            let before = std::fs::read(&file).unwrap();
             let answer = crate::common::windlass(&line);
             let told = format!(
                 "{version} {program:?}: {}\n{}",
@@ -118,6 +119,26 @@ fn programs_run_without_a_manifest_on_every_version() {
             let expected = format!("the sum is 4950 with Spark {version}");
             assert!(answer.stdout.contains(&expected), "{told}");
             assert!(answer.stderr.contains("COMPLETED in"), "{told}");
+            // Spark deletes what it copies onto itself.
+            assert_eq!(std::fs::read(&file).unwrap(), before);
         }
     }
+}
+
+#[test]
+fn a_python_program_finds_and_leaves_files_beside_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = r#"
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.getOrCreate()
+print("read", open("words.txt").read().strip(), spark.read.text("words.txt").count())
+spark.range(7).write.parquet("numbers")
+"#;
+    let job = crate::common::write(folder.path(), "job.py", job);
+    crate::common::write(folder.path(), "words.txt", "one\ntwo\n");
+    let answer = crate::common::windlass(&["run", "--executors", "1", &job]);
+    let told = format!("{}\n{}", answer.stdout, answer.stderr);
+    assert_eq!(answer.code, 0, "{told}");
+    assert!(answer.stdout.contains("read one\ntwo 2"), "{told}");
+    assert!(folder.path().join("numbers/_SUCCESS").exists(), "{told}");
 }

@@ -171,7 +171,7 @@ impl ImageStore {
     fn keep(&self, new: NewImage, digest: &str, config: &[u8]) -> Result<Image, String> {
         let place = self.place(digest);
         // An image that cannot be used is not kept.
-        image_of(digest, &place.join("rootfs"), config)?;
+        image_of(digest, &new.rootfs(), config)?;
         let kept =
             fs::write(new.0.join("config.json"), config).and_then(|()| fs::rename(&new.0, &place));
         match kept {
