@@ -1,0 +1,3 @@
+module windlass.local/pause
+
+go 1.25.0
