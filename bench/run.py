@@ -141,6 +141,46 @@ def bench_job(windlass, runs):
     ]
 
 
+def bench_by_hand(windlass, runs):
+    """The same job with its driver started by hand, beside `windlass run`, on one cluster."""
+    homes = dict(spark_homes())
+    home = homes["4.3.0"]
+    python = home.parents[3] / "bin/python3"
+    hand, ours = [], []
+    with tempfile.TemporaryDirectory() as data:
+        up = Up(windlass, data)
+        server = json.loads((Path(data) / "up.lock").read_text())["server"]
+        by_hand = [
+            home / "bin/spark-submit", "--master", f"k8s://{server}", "--deploy-mode", "client",
+            "--driver-memory", "512m", "--executor-memory", "512m",
+            "--conf", "spark.executor.instances=2",
+            "--conf", "spark.driver.host=127.0.0.1",
+            "--conf", "spark.driver.bindAddress=127.0.0.1",
+            "--conf", "spark.kubernetes.container.image=apache/spark:4.3.0",
+            home / "examples/src/main/python/pi.py", "10",
+        ]
+        environment = {
+            **os.environ,
+            "KUBECONFIG": f"{data}/kubeconfig",
+            "SPARK_HOME": str(home),
+            "PYSPARK_PYTHON": str(python),
+            "WINDLASS_DATA_DIR": data,
+        }
+        pi = [windlass, "run", "--progress", "plain", "-f", ROOT / "examples/spark-pi.yaml"]
+        for _ in range(runs):
+            for command, walls in ((by_hand, hand), (pi, ours)):
+                wall, _, done = timed(command, env=environment)
+                if done.returncode != 0 or "Pi is roughly" not in done.stdout:
+                    sys.exit("the Pi run failed:\n" + done.stdout[-2000:] + done.stderr[-2000:])
+                walls.append(wall)
+        up.stop()
+    return [
+        ("Pi with two executors, its driver started by hand (spark-submit in client mode): wall", spread(hand, "s", 1)),
+        ("the same by `windlass run` on the same cluster: wall", spread(ours, "s", 1)),
+        ("difference, pair by pair", spread([b - a for a, b in zip(hand, ours)], "s", 1)),
+    ]
+
+
 def spark_homes():
     for version in ("3.5.9", "4.3.0"):
         found = list((CACHE / "spark" / version).glob("lib/python*/site-packages/pyspark"))
@@ -159,7 +199,7 @@ def bench_submission(windlass, runs):
             arguments = [
                 "--master", f"k8s://{server}", "--deploy-mode", "cluster", "--name", "bench",
                 "--class", "org.example.Main",
-                "--conf", "spark.kubernetes.container.image=example/none:1",
+                "--conf", "spark.kubernetes.container.image=spark:0.1",
                 "--conf", "spark.kubernetes.submission.waitAppCompletion=false",
                 "local:///opt/app.jar",
             ]
@@ -204,7 +244,7 @@ def burst_application(number):
             "type": "Python",
             "mode": "cluster",
             "sparkVersion": "4.3.0",
-            "image": "example/none:1",
+            "image": "spark:0.1",
             "mainApplicationFile": "local:///opt/job.py",
             "driver": {**role, "serviceAccount": "spark"},
             "executor": {**role, "instances": 2},
@@ -258,7 +298,7 @@ def main():
     java = subprocess.run(["java", "-version"], capture_output=True, text=True).stderr.splitlines()[0]
     print(f"Machine: {os.cpu_count()} cores, Linux {platform.release()}, {java}. Runs: {arguments.runs}; median (minimum to maximum).\n")
     print("| what | measured |\n|---|---|")
-    for part in (bench_up, bench_burst, bench_submission, bench_job):
+    for part in (bench_up, bench_burst, bench_submission, bench_job, bench_by_hand):
         for name, value in part(arguments.windlass, arguments.runs):
             print(f"| {name} | {value} |", flush=True)
 

@@ -34,6 +34,10 @@ pub enum Outlook {
 /// SIGTERM: how an executor ends that is no longer needed.
 const STOPPED: i32 = 143;
 
+/// How an executor ends that cannot reach its driver, as one that was still starting when the
+/// job was done.
+const DRIVER_GONE: i32 = 1;
+
 /// The book after another look at the executors of the attempt.
 pub fn keep(book: &Book, pods: &[&ExecutorPod], outlook: Outlook, limits: &Limits) -> Book {
     let mut next = Book {
@@ -96,11 +100,11 @@ fn state_of(pod: &ExecutorPod, outlook: Outlook) -> ExecutorState {
         PodPhase::Failed => {
             // An executor is told to end both by its driver and by a signal; which one wins is
             // chance, and says nothing about its work.
-            let dismissed = pod.terminating || outlook == Outlook::EndedWell;
-            if dismissed && pod.exit_code == Some(STOPPED) {
-                ExecutorState::Completed
-            } else {
-                ExecutorState::Failed
+            let over = outlook == Outlook::EndedWell;
+            match pod.exit_code {
+                Some(STOPPED) if pod.terminating || over => ExecutorState::Completed,
+                Some(DRIVER_GONE) if over => ExecutorState::Completed,
+                _ => ExecutorState::Failed,
             }
         }
         PodPhase::Unknown => ExecutorState::Unknown,

@@ -588,15 +588,18 @@ fn executors_that_vanish_from_a_completed_application_completed() {
 
 #[test]
 fn an_executor_that_was_told_to_stop_did_not_fail() {
-    let stopped = [executor(1, 1).ended(143)];
-    let book = kept(&Book::default(), &stopped, Outlook::EndedWell);
-    assert_eq!(states(&book)[0].1, ExecutorState::Completed);
-    let book = kept(
-        &Book::default(),
-        &[executor(1, 1).ended(137)],
-        Outlook::EndedWell,
-    );
-    assert_eq!(states(&book)[0].1, ExecutorState::Failed);
+    for (code, outlook, state) in [
+        (143, Outlook::EndedWell, ExecutorState::Completed),
+        // It was still starting, and found its driver gone.
+        (1, Outlook::EndedWell, ExecutorState::Completed),
+        (137, Outlook::EndedWell, ExecutorState::Failed),
+        (143, Outlook::Working, ExecutorState::Failed),
+        (1, Outlook::Working, ExecutorState::Failed),
+        (1, Outlook::EndedBadly, ExecutorState::Failed),
+    ] {
+        let book = kept(&Book::default(), &[executor(1, 1).ended(code)], outlook);
+        assert_eq!(states(&book)[0].1, state, "{code} {outlook:?}");
+    }
 }
 
 #[test]
