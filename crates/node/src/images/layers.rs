@@ -80,7 +80,7 @@ impl Unpacker<'_> {
             return self.clear(&parent);
         }
         if let Some(hidden) = bytes.strip_prefix(WHITEOUT) {
-            return remove(&parent.join(std::ffi::OsStr::from_bytes(hidden)));
+            return self.vacate(&parent.join(std::ffi::OsStr::from_bytes(hidden)));
         }
         let place = parent.join(name);
         let mode = entry.header().mode()? & 0o7777;
@@ -89,13 +89,13 @@ impl Unpacker<'_> {
             EntryType::Directory => {
                 let there = fs::symlink_metadata(&place).is_ok_and(|found| found.is_dir());
                 if !there {
-                    remove(&place)?;
+                    self.vacate(&place)?;
                     fs::create_dir(&place)?;
                 }
                 self.directories.push((place.clone(), mode));
             }
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                remove(&place)?;
+                self.vacate(&place)?;
                 let mut file = File::create_new(&place)?;
                 io::copy(entry, &mut file)?;
                 // Byte code compiled beforehand counts as stale unless its source keeps its time.
@@ -103,7 +103,7 @@ impl Unpacker<'_> {
                 file.set_modified(std::time::SystemTime::UNIX_EPOCH + seconds)?;
             }
             EntryType::Symlink => {
-                remove(&place)?;
+                self.vacate(&place)?;
                 symlink(target(entry)?, &place)?;
             }
             EntryType::Link => {
@@ -111,7 +111,7 @@ impl Unpacker<'_> {
                 let parent = there.parent().unwrap_or(Path::new(""));
                 let name = there.file_name().unwrap_or_default();
                 let original = resolve(self.root, parent, Kind::Directory)?.join(name);
-                remove(&place)?;
+                self.vacate(&place)?;
                 fs::hard_link(original, &place)?;
                 self.written.push(place);
                 return Ok(());
@@ -131,7 +131,7 @@ impl Unpacker<'_> {
     }
 
     /// Takes away what lower layers put into a directory.
-    fn clear(&self, directory: &Path) -> io::Result<()> {
+    fn clear(&mut self, directory: &Path) -> io::Result<()> {
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
             if !self
@@ -139,10 +139,25 @@ impl Unpacker<'_> {
                 .iter()
                 .any(|written| written.starts_with(&path))
             {
-                remove(&path)?;
+                self.vacate(&path)?;
             }
         }
         Ok(())
+    }
+
+    /// Removes whatever is at a place, if anything is. A directory's permissions are not to be set
+    /// at the end any more: what comes there next may be a link to somewhere else.
+    fn vacate(&mut self, place: &Path) -> io::Result<()> {
+        match fs::symlink_metadata(place) {
+            Ok(found) if found.is_dir() => {
+                self.directories
+                    .retain(|(directory, _)| !directory.starts_with(place));
+                fs::remove_dir_all(place)
+            }
+            Ok(_) => fs::remove_file(place),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn finish(self) -> io::Result<()> {
@@ -150,11 +165,7 @@ impl Unpacker<'_> {
         for (place, mode) in self.directories.iter().rev() {
             // Without privileges nobody but the owner can enter or remove it, who must be able to.
             let mode = if self.owners { *mode } else { mode | 0o700 };
-            match fs::set_permissions(place, fs::Permissions::from_mode(mode)) {
-                // A later entry of the same layer may have replaced it.
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            fs::set_permissions(place, fs::Permissions::from_mode(mode))?;
         }
         Ok(())
     }
@@ -167,16 +178,6 @@ fn target(entry: &Entry<'_, impl Read>) -> io::Result<PathBuf> {
             io::ErrorKind::InvalidData,
             "a link that leads nowhere",
         )),
-    }
-}
-
-/// Removes whatever is there, if anything is.
-fn remove(place: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(place) {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(place),
-        Ok(_) => fs::remove_file(place),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
     }
 }
 
@@ -297,12 +298,22 @@ mod tests {
 
     #[test]
     fn no_layer_writes_outside_its_directory() {
-        use EntryType::{Link, Regular, Symlink};
+        use EntryType::{Directory, Link, Regular, Symlink};
         let outside = tempfile::tempdir().unwrap();
         let root = outside.path().join("a/b/root");
         fs::create_dir_all(&root).unwrap();
         fs::write(outside.path().join("secret"), "secret").unwrap();
-        let items: [&[Item]; 4] = [
+        for path in [outside.path().to_owned(), outside.path().join("a")] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        let items: [&[Item]; 6] = [
+            // Permissions are set at the end, when the directory may be a link elsewhere.
+            &[(Directory, "turns/", ""), (Symlink, "turns", "../../..")],
+            &[
+                (Directory, "deep/a/", ""),
+                (Regular, ".wh.deep", ""),
+                (Symlink, "deep", "../../.."),
+            ],
             &[(Regular, "../../../up", "x")],
             &[(Symlink, "way", "../../.."), (Regular, "way/through", "x")],
             &[(Symlink, "abs", "/"), (Regular, "abs/absolute", "x")],
@@ -321,6 +332,11 @@ mod tests {
             names
         };
         assert_eq!(names(outside.path()), ["a", "secret"]);
+        for path in ["", "a"] {
+            let mode = fs::metadata(outside.path().join(path)).unwrap();
+            let closed = mode.permissions().mode() & 0o7777;
+            assert_eq!(closed, 0o700, "{path:?}");
+        }
         assert_eq!(names(&outside.path().join("a")), ["b"]);
         assert_eq!(names(&outside.path().join("a/b")), ["root"]);
         assert!(!root.join("stolen").exists());
