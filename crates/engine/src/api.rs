@@ -11,7 +11,9 @@ use std::fmt;
 use std::time::Duration;
 
 use kube::Client;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{
+    DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams, Preconditions,
+};
 use kube::core::Request;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -164,6 +166,29 @@ impl ApiClient {
         Ok(objects)
     }
 
+    /// The last lines of a container's log, at most so many bytes of them.
+    pub async fn log_tail(
+        &self,
+        pod: &ObjectKey,
+        container: &str,
+        lines: u32,
+        bytes: u32,
+    ) -> Result<String, ApiError> {
+        let params = LogParams {
+            container: Some(container.to_owned()),
+            tail_lines: Some(lines.into()),
+            limit_bytes: Some(bytes.into()),
+            ..LogParams::default()
+        };
+        let request = collection(&Kind::POD, pod).logs(&pod.name, &params);
+        let target = format!("the log of {}", describe(&Kind::POD, pod));
+        let client = &self.client;
+        self.call_with(Verb::Get, target, request, |request| {
+            client.request_text(request)
+        })
+        .await
+    }
+
     /// POSTs an object.
     pub async fn create(
         &self,
@@ -293,6 +318,21 @@ impl ApiClient {
         target: String,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<Value, ApiError> {
+        let client = &self.client;
+        self.call_with(verb, target, request, |request| client.request(request))
+            .await
+    }
+
+    async fn call_with<T, F>(
+        &self,
+        verb: Verb,
+        target: String,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+        send: impl FnOnce(http::Request<Vec<u8>>) -> F,
+    ) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<T, kube::Error>>,
+    {
         let request = match request {
             Ok(request) => request,
             Err(error) => {
@@ -309,8 +349,7 @@ impl ApiClient {
             }
         };
         let started = Instant::now();
-        let answer =
-            tokio::time::timeout(self.timeout, self.client.request::<Value>(request)).await;
+        let answer = tokio::time::timeout(self.timeout, send(request)).await;
         let result = match answer {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(sort_error(verb, target, error)),

@@ -85,6 +85,11 @@ pub fn driver_pod(pod: &Object) -> DriverPod {
     }
 }
 
+/// The name of the container that runs Spark in a driver pod.
+pub fn driver_container(pod: &Object) -> Option<&str> {
+    spark_container(pod.as_value(), Role::Driver)
+}
+
 /// Reads an executor pod.
 pub fn executor_pod(pod: &Object) -> ExecutorPod {
     let value = pod.as_value();

@@ -59,6 +59,8 @@ pub fn operator_rules() -> Vec<PolicyRule> {
         ),
         // Create drivers, follow them and their executors, remove what an attempt left.
         rule("", &["pods"], &["get", "list", "watch", "create", "delete"]),
+        // Tell why a driver failed when its pod's status has lost the error.
+        rule("", &["pods/log"], &["get"]),
         // The driver's own Service and the one of its UI, applied and removed.
         rule(
             "",

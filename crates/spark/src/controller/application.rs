@@ -24,9 +24,10 @@ use windlass_engine::view::Freshness;
 use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, Watch};
 
 use super::effects::effects_of;
+use super::last_words::{self, LastWords};
 use super::{SPARK_APPLICATION, effects};
 use crate::lifecycle::conditions::{self, ConditionKind};
-use crate::lifecycle::observed::{Companions, DriverPod, Observed, Owner, Refusal};
+use crate::lifecycle::observed::{Companions, DriverPod, Observed, Owner, Refusal, SparkContainer};
 use crate::lifecycle::spec::{Budget, Fitness, Limits, RestartKind, RestartPolicy, Spec};
 use crate::lifecycle::{self, Reason};
 use crate::lower::{self, LowerError, Lowered, Settings};
@@ -85,6 +86,8 @@ pub(super) struct Findings {
     /// Services and ConfigMaps that exist of those the driver needs.
     pub(super) companions: Vec<Object>,
     pub(super) refusal: Option<Refusal>,
+    /// The end of a failed driver's log, where its status says too little.
+    pub(super) last_words: Option<LastWords>,
 }
 
 impl SparkApplications {
@@ -217,6 +220,7 @@ impl SparkApplications {
                 .companions
                 .extend(view.get(&kind, &key(name)).await?);
         }
+        findings.last_words = last_words::read(reading, &findings, view).await;
         Ok(findings)
     }
 }
@@ -303,6 +307,7 @@ impl Reading {
                 if let Some(owner) = &mut driver.owner {
                     owner.gone = findings.gone_owners.contains(&owner.uid);
                 }
+                findings.add_last_words(&mut driver);
                 driver
             })
             .collect();
@@ -396,6 +401,14 @@ impl Findings {
             if !self.pods.iter().any(|known| known.uid() == pod.uid()) {
                 self.pods.push(pod);
             }
+        }
+    }
+
+    /// What the log says takes the place of the part of it that the status has.
+    fn add_last_words(&self, driver: &mut DriverPod) {
+        let said = self.last_words.iter().find(|said| said.pod == driver.uid);
+        if let (Some(said), SparkContainer::Exited(exit)) = (said, &mut driver.spark) {
+            exit.message = Some(said.text.clone());
         }
     }
 

@@ -11,6 +11,7 @@
 
 mod application;
 mod effects;
+mod last_words;
 
 use std::time::Duration;
 

@@ -259,3 +259,46 @@ fn nothing_is_done_that_the_rules_do_not_allow() {
         assert!(allowed, "{verbs:?} {plural}");
     }
 }
+
+#[test]
+fn the_end_of_a_failed_drivers_log_tells_what_its_status_has_lost() {
+    let (intended, plan) = settle(pi(&Value::Null), &Findings::default());
+    let trace = "\tat a.B.c(B.java:1)\n".repeat(110);
+    let pod = |message: &str| {
+        let terminated = json!({"exitCode": 1, "reason": "Error", "message": message});
+        let container =
+            json!({"name": "spark-kubernetes-driver", "state": {"terminated": terminated}});
+        stored(
+            &plan.effects[0],
+            json!({"phase": "Failed", "containerStatuses": [container]}),
+        )
+    };
+    let findings = |message: &str| Findings {
+        pods: vec![pod(message)],
+        ..Findings::default()
+    };
+    let reading = operator().read(&intended).unwrap();
+    let short = findings("ValueError: boom");
+    assert_eq!(last_words::wanted(&reading, &short), None);
+    let mut long = findings(&trace);
+    let (wanted, container) = last_words::wanted(&reading, &long).unwrap();
+    assert_eq!(
+        (wanted.uid(), container),
+        ("driver-uid", "spark-kubernetes-driver")
+    );
+
+    let reason = |findings: &Findings| -> String {
+        let (failing, _) = settle(intended.clone(), findings);
+        let outcome = &failing.status()["attempt"]["outcome"]["message"];
+        outcome.as_str().unwrap().to_owned()
+    };
+    assert_eq!(reason(&long), "the driver exited with code 1");
+    long.last_words = Some(last_words::LastWords {
+        pod: "driver-uid".to_owned(),
+        text: format!("Traceback (most recent call last):\n  File\nValueError: boom\n{trace}"),
+    });
+    assert_eq!(
+        reason(&long),
+        "the driver exited with code 1: ValueError: boom"
+    );
+}

@@ -1,7 +1,7 @@
 //! The one line of a failed program's last output that says why it failed.
 //!
-//! What reaches the status of a pod is the end of its log, at most 2 KiB: the error is rarely its
-//! last line, because Spark logs its own shutdown after it, and its beginning may be cut off.
+//! The error is rarely the last line, because Spark logs its own shutdown after it, and where the
+//! status of the pod is all there is, at most 2 KiB, the beginning may be cut off.
 
 use super::health::one_line;
 
@@ -29,17 +29,26 @@ pub fn of(output: &str) -> Option<String> {
 
 /// `ValueError: boom`, the first line after a traceback's frames.
 fn python_error(lines: &[&str]) -> Option<String> {
-    let start = lines
-        .iter()
-        .rposition(|line| line.starts_with("Traceback (most recent call last)"))?;
-    let after = &lines[start + 1..];
-    let at = after
+    let start = lines.iter().rposition(|line| line.starts_with(TRACEBACK))?;
+    let (error, after) = end_of_traceback(&lines[start + 1..])?;
+    // Py4J puts the exception of the JVM on a line of its own.
+    let continued = after.first().filter(|line| line.starts_with(": "));
+    match continued {
+        // A task of the job failed in Python, whose own traceback this line begins.
+        Some(line) if line.contains(TRACEBACK) => end_of_traceback(&after[1..])
+            .map(|(of_the_task, _)| of_the_task.to_owned())
+            .or_else(|| Some(format!("{error}{line}"))),
+        Some(line) => Some(format!("{error}{line}")),
+        None => Some(error.to_owned()),
+    }
+}
+
+/// The first line after the frames of a traceback, and what follows it.
+fn end_of_traceback<'a>(lines: &'a [&'a str]) -> Option<(&'a str, &'a [&'a str])> {
+    let at = lines
         .iter()
         .position(|line| !line.is_empty() && !line.starts_with(char::is_whitespace))?;
-    let error = after[at];
-    // Py4J puts the exception of the JVM on a line of its own.
-    let continued = after.get(at + 1).filter(|line| line.starts_with(": "));
-    Some(format!("{error}{}", continued.unwrap_or(&"")))
+    Some((lines[at], &lines[at + 1..]))
 }
 
 /// `java.lang.IllegalStateException: boom`, and what caused it in the end.
@@ -108,6 +117,9 @@ fn is_stack_frame(line: &str) -> bool {
     inner.len() < line.len() && (inner.starts_with("at ") || inner.starts_with("... "))
 }
 
+/// What Python begins the way to an error with.
+const TRACEBACK: &str = "Traceback (most recent call last)";
+
 /// What a line that complains has in it, in lower case.
 const COMPLAINTS: [&str; 14] = [
     "error",
@@ -159,6 +171,24 @@ mod tests {
                     "Traceback (most recent call last):\n  File \"/job.py\", line 3, in <module>\n\
                      py4j.protocol.Py4JJavaError: An error occurred while calling o31.parquet.\n\
                      : org.apache.spark.SparkException: Job aborted.\n\tat a.B.c(B.scala:1)\n{shutdown}"
+                ),
+            ),
+            (
+                "an error of a task in Python",
+                format!(
+                    "Traceback (most recent call last):\n  File \"/job.py\", line 5, in <module>\n    \
+                     print(prices.sum())\n\
+                     py4j.protocol.Py4JJavaError: An error occurred while calling z:PythonRDD.collectAndServe.\n\
+                     : org.apache.spark.SparkException: Job aborted due to stage failure: Task 1 in stage 0.0 failed \
+                     4 times, most recent failure: Lost task 1.3 in stage 0.0 (TID 4) (127.42.128.2 executor 1): \
+                     org.apache.spark.api.python.PythonException: Traceback (most recent call last):\n  \
+                     File \"/opt/spark/python/lib/pyspark.zip/pyspark/worker.py\", line 1247, in main\n    process()\n\
+                     ValueError: could not convert string to float: 'three'\n\n\
+                     \tat org.apache.spark.api.python.BasePythonRunner$ReaderIterator.handle(PythonRunner.scala:572)\n\n\
+                     Driver stacktrace:\n\tat a.B.c(B.scala:1)\n\
+                     Caused by: org.apache.spark.api.python.PythonException: Traceback (most recent call last):\n  \
+                     File \"/opt/spark/python/lib/pyspark.zip/pyspark/worker.py\", line 1247, in main\n    process()\n\
+                     ValueError: could not convert string to float: 'three'\n\n\t... 1 more\n{shutdown}"
                 ),
             ),
             (

@@ -165,7 +165,7 @@ pub struct Exit {
     pub code: i32,
     /// The node's reason (`OOMKilled`, `Error`, `Completed`).
     pub reason: Option<String>,
-    /// The container's termination message.
+    /// The container's termination message, or more of its log where that was cut off.
     pub message: Option<String>,
     /// When it started.
     pub started_at: Option<Timestamp>,
