@@ -37,6 +37,8 @@ pub enum Command {
     Down(DownArgs),
     /// Show the embedded cluster and its applications.
     Status(StatusArgs),
+    /// Archive the classes of the installed Sparks, so that the JVMs of later jobs start faster.
+    Warm(WarmArgs),
     /// Print the objects a submission would create, without a cluster.
     Render(RenderArgs),
     /// Check a file and report every mistake with its field.
@@ -207,6 +209,17 @@ pub struct StatusArgs {
     /// The cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
+}
+
+/// Arguments of `windlass warm`.
+#[derive(Debug, Args)]
+pub struct WarmArgs {
+    /// Installed Spark versions (default: all of them).
+    #[arg(value_name = "VERSION")]
+    pub versions: Vec<String>,
+    /// Make archives anew that are there already.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// How documents are printed.

@@ -62,6 +62,7 @@ async fn act(command: Command) -> Result<Exit, Failure> {
         Command::Render(args) => commands::render::render(args),
         Command::Validate(args) => commands::render::validate(args),
         Command::Operator(args) => Box::pin(commands::operator::operator(args)).await,
+        Command::Warm(args) => commands::warm::warm(args).await,
         Command::Crd => {
             let documents = windlass_api::parse::to_yaml_documents(&windlass_api::crds())
                 .map_err(Failure::internal)?;
@@ -89,8 +90,9 @@ fn end(result: Result<Exit, Failure>) -> ExitCode {
 /// `RUST_LOG` wins over `-v`; without either only warnings are shown.
 fn log_to_stderr(verbose: u8) {
     let default = match verbose {
-        // The client logs every failed call, which its caller tells about or tries again.
-        0 => "warn,kube_client=off",
+        // The client logs every failed call, which its caller tells about or tries again; TLS logs
+        // how Java's clients say goodbye.
+        0 => "warn,kube_client=off,rustls=error",
         1 => "info,windlass=info",
         _ => {
             "info,windlass=debug,windlass_engine=debug,windlass_spark=debug,windlass_node=debug,windlass_cluster=debug,windlass_apiserver=debug"

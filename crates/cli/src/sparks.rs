@@ -4,7 +4,11 @@
 //! hack/setup.sh makes it), or where SPARK_HOME points. The cache is `WINDLASS_CACHE`, else
 //! `~/.cache/windlass`.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use sha2::{Digest as _, Sha256};
 
 use crate::exit::Failure;
 
@@ -103,6 +107,27 @@ fn java_on(mut path: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
     home.join("lib").is_dir().then(|| home.to_owned())
 }
 
+/// Where the archive of a Spark's classes is, or would be: it holds for these jars and this Java
+/// alone.
+pub fn class_archive(spark: &Installed, java_home: Option<&Path>) -> PathBuf {
+    let mut digest = Sha256::new();
+    digest.update(spark.home.as_os_str().as_encoded_bytes());
+    let jars = std::fs::metadata(spark.home.join("jars")).and_then(|jars| jars.modified());
+    if let Ok(since) = jars.map(|time| time.duration_since(UNIX_EPOCH).unwrap_or_default()) {
+        digest.update(since.as_nanos().to_le_bytes());
+    }
+    if let Some(home) = java_home {
+        digest.update(home.as_os_str().as_encoded_bytes());
+        // The version and the build of this Java.
+        digest.update(std::fs::read(home.join("release")).unwrap_or_default());
+    }
+    let mut name = format!("{}-", spark.version);
+    for byte in &digest.finalize()[..6] {
+        let _ = write!(name, "{byte:02x}");
+    }
+    cache().join("classes").join(name).join("spark.jsa")
+}
+
 /// Where what is fetched is kept, unless `WINDLASS_CACHE` says otherwise.
 pub fn cache() -> PathBuf {
     if let Some(cache) = std::env::var_os("WINDLASS_CACHE").filter(|value| !value.is_empty()) {
@@ -184,6 +209,25 @@ mod tests {
         assert_eq!(on("bin"), Some(root.join("jdk")));
         assert_eq!(on("shims"), None);
         assert_eq!(on("lib"), None);
+    }
+
+    #[test]
+    fn an_archive_of_classes_is_for_one_build_of_java() {
+        let java = tempfile::tempdir().unwrap();
+        let spark = Installed {
+            version: "4.3.0".to_owned(),
+            home: PathBuf::from("/sparks/4.3.0"),
+            python: None,
+        };
+        let archive = || class_archive(&spark, Some(java.path()));
+        std::fs::write(java.path().join("release"), "JAVA_VERSION=17.0.15").unwrap();
+        let before = archive();
+        assert_eq!(before, archive());
+        let folder = before.parent().and_then(Path::file_name).unwrap();
+        assert!(folder.to_str().unwrap().starts_with("4.3.0-"));
+        std::fs::write(java.path().join("release"), "JAVA_VERSION=17.0.16").unwrap();
+        assert_ne!(before, archive());
+        assert_ne!(before, class_archive(&spark, None));
     }
 
     #[test]

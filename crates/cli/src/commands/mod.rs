@@ -4,3 +4,4 @@ pub mod operator;
 pub mod render;
 pub mod status;
 pub mod up;
+pub mod warm;

@@ -247,9 +247,11 @@ fn images(found: Vec<Installed>) -> ImageConfig {
         let Ok(minor) = installed.version.parse::<SparkMinor>() else {
             continue;
         };
+        let class_archive = sparks::class_archive(&installed, java_home.as_deref());
         spark.insert(
             minor,
             SparkInstallation {
+                class_archive: Some(class_archive).filter(|archive| archive.exists()),
                 spark_home: installed.home,
                 python: installed.python,
                 java_home: java_home.clone(),

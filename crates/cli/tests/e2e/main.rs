@@ -19,3 +19,4 @@ mod images;
 mod kills;
 mod languages;
 mod real;
+mod warm;

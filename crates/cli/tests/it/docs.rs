@@ -38,6 +38,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "kubectl --context prod apply -f deploy/rbac/driver.yaml",
         REAL_CLUSTER,
     ),
+    ("windlass warm", REAL_SPARK),
     ("kubectl port-forward spark-pi-driver 4040", RUNNING_JOB),
     ("kubectl exec -it spark-pi-driver -- bash", RUNNING_JOB),
 ];

@@ -15,18 +15,59 @@ if [ -n "$JAVA_HOME" ]; then
   java_program="$JAVA_HOME/bin/java"
 fi
 
+# An archive of Spark's classes (class data sharing) spares the JVM half of its start. A JVM makes
+# one only of jars, and takes classes from it only where the same jars come first on its class path;
+# the folder of settings comes after them then, which no jar of Spark has a file for. The file
+# beside the archive says which jars. Whatever does not fit, the JVM starts without. Where the JVM
+# may put the archive anywhere, it rewrites all of it, in memory of each process.
+archive="$WINDLASS_CLASS_ARCHIVE"
+[ -z "$archive" ] || [ -n "$WINDLASS_MAKE_CLASS_ARCHIVE" ] || [ -r "$archive" ] || archive=
+shared=(-XX:+UnlockDiagnosticVMOptions -XX:ArchiveRelocationMode=0 "-XX:SharedArchiveFile=$archive")
+spark_jars="$SPARK_HOME/jars/*"
+if [ -n "$archive" ] && [ -r "$archive.classpath" ]; then
+  spark_jars="$(cat "$archive.classpath")"
+fi
+
 # Everything the image and the user put on the class path, in the order Spark's images use.
-classpath="${SPARK_CLASSPATH:+$SPARK_CLASSPATH:}$SPARK_HOME/jars/*"
+classpath="${SPARK_CLASSPATH:+$SPARK_CLASSPATH:}$spark_jars"
 if [ -n "$SPARK_EXTRA_CLASSPATH" ]; then
   classpath="$SPARK_EXTRA_CLASSPATH:$classpath"
 fi
 if [ -n "$HADOOP_CONF_DIR" ]; then
   classpath="$HADOOP_CONF_DIR:$classpath"
 fi
-if [ -n "$SPARK_CONF_DIR" ]; then
+if [ -n "$SPARK_CONF_DIR" ] && [ -z "$archive" ]; then
   classpath="$SPARK_CONF_DIR:$classpath"
+elif [ -n "$SPARK_CONF_DIR" ]; then
+  classpath="$classpath:$SPARK_CONF_DIR"
 fi
 classpath="$classpath:$PWD"
+
+# What spark-submit would start, with the archive, in the array `command`; empty where that cannot
+# be told. Spark's launcher prints a NUL and a line's end, and then each word and a NUL.
+find_driver_command() {
+  local words jars conf
+  . "$SPARK_HOME/bin/load-spark-env.sh"
+  command=()
+  mapfile -d '' -t words < <(
+    "$java_program" -Xmx128m -XX:TieredStopAtLevel=1 $SPARK_LAUNCHER_OPTS -cp "$SPARK_HOME/jars/*" \
+      org.apache.spark.launcher.Main org.apache.spark.deploy.SparkSubmit "$@"
+  )
+  [ "${#words[@]}" -gt 3 ] && [ "${words[2]}" = -cp ] || return 0
+  # A folder that exists has a slash at its end there.
+  conf="${SPARK_CONF_DIR%/}"
+  jars="${words[3]#"$conf/:"}"
+  jars="${jars#"$conf:"}"
+  command=("${words[1]#$'\n'}")
+  if [ -n "$WINDLASS_MAKE_CLASS_ARCHIVE" ]; then
+    echo "$jars" >"$archive.classpath"
+    command+=("-XX:ArchiveClassesAtExit=$archive" -cp "$jars")
+  else
+    [ "$jars" = "${words[3]}" ] || jars="$jars:$conf/"
+    command+=("${shared[@]}" -cp "$jars")
+  fi
+  command+=("${words[@]:4}")
+}
 
 case "$1" in
   driver)
@@ -36,11 +77,18 @@ case "$1" in
     if [ -n "$WINDLASS_KUBERNETES_MASTER" ]; then
       master=(--conf "spark.kubernetes.driver.master=$WINDLASS_KUBERNETES_MASTER")
     fi
-    exec "$SPARK_HOME/bin/spark-submit" \
+    set -- \
       --conf "spark.driver.bindAddress=$SPARK_DRIVER_BIND_ADDRESS" \
       --conf "spark.executorEnv.SPARK_DRIVER_POD_IP=$SPARK_DRIVER_BIND_ADDRESS" \
       "${master[@]}" \
       --deploy-mode client "$@"
+    if [ -n "$archive" ]; then
+      # As bin/spark-submit has it: Python's hashes must be the same in all processes of a job.
+      export PYTHONHASHSEED=0
+      find_driver_command "$@"
+      [ "${#command[@]}" = 0 ] || exec "${command[@]}"
+    fi
+    exec "$SPARK_HOME/bin/spark-submit" "$@"
     ;;
   executor)
     shift
@@ -57,7 +105,8 @@ case "$1" in
       fi
       index=$((index + 1))
     done
-    exec "$java_program" "${options[@]}" \
+    [ -n "$archive" ] || shared=()
+    exec "$java_program" "${shared[@]}" "${options[@]}" \
       "-Xms$SPARK_EXECUTOR_MEMORY" "-Xmx$SPARK_EXECUTOR_MEMORY" \
       -cp "$classpath" \
       org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend \

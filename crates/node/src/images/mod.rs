@@ -56,6 +56,9 @@ pub struct SparkInstallation {
     pub python: Option<PathBuf>,
     /// The Java installation; `None` means whatever `java` is on the machine's PATH.
     pub java_home: Option<PathBuf>,
+    /// An archive of Spark's classes for its JVMs to start from, with the class path it holds for
+    /// in a file of the same name and `.classpath`.
+    pub class_archive: Option<PathBuf>,
 }
 
 /// Bytes as lower case hexadecimal digits, as digests are written.

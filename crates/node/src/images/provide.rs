@@ -212,6 +212,13 @@ fn spark(installation: &SparkInstallation, minor: &str) -> Result<Image, String>
             path.push(bin.display().to_string());
         }
     }
+    if let Some(archive) = &installation.class_archive {
+        env.push((
+            "WINDLASS_CLASS_ARCHIVE".to_owned(),
+            archive.display().to_string(),
+        ));
+        exposed.extend(archive.parent().map(link_chain).into_iter().flatten());
+    }
     path.push(DEFAULT_PATH.to_owned());
     env.push(("PATH".to_owned(), path.join(":")));
     exposed.sort();

@@ -242,6 +242,7 @@ mod tests {
             spark_home: PathBuf::from(format!("/sparks/{minor}")),
             python: None,
             java_home: None,
+            class_archive: None,
         };
         ImageConfig {
             spark: ["3.5", "4.3"]
