@@ -308,6 +308,11 @@ fn unschedulable_hold(role: &str, why: &str) -> Hold {
         .filter(|(word, _)| what.contains(word))
         .map(|(_, advice)| advice.replace("ROLE", role))
         .collect();
+    // Since Kubernetes 1.34 it also tells of claims of devices that it did not try to free.
+    let what = what.trim_end_matches(',');
+    let what = what
+        .strip_suffix(" no new claims to deallocate")
+        .unwrap_or(what);
     let what = one_line(what.trim_end_matches('.'));
     Hold {
         reason: "Unschedulable".to_owned(),

@@ -129,6 +129,14 @@ fn every_wait_of_a_driver_has_its_sentence() {
         unschedulable: Some("0/1 nodes are available: 1 Insufficient cpu.".into()),
         ..driver(1)
     };
+    let unschedulable_of_late = DriverPod {
+        unschedulable: Some(
+            "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: \
+             0/1 nodes are available: 1 No preemption victims found for incoming pod."
+                .into(),
+        ),
+        ..driver(1)
+    };
     let misfit = DriverPod {
         unschedulable: Some(
             "0/2 nodes are available: 1 Insufficient memory, 1 node(s) didn't match Pod's node \
@@ -141,6 +149,7 @@ fn every_wait_of_a_driver_has_its_sentence() {
     let cases = [
         ("no node yet", driver(1)),
         ("unschedulable", unschedulable),
+        ("unschedulable, as told since 1.34", unschedulable_of_late),
         ("fits nowhere", misfit),
         (
             "volume",
