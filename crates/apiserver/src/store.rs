@@ -10,6 +10,7 @@
 
 mod disk;
 mod keeper;
+mod medium;
 mod memory;
 mod object;
 mod writer;
@@ -20,11 +21,13 @@ use parking_lot::RwLock;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+pub use medium::Medium;
 pub use memory::{Snapshot, Subscription, TooOld};
 pub use object::{Change, ChangeKind, Key, Object, Scope};
 
 use disk::Disk;
 use keeper::Keeper;
+use medium::LocalFile;
 use memory::Memory;
 use writer::{Command, Writer};
 
@@ -149,7 +152,16 @@ impl Store {
         durability: Durability,
         limits: WindowLimits,
     ) -> Result<Self, StoreError> {
-        let disk = Disk::open(path, durability)?;
+        Self::open_on(LocalFile::at(path), durability, limits)
+    }
+
+    /// The same on something else than a file of this machine.
+    pub fn open_on(
+        medium: impl Medium,
+        durability: Durability,
+        limits: WindowLimits,
+    ) -> Result<Self, StoreError> {
+        let disk = Disk::open(&medium, durability)?;
         let loaded = disk.load()?;
         let memory = Arc::new(RwLock::new(Memory::new(
             loaded.revision,
@@ -157,7 +169,7 @@ impl Store {
             loaded.objects,
             loaded.window,
         )));
-        let keeper = Keeper::new(path, durability, disk);
+        let keeper = Keeper::new(Box::new(medium), durability, disk);
         let writer = Writer::start(keeper, Arc::clone(&memory), limits)?;
         Ok(Self {
             memory,

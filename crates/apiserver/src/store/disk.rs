@@ -6,9 +6,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    fs::OpenOptions,
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
     sync::Arc,
 };
 
@@ -17,6 +14,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::{
     Durability, StoreError,
+    medium::Medium,
     object::{Change, ChangeKind, Key, Object},
 };
 
@@ -44,21 +42,10 @@ pub(super) struct Loaded {
 }
 
 impl Disk {
-    pub(super) fn open(path: &Path, durability: Durability) -> Result<Self, StoreError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(|error| match StoreError::from(error) {
-                StoreError::Disk(error) => StoreError::Disk(format!("{}: {error}", path.display())),
-                other => other,
-            })?;
-        let database = redb::Builder::new()
-            .set_cache_size(CACHE_BYTES)
-            .create_file(file)?;
+    pub(super) fn open(medium: &dyn Medium, durability: Durability) -> Result<Self, StoreError> {
+        let mut builder = redb::Builder::new();
+        builder.set_cache_size(CACHE_BYTES);
+        let database = medium.open(&builder)?;
         let durability = match durability {
             Durability::Immediate => redb::Durability::Immediate,
             Durability::None => redb::Durability::None,

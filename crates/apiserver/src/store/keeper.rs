@@ -8,14 +8,13 @@
 //!   not written to.
 
 use std::{
-    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use parking_lot::RwLock;
 
-use super::{Durability, StoreError, disk::Disk, memory::Memory, object::Change};
+use super::{Durability, StoreError, disk::Disk, medium::Medium, memory::Memory, object::Change};
 
 /// The least time between two tries to open the file again.
 const RETRY: Duration = Duration::from_millis(100);
@@ -34,7 +33,7 @@ pub(super) struct Batch {
 
 /// The file and what is known about it.
 pub(super) struct Keeper {
-    path: PathBuf,
+    medium: Box<dyn Medium>,
     durability: Durability,
     file: File,
     told: Told,
@@ -62,9 +61,9 @@ enum File {
 }
 
 impl Keeper {
-    pub(super) fn new(path: &Path, durability: Durability, disk: Disk) -> Self {
+    pub(super) fn new(medium: Box<dyn Medium>, durability: Durability, disk: Disk) -> Self {
         Self {
-            path: path.to_owned(),
+            medium,
             durability,
             file: File::Open(disk),
             told: Told::default(),
@@ -87,7 +86,7 @@ impl Keeper {
             return Err(error.clone());
         }
         let published = memory.read().revision;
-        let opened = Disk::open(&self.path, self.durability).and_then(|disk| {
+        let opened = Disk::open(&*self.medium, self.durability).and_then(|disk| {
             let found = disk.revision()?;
             Ok((disk, found))
         });
@@ -152,7 +151,7 @@ impl Keeper {
         let error = StoreError::Disk(format!(
             "{} is at revision {found}, but {published} was acknowledged: nothing is written to \
              it any more",
-            self.path.display()
+            self.medium
         ));
         tracing::error!("{error}");
         self.file = File::Closed {
@@ -167,10 +166,14 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, VecDeque};
+    use std::{
+        collections::{BTreeMap, VecDeque},
+        path::Path,
+    };
 
     use serde_json::json;
 
+    use super::super::medium::LocalFile;
     use super::super::object::{ChangeKind, Key, Object};
     use super::*;
 
@@ -191,15 +194,15 @@ mod tests {
 
     /// A keeper whose write of `in_doubt` has failed, on a file that is at revision `found`.
     fn failed(folder: &Path, in_doubt: u64, found: u64) -> (Keeper, RwLock<Memory>) {
-        let path = folder.join("objects.redb");
-        let disk = Disk::open(&path, Durability::None).unwrap();
+        let file = LocalFile::at(&folder.join("objects.redb"));
+        let disk = Disk::open(&file, Durability::None).unwrap();
         if found > 0 {
             let batch = batch(found);
             disk.commit(&batch.changes, found, 0).unwrap();
         }
         drop(disk);
         let keeper = Keeper {
-            path,
+            medium: Box::new(file),
             durability: Durability::None,
             file: File::Closed {
                 error: StoreError::Full("no".to_owned()),
