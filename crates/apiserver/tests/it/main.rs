@@ -7,6 +7,9 @@
     reason = "a wrong assumption of a test is a failed test"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod access;
 mod clients;
 mod crash;
@@ -17,5 +20,6 @@ mod full_disk;
 mod kinds;
 mod kubectl;
 mod objects;
+mod power;
 mod support;
 mod watching;
