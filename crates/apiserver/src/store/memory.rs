@@ -29,6 +29,8 @@ pub(super) struct Memory {
 
 struct Watcher {
     scope: Scope,
+    /// It asked for what happens after this revision, which may be one to come.
+    after: u64,
     queue: mpsc::Sender<Arc<Change>>,
 }
 
@@ -170,6 +172,7 @@ impl Memory {
         watchers.retain(|watcher| !watcher.queue.is_closed());
         watchers.push(Watcher {
             scope: scope.clone(),
+            after: revision,
             queue: sender,
         });
         Ok(Subscription {
@@ -197,6 +200,7 @@ impl Memory {
                 // A full queue means a watcher that does not keep up: it is ended, never waited for.
                 watchers.retain(|watcher| {
                     !watcher.scope.contains(&change.key)
+                        || change.revision() <= watcher.after
                         || watcher.queue.try_send(Arc::clone(&change)).is_ok()
                 });
             }

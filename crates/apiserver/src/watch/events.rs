@@ -33,6 +33,8 @@ pub(super) struct Events {
     ready: VecDeque<Bytes>,
     live: Option<Receiver<Arc<Change>>>,
     bookmarks: Bookmarks,
+    /// Where the client said that it is.
+    after: u64,
     store: Store,
 }
 
@@ -125,11 +127,16 @@ impl Events {
             columns_sent: false,
         };
         let start = Start::read(call)?;
+        let after = match start {
+            Start::After(revision) => revision,
+            Start::State | Start::StateThenBookmark | Start::Now => 0,
+        };
         let mut events = Self {
             lens,
             ready: VecDeque::new(),
             live: None,
             bookmarks: Bookmarks::new(call.query.flag("allowWatchBookmarks"), lifetime),
+            after,
             store: call.server.store.clone(),
         };
         if call.fault == Some(Fault::ExpireWatch) {
@@ -216,7 +223,10 @@ impl Events {
                 }
             }
         }
-        self.ready.push_back(self.lens.bookmark(revision, false));
+        // Whoever asked for what is to come must not be led back.
+        if revision >= self.after {
+            self.ready.push_back(self.lens.bookmark(revision, false));
+        }
     }
 }
 

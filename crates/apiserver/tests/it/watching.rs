@@ -131,6 +131,25 @@ async fn a_watch_resumes_after_any_event_without_loss_or_repetition() {
 }
 
 #[tokio::test]
+async fn a_watch_from_a_revision_to_come_tells_nothing_of_what_is_before() {
+    let server = TestServer::start().await;
+    let asked = server.api.revision() + 2;
+    let query = format!("resourceVersion={asked}&allowWatchBookmarks=true&timeoutSeconds=1");
+    let mut early = lines(&server, &query).await;
+    let query = format!("resourceVersion={asked}&timeoutSeconds=20");
+    let mut events = lines(&server, &query).await;
+    let ended = in_time("the end", early.next()).await;
+    assert_eq!(ended, None, "no bookmark leads back");
+    for name in ["a", "b", "c"] {
+        server
+            .create(CONFIG_MAPS, config_map(name, json!({})))
+            .await;
+    }
+    let event = in_time("the event", events.next()).await.unwrap();
+    assert_eq!(summary(&event), ("ADDED".into(), "c".into()));
+}
+
+#[tokio::test]
 async fn a_forgotten_revision_is_an_error_event() {
     let server = TestServer::start().await;
     server.create(CONFIG_MAPS, config_map("a", json!({}))).await;
