@@ -4,5 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
 pub(crate) mod chance;
+pub(crate) mod crowd;
 pub(crate) mod disk;
+pub(crate) mod history;
 pub(crate) mod lives;

@@ -13,6 +13,7 @@ mod common;
 mod access;
 mod clients;
 mod crash;
+mod crowd;
 mod custom;
 mod deletion;
 mod faults;
