@@ -47,6 +47,13 @@ check_machine() {
     [ -z "$left" ] || fail "installed, but still not usable: $left"
 }
 
+# Puts a Go that is new enough first on the PATH, for build.sh.
+provide_go() {
+    local go
+    go=$("$repository/hack/go.sh") || fail "could not get the Go that Kubernetes is built with"
+    PATH=${go%/*}:$PATH
+}
+
 # The network must not be somebody else's: a route into it that is not the default one and not ours.
 check_network() {
     local route
