@@ -2,13 +2,14 @@
 # Makes sure that what Windlass needs on this machine is there: a C compiler for cargo, Java,
 # Python with venv, and PySpark of the wanted versions, each in a virtual environment of its own.
 #
-#   hack/setup.sh [--kubectl] [--jdk] [--registry] [VERSION...]
+#   hack/setup.sh [--kubectl] [--jdk] [--registry] [--clients] [VERSION...]
 #
 #   VERSION     a Spark version, default the newest supported; 4.1 means the newest 4.1.x
 #   --kubectl   also kubectl, which the tests drive
 #   --jdk       also a Java compiler, which the long tests use
 #   --registry  also a registry of container images, unpacked into the cache and not installed:
 #               the package would start it as a service
+#   --clients   also the Kubernetes clients for Python, Node.js and Go of crates/cli/tests/clients
 #
 # Safe to run again and to interrupt: what is there is left alone, what is half there is redone.
 # Root gets missing Debian packages installed; anybody else is told which ones to ask for.
@@ -23,14 +24,15 @@ fail() {
 }
 has() { command -v "$1" >/dev/null 2>&1; }
 
-wants_kubectl=false wants_jdk=false wants_registry=false versions=()
+wants_kubectl=false wants_jdk=false wants_registry=false wants_clients=false versions=()
 for argument in "$@"; do
     case "$argument" in
         --kubectl) wants_kubectl=true ;;
         --jdk) wants_jdk=true ;;
         --registry) wants_registry=true ;;
+        --clients) wants_clients=true ;;
         [0-9]*.[0-9]*) versions+=("$argument") ;;
-        *) fail "hack/setup.sh: unknown argument $argument: give Spark versions, --kubectl, --jdk, --registry" ;;
+        *) fail "hack/setup.sh: unknown argument $argument: give Spark versions, --kubectl, --jdk, --registry, --clients" ;;
     esac
 done
 [ ${#versions[@]} -gt 0 ] || versions=(4.3.0)
@@ -48,6 +50,11 @@ java_is_usable() {
     local java=java major
     [ -z "${JAVA_HOME:-}" ] || java=$JAVA_HOME/bin/java
     has "$java" && major=$(java_major "$java") && [ "${major:-0}" -ge 17 ]
+}
+# The client for Node.js needs 18 or newer.
+node_is_usable() {
+    local version
+    has node && has npm && version=$(node --version) && version=${version#v} && [ "${version%%.*}" -ge 18 ]
 }
 # The first of the given packages that this release of Debian or Ubuntu has.
 first_package() {
@@ -86,6 +93,10 @@ missing_packages() {
     if $wants_kubectl && ! has kubectl; then
         first_package kubectl kubernetes-client
     fi
+    if $wants_clients && ! node_is_usable; then
+        has node || echo nodejs
+        has npm || echo npm
+    fi
 }
 
 [ -z "${JAVA_HOME:-}" ] || java_is_usable ||
@@ -109,6 +120,8 @@ if [ -n "$need" ]; then
     [ -z "$left" ] || fail "installed, but still not usable: $left" \
         "see which java and python3 come first on the PATH"
 fi
+! $wants_clients || node_is_usable ||
+    fail "node is $(node --version), and the tests need 18 or newer: put a newer one first on the PATH"
 
 # A registry to pull images from.
 registry="$cache/registry"
@@ -145,3 +158,36 @@ for version in "${versions[@]}"; do
         "$wanted" >&2
     touch "$home/.complete"
 done
+
+# The clients, each at the version that its folder names. A copy of the list of packages is the
+# marker, written last; the tests compare it.
+clients=$(cd "$(dirname "$0")/../crates/cli/tests/clients" && pwd)
+is_current() { # name list
+    cmp -s "$clients/$1/$2" "$cache/clients/$1/.complete"
+}
+if $wants_clients && ! is_current python requirements.txt; then
+    home="$cache/clients/python"
+    say "installing the Kubernetes client for Python into $home"
+    rm -rf "$home"
+    "$python" -m venv "$home"
+    "$home/bin/python3" -m pip install --quiet --no-input --no-cache-dir \
+        --disable-pip-version-check -r "$clients/python/requirements.txt" >&2
+    cp "$clients/python/requirements.txt" "$home/.complete"
+fi
+if $wants_clients && ! is_current node package-lock.json; then
+    home="$cache/clients/node"
+    say "installing the Kubernetes client for Node.js into $home"
+    rm -rf "$home" && mkdir -p "$home"
+    cp "$clients/node/package.json" "$clients/node/package-lock.json" "$home"
+    npm --prefix "$home" ci --silent --ignore-scripts --no-audit --no-fund >&2
+    cp "$clients/node/package-lock.json" "$home/.complete"
+fi
+if $wants_clients && ! is_current go go.sum; then
+    go=$("$(dirname "$0")/go.sh")
+    say "building the program of the Kubernetes client for Go (once; takes minutes)"
+    mkdir -p "$cache/clients/go"
+    # With the flags of hack/kubernetes, which has much of it compiled then.
+    (cd "$clients/go" && CGO_ENABLED=0 "$go" build -mod=readonly -trimpath -buildvcs=false \
+        -o "$cache/clients/go/informer" .) >&2
+    cp "$clients/go/go.sum" "$cache/clients/go/.complete"
+fi

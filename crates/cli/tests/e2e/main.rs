@@ -12,6 +12,7 @@
 mod common;
 
 mod allocation;
+mod clients;
 mod examples;
 mod executor_fields;
 mod failures;
