@@ -18,6 +18,7 @@ mod convert;
 mod crd;
 mod discovery;
 pub mod faults;
+mod files;
 mod hex;
 mod http;
 mod kinds;

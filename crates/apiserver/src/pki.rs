@@ -27,7 +27,7 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 
-use crate::hex::hex;
+use crate::{files::keep_name, hex::hex};
 
 /// Why keys or certificates could not be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -259,7 +259,9 @@ pub(crate) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
         .open(&partial)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&partial, path)
+    fs::rename(&partial, path)?;
+    keep_name(path);
+    Ok(())
 }
 
 fn material(what: &'static str, error: impl std::fmt::Display) -> PkiError {

@@ -3,13 +3,14 @@
 
 use std::{
     fmt,
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
 use super::StoreError;
+use crate::files::keep_name;
 
 /// Something that a database can lie on. Its display names it to the user.
 pub trait Medium: fmt::Display + Send + Sync + 'static {
@@ -40,11 +41,7 @@ impl LocalFile {
         let file = options.open(&partial).map_err(|error| self.named(error))?;
         drop(builder.create_file(file)?);
         fs::rename(&partial, &self.0).map_err(|error| self.named(error))?;
-        // What is in a file is of no use when its name is lost. A file system that does not let
-        // directories be synchronised has nothing to lose there.
-        if let Some(directory) = self.0.parent().and_then(|path| File::open(path).ok()) {
-            let _ = directory.sync_all();
-        }
+        keep_name(&self.0);
         Ok(())
     }
 
