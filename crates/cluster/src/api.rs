@@ -108,14 +108,47 @@ impl Api {
         }
     }
 
+    /// All objects of a kind, in a namespace if one is given.
+    pub(crate) async fn list(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+    ) -> Result<Vec<Value>, CallError> {
+        let mut items = Vec::new();
+        let mut params = ListParams::default().limit(PAGE);
+        loop {
+            let request = Request::new(kind.collection_path(namespace));
+            let mut page = self.call(request.list(&params)).await?;
+            if let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) {
+                items.extend(more);
+            }
+            match page.pointer("/metadata/continue").and_then(Value::as_str) {
+                Some(token) if !token.is_empty() => {
+                    params.continue_token = Some(token.to_owned());
+                }
+                _ => return Ok(items),
+            }
+        }
+    }
+
+    /// Creates the object and returns what became of it; that the name is taken is a conflict.
+    pub(crate) async fn make(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        object: &Value,
+    ) -> Result<Value, CallError> {
+        let request = Request::new(kind.collection_path(namespace));
+        self.call(request.create(&post(), body(object))).await
+    }
+
     pub(crate) async fn create(
         &self,
         kind: &Kind,
         namespace: Option<&str>,
         object: &Value,
     ) -> Result<Created, CallError> {
-        let request = Request::new(kind.collection_path(namespace));
-        match self.call(request.create(&post(), body(object))).await {
+        match self.make(kind, namespace, object).await {
             Ok(_) => Ok(Created::New),
             Err(CallError::Conflict(_)) => Ok(Created::Existed),
             Err(error) => Err(error),
@@ -169,6 +202,31 @@ impl Api {
     ) -> Result<Value, CallError> {
         let request = collection(kind, key).patch(&key.name, &patching(), &Patch::Merge(patch));
         self.call(request).await
+    }
+
+    /// Strategic merge patch of the object: owner references merge by uid.
+    pub(crate) async fn patch(
+        &self,
+        kind: &Kind,
+        key: &ObjectKey,
+        patch: &Value,
+    ) -> Result<Value, CallError> {
+        let patch = Patch::Strategic(patch);
+        let request = collection(kind, key).patch(&key.name, &patching(), &patch);
+        self.call(request).await
+    }
+
+    /// Merge patch of the object's status: lists are replaced as a whole.
+    pub(crate) async fn replace_status(
+        &self,
+        kind: &Kind,
+        key: &ObjectKey,
+        patch: &Value,
+    ) -> Result<Value, CallError> {
+        let patch = Patch::Merge(patch);
+        let request = collection(kind, key);
+        self.call(request.patch_subresource("status", &key.name, &patching(), &patch))
+            .await
     }
 
     /// Strategic merge patch of the object's status: lists of conditions merge by type.

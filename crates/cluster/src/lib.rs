@@ -1,4 +1,5 @@
-//! The built-in controllers of the embedded cluster: garbage collection, namespaces, accounts, Services, scheduling.
+//! The built-in controllers of the embedded cluster: garbage collection, namespaces, accounts,
+//! Services, scheduling, workloads.
 //!
 //! On a real cluster kube-controller-manager, kube-scheduler and kube-proxy do this work. Here one
 //! [`Cluster`] does what the embedded cluster needs of it, over a [`kube::Client`] and nothing
@@ -16,6 +17,7 @@ mod catalog;
 mod endpoints;
 mod events;
 mod garbage;
+mod life;
 mod mirror;
 mod namespaces;
 mod objects;
@@ -24,6 +26,7 @@ mod queue;
 mod resources;
 mod scheduler;
 mod storage;
+mod workloads;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -123,6 +126,7 @@ impl Cluster {
         );
         let provisioner =
             storage::Provisioner::new(api.clone(), config.volumes_dir, Arc::clone(&pods));
+        let workloads = workloads::Workloads::new(&api, &pods);
         let scheduler = scheduler::Scheduler::new(api, Arc::clone(&pods), Arc::clone(&nodes));
 
         let cluster = Self {
@@ -136,6 +140,7 @@ impl Cluster {
         cluster.spawn(endpoints.run());
         cluster.spawn(proxy.run());
         cluster.spawn(provisioner.run());
+        cluster.spawn(workloads.run());
         cluster.spawn(scheduler.run());
         // Everyone listens by now, so no change is missed.
         cluster.spawn(pods.run(client.clone()));

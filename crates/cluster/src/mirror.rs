@@ -18,6 +18,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 use windlass_engine::{Kind, ObjectKey};
 
+use crate::api::{Api, CallError};
+
 /// What a controller needs to know of an object of one kind.
 pub(crate) trait View: Send + Sync + Sized + 'static {
     /// Which kind it is a view of.
@@ -128,11 +130,7 @@ impl<T: View> Mirror<T> {
     fn upsert(&self, mut object: DynamicObject) -> ObjectKey {
         let key = key_of(&object);
         object.metadata.managed_fields = None;
-        let read = serde_json::to_value(object).and_then(|mut value| {
-            drop_nulls(&mut value);
-            T::read(value)
-        });
-        match read {
+        match serde_json::to_value(object).and_then(view::<T>) {
             Ok(new) => {
                 let new = Arc::new(new);
                 let old = self.objects.write().insert(key.clone(), Arc::clone(&new));
@@ -171,6 +169,51 @@ impl<T: View> Mirror<T> {
         for listener in self.listeners.lock().iter() {
             listener(&change);
         }
+    }
+}
+
+/// Reads one object from the API; absence is `None`.
+pub(crate) async fn read_one<T: View>(
+    api: &Api,
+    key: &ObjectKey,
+) -> Result<Option<Arc<T>>, CallError> {
+    let found = api.get(&T::KIND, key).await?;
+    found
+        .map(|object| view(object).map(Arc::new).map_err(unreadable))
+        .transpose()
+}
+
+/// Reads all objects of a namespace from the API, in the order of their keys.
+pub(crate) async fn read_all<T: View>(
+    api: &Api,
+    namespace: Option<&str>,
+) -> Result<Vec<(ObjectKey, Arc<T>)>, CallError> {
+    let mut objects = Vec::new();
+    for object in api.list(&T::KIND, namespace).await? {
+        let text = |field: &str| object["metadata"][field].as_str();
+        let key = ObjectKey {
+            namespace: text("namespace").map(Arc::from),
+            name: text("name").unwrap_or_default().into(),
+        };
+        // What the copy leaves out is left out here too.
+        if let Ok(object) = view(object) {
+            objects.push((key, Arc::new(object)));
+        }
+    }
+    objects.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(objects)
+}
+
+/// Reads a view as the copy does.
+pub(crate) fn view<T: View>(mut object: Value) -> Result<T, serde_json::Error> {
+    drop_nulls(&mut object);
+    T::read(object)
+}
+
+fn unreadable(error: serde_json::Error) -> CallError {
+    CallError::Refused {
+        code: 0,
+        message: error.to_string(),
     }
 }
 

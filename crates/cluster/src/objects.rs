@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{NodeSelector, Taint, Toleration};
-use kube::api::ObjectMeta;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use windlass_engine::Kind;
 
+use crate::life::{Life, Meta};
 use crate::mirror::View;
 use crate::resources::{Resources, pod_requests};
 
@@ -46,6 +47,9 @@ pub(crate) struct Pod {
     /// Those of them that are made for it and go with it, each with its template.
     pub(crate) ephemeral: Vec<(String, Value)>,
     pub(crate) demands: Demands,
+    /// All but the labels, which are above.
+    pub(crate) meta: Meta,
+    pub(crate) life: Life,
 }
 
 /// What a pod asks of its node.
@@ -94,13 +98,15 @@ pub(crate) struct Condition {
     pub(crate) reason: String,
     #[serde(default)]
     pub(crate) message: String,
+    #[serde(default)]
+    pub(crate) last_transition_time: Option<Timestamp>,
 }
 
 impl View for Pod {
     const KIND: Kind = Kind::POD;
 
     fn read(object: Value) -> Result<Self, serde_json::Error> {
-        let meta: ObjectMeta = field(&object, "/metadata")?;
+        let mut meta = Meta::read(&object)?;
         let conditions: Vec<Condition> = field(&object, "/status/conditions")?;
         let condition = |kind: &str| conditions.iter().find(|condition| condition.kind == kind);
         let phase = match text(&object, "/status/phase").as_deref() {
@@ -119,7 +125,7 @@ impl View for Pod {
             .clone()
             .filter_map(|volume| {
                 let template = volume.pointer("/ephemeral/volumeClaimTemplate")?;
-                let pod = meta.name.as_deref()?;
+                let pod = object.pointer("/metadata/name")?.as_str()?;
                 let volume = text(volume, "/name")?;
                 Some((format!("{pod}-{volume}"), template.clone()))
             })
@@ -130,10 +136,10 @@ impl View for Pod {
         Ok(Self {
             claims: claims.collect(),
             ephemeral,
-            uid: meta.uid.unwrap_or_default(),
-            created: text(&object, "/metadata/creationTimestamp").unwrap_or_default(),
-            deleting: meta.deletion_timestamp.is_some(),
-            labels: meta.labels.unwrap_or_default(),
+            uid: meta.uid.clone(),
+            created: meta.created.clone(),
+            deleting: meta.deleting,
+            labels: std::mem::take(&mut meta.labels),
             node: text(&object, "/spec/nodeName"),
             phase,
             ready: condition("Ready").is_some_and(|ready| ready.status == "True"),
@@ -141,6 +147,8 @@ impl View for Pod {
             hostname: text(&object, "/spec/hostname"),
             subdomain: text(&object, "/spec/subdomain"),
             ports,
+            meta,
+            life: Life::read(&object, &conditions)?,
             demands: Demands {
                 scheduler: text(&object, "/spec/schedulerName")
                     .unwrap_or_else(|| "default-scheduler".to_owned()),

@@ -209,15 +209,13 @@ const TABLE: &[Entry] = &[
         .in_all()
         .status()
         .scale()
-        .generation()
-        .stored_only(),
+        .generation(),
     kind(APPS, "replicasets", "ReplicaSet")
         .short(&["rs"])
         .in_all()
         .status()
         .scale()
-        .generation()
-        .stored_only(),
+        .generation(),
     kind(APPS, "statefulsets", "StatefulSet")
         .short(&["sts"])
         .in_all()

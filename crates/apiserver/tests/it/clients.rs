@@ -251,9 +251,9 @@ async fn whoever_makes_what_nothing_acts_upon_is_told_so() {
     let server = TestServer::start().await;
     server.default_account().await;
     let admin = server.admin();
-    let deployment = json!({
+    let daemons = json!({
         "apiVersion": "apps/v1",
-        "kind": "Deployment",
+        "kind": "DaemonSet",
         "metadata": {"name": "web"},
         "spec": {
             "selector": {"matchLabels": {"app": "web"}},
@@ -263,13 +263,13 @@ async fn whoever_makes_what_nothing_acts_upon_is_told_so() {
             },
         },
     });
-    let deployments = "/apis/apps/v1/namespaces/default/deployments";
-    let warning = "299 - \"a Deployment is only stored: nothing in this cluster acts upon it\"";
-    let applied = format!("{deployments}/other?fieldManager=me");
-    let mut other = deployment.clone();
+    let path = "/apis/apps/v1/namespaces/default/daemonsets";
+    let warning = "299 - \"a DaemonSet is only stored: nothing in this cluster acts upon it\"";
+    let applied = format!("{path}/other?fieldManager=me");
+    let mut other = daemons.clone();
     other["metadata"]["name"] = json!("other");
     for (method, path, format, body) in [
-        ("POST", deployments, "application/json", &deployment),
+        ("POST", path, "application/json", &daemons),
         ("PATCH", applied.as_str(), APPLY, &other),
     ] {
         let format = [("content-type", format)];

@@ -1,8 +1,9 @@
 //! An API server and the controllers, and ways to wait for what they do.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -19,7 +20,7 @@ use windlass_streaming::backend::{
     BackendError, ContainerRef, Duplex, ExecOptions, LogOptions, NodeBackend, Process,
 };
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 pub(crate) struct Home {
@@ -108,6 +109,27 @@ impl Home {
         self.furnished(name).await;
     }
 
+    pub(crate) fn deployments(&self, namespace: &str) -> Objects {
+        self.kind("apps/v1", "Deployment", "deployments", Some(namespace))
+    }
+
+    pub(crate) fn replica_sets(&self, namespace: &str) -> Objects {
+        self.kind("apps/v1", "ReplicaSet", "replicasets", Some(namespace))
+    }
+
+    /// Waits until nothing has been written for a while.
+    pub(crate) async fn quiet(&self) {
+        let last = Cell::new((0, Instant::now()));
+        eventually("nothing is written for half a second", || async {
+            let (revision, since) = last.get();
+            if self.server.revision() != revision {
+                last.set((self.server.revision(), Instant::now()));
+            }
+            revision == self.server.revision() && since.elapsed() > Duration::from_millis(500)
+        })
+        .await;
+    }
+
     pub(crate) async fn furnished(&self, namespace: &str) {
         let accounts = self.kind("v1", "ServiceAccount", "serviceaccounts", Some(namespace));
         accounts.until("default", Option::is_some).await;
@@ -156,6 +178,16 @@ impl Objects {
         self.0.patch_status(name, &params, &patch).await.unwrap();
     }
 
+    pub(crate) async fn try_merge_status(
+        &self,
+        name: &str,
+        patch: Value,
+    ) -> Result<(), kube::Error> {
+        let params = PatchParams::default();
+        let patch = Patch::Merge(patch);
+        self.0.patch_status(name, &params, &patch).await.map(drop)
+    }
+
     pub(crate) async fn delete(&self, name: &str, policy: PropagationPolicy) {
         let params = DeleteParams {
             propagation_policy: Some(policy),
@@ -180,6 +212,12 @@ impl Objects {
         .await;
         assert!(waited.is_ok(), "{name} stayed {last:#?}");
         last.unwrap_or_default()
+    }
+
+    /// Waits until the object is there and as wanted.
+    pub(crate) async fn until_it(&self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.until(name, |object| object.as_ref().is_some_and(&wanted))
+            .await
     }
 
     pub(crate) async fn until_gone(&self, name: &str) {

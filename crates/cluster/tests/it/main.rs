@@ -9,8 +9,10 @@
 mod faults;
 mod garbage;
 mod home;
+mod kubelet;
 mod namespaces;
 mod quiet;
 mod scheduling;
 mod services;
 mod storage;
+mod workloads;

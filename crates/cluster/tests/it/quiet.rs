@@ -1,9 +1,6 @@
-use std::cell::Cell;
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 
-use crate::home::{Home, eventually};
+use crate::home::Home;
 
 #[tokio::test]
 async fn a_settled_cluster_is_quiet() {
@@ -29,13 +26,5 @@ async fn a_settled_cluster_is_quiet() {
             .is_some_and(|pod| pod["status"]["conditions"].is_array())
     })
     .await;
-    let last = Cell::new((0, Instant::now()));
-    eventually("nothing is written for half a second", || async {
-        let (revision, since) = last.get();
-        if home.server.revision() != revision {
-            last.set((home.server.revision(), Instant::now()));
-        }
-        revision == home.server.revision() && since.elapsed() > Duration::from_millis(500)
-    })
-    .await;
+    home.quiet().await;
 }
