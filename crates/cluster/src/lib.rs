@@ -100,6 +100,7 @@ impl Cluster {
         let services = Mirror::<Service>::new();
         let slices = Mirror::<Slice>::new();
         let spaces = Mirror::<Namespace>::new();
+        let claims = Mirror::<storage::Claim>::new();
 
         let garbage = garbage::Collector::new(api.clone(), Arc::clone(&catalog));
         let keeper = namespaces::Keeper::new(
@@ -124,9 +125,13 @@ impl Cluster {
             Arc::clone(&services),
             Arc::clone(&slices),
         );
-        let provisioner =
-            storage::Provisioner::new(api.clone(), config.volumes_dir, Arc::clone(&pods));
-        let workloads = workloads::Workloads::new(&api, &pods);
+        let provisioner = storage::Provisioner::new(
+            api.clone(),
+            config.volumes_dir,
+            Arc::clone(&pods),
+            Arc::clone(&claims),
+        );
+        let workloads = workloads::Workloads::new(&api, &pods, claims);
         let scheduler = scheduler::Scheduler::new(api, Arc::clone(&pods), Arc::clone(&nodes));
 
         let cluster = Self {

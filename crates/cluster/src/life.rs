@@ -203,6 +203,11 @@ impl Life {
             Available::In(now.duration_until(rest))
         }
     }
+
+    /// Whether it runs and is ready.
+    pub(crate) fn runs(&self) -> bool {
+        self.stage == Stage::Running && self.is_ready()
+    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,8 @@ use crate::events::{Events, Note, Severity, Subject};
 use crate::mirror::Mirror;
 use crate::objects::Pod;
 use crate::queue::Queue;
-use objects::{Claim, StorageClass, Volume};
+pub(crate) use objects::Claim;
+use objects::{StorageClass, Volume};
 use plan::{PROVISIONER, Step, World};
 
 pub(crate) const CLAIM: Kind =
@@ -52,9 +53,13 @@ pub(crate) struct Provisioner {
 }
 
 impl Provisioner {
-    pub(crate) fn new(api: Api, directory: PathBuf, pods: Arc<Mirror<Pod>>) -> Self {
+    pub(crate) fn new(
+        api: Api,
+        directory: PathBuf,
+        pods: Arc<Mirror<Pod>>,
+        claims: Arc<Mirror<Claim>>,
+    ) -> Self {
         let queue = Arc::new(Queue::new());
-        let claims = Mirror::<Claim>::new();
         let volumes = Mirror::<Volume>::new();
         let classes = Mirror::<StorageClass>::new();
         let wake = Arc::clone(&queue);

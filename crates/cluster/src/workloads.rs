@@ -16,6 +16,7 @@ mod deployment;
 mod keeper;
 mod replica_set;
 mod shape;
+mod stateful_set;
 
 use std::sync::Arc;
 
@@ -24,18 +25,21 @@ use windlass_engine::ObjectKey;
 use crate::api::Api;
 use crate::mirror::Mirror;
 use crate::objects::Pod;
+use crate::storage::Claim;
 use deployment::Deployments;
 use keeper::Keeper;
 use replica_set::{ReplicaSet, ReplicaSets};
+use stateful_set::StatefulSets;
 
 /// All controllers of workloads, ready to run.
 pub(crate) struct Workloads {
     replica_sets: Keeper<ReplicaSets>,
     deployments: Keeper<Deployments>,
+    stateful_sets: Keeper<StatefulSets>,
 }
 
 impl Workloads {
-    pub(crate) fn new(api: &Api, pods: &Arc<Mirror<Pod>>) -> Self {
+    pub(crate) fn new(api: &Api, pods: &Arc<Mirror<Pod>>, claims: Arc<Mirror<Claim>>) -> Self {
         let sets = Mirror::<ReplicaSet>::new();
         Self {
             replica_sets: Keeper::new(
@@ -43,11 +47,16 @@ impl Workloads {
                 ReplicaSets::new(Arc::clone(&sets), Arc::clone(pods)),
             ),
             deployments: Keeper::new(api.clone(), Deployments::new(sets, Arc::clone(pods))),
+            stateful_sets: Keeper::new(api.clone(), StatefulSets::new(Arc::clone(pods), claims)),
         }
     }
 
     pub(crate) async fn run(self) {
-        tokio::join!(self.replica_sets.run(), self.deployments.run());
+        tokio::join!(
+            self.replica_sets.run(),
+            self.deployments.run(),
+            self.stateful_sets.run(),
+        );
     }
 }
 

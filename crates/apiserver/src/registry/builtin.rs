@@ -221,8 +221,7 @@ const TABLE: &[Entry] = &[
         .in_all()
         .status()
         .scale()
-        .generation()
-        .stored_only(),
+        .generation(),
     kind(APPS, "daemonsets", "DaemonSet")
         .short(&["ds"])
         .in_all()

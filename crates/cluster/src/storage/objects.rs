@@ -6,6 +6,7 @@ use windlass_api::quantity::Quantity;
 use windlass_engine::{Kind, ObjectKey};
 
 use super::{CLAIM, CLASS, VOLUME};
+use crate::life::Owner;
 use crate::mirror::View;
 use crate::objects::{field, text};
 use crate::resources::Resources;
@@ -21,6 +22,7 @@ pub(crate) struct Claim {
     pub(crate) request: Quantity,
     pub(crate) modes: Vec<String>,
     pub(crate) has_selector: bool,
+    pub(crate) owners: Vec<Owner>,
     pub(crate) phase: ClaimPhase,
 }
 
@@ -45,6 +47,7 @@ impl View for Claim {
             request: Resources::read(requests.and_then(Value::as_object)).get("storage"),
             modes: field(&object, "/spec/accessModes")?,
             has_selector: object.pointer("/spec/selector").is_some(),
+            owners: field(&object, "/metadata/ownerReferences")?,
             phase: match text(&object, "/status/phase").as_deref() {
                 Some("Bound") => ClaimPhase::Bound,
                 Some("Lost") => ClaimPhase::Lost,

@@ -49,11 +49,11 @@ pub(super) enum Step {
     Tell(Note),
 }
 
-/// An event about a step that succeeded; the name of its object follows the text.
+/// An event about a step that succeeded; `{}` in its text stands for the name of what was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Said {
     pub(super) reason: &'static str,
-    pub(super) text: &'static str,
+    pub(super) text: String,
 }
 
 /// One kind of workload.
@@ -196,7 +196,7 @@ impl<W: Workload> Keeper<W> {
                 severity: Severity::Normal,
                 reason: said.reason,
                 action: said.reason,
-                text: format!("{}{name}", said.text),
+                text: said.text.replace("{}", name),
             };
             self.events.publish(subject, &note).await;
         }

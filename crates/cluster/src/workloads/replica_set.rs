@@ -210,7 +210,7 @@ fn plan(world: &World, now: Timestamp) -> Plan {
                 object,
                 said: Some(Said {
                     reason: "SuccessfulCreate",
-                    text: "Created pod: ",
+                    text: "Created pod: {}".to_owned(),
                 }),
             });
         }
@@ -223,7 +223,7 @@ fn plan(world: &World, now: Timestamp) -> Plan {
                 uid: pod.uid.clone(),
                 said: Some(Said {
                     reason: "SuccessfulDelete",
-                    text: "Deleted pod: ",
+                    text: format!("Deleted pod: {}", key.name),
                 }),
             });
         }

@@ -117,6 +117,11 @@ impl Home {
         self.kind("apps/v1", "ReplicaSet", "replicasets", Some(namespace))
     }
 
+    pub(crate) fn claims(&self, namespace: &str) -> Objects {
+        let plural = "persistentvolumeclaims";
+        self.kind("v1", "PersistentVolumeClaim", plural, Some(namespace))
+    }
+
     /// Waits until nothing has been written for a while.
     pub(crate) async fn quiet(&self) {
         let last = Cell::new((0, Instant::now()));

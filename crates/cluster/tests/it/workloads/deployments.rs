@@ -194,7 +194,7 @@ async fn faults_make_neither_too_many_nor_too_few_pods() {
             let calls = Calls::verb(verb).by("system:cluster");
             home.server
                 .faults()
-                .inject(calls, When::First(5), fault.clone());
+                .inject(calls, When::First(3), fault.clone());
         }
         let deployments = home.deployments("team");
         deployments.create(deployment(3, "one")).await;
