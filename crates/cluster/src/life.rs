@@ -92,7 +92,8 @@ pub(crate) struct Life {
     pub(crate) stage: Stage,
     /// When it became ready, if it is.
     pub(crate) ready_since: Option<Timestamp>,
-    pub(crate) started: Option<Timestamp>,
+    /// When it ceased to be ready, or was first found not to be.
+    pub(crate) unready_since: Option<Timestamp>,
     pub(crate) deleted: Option<Timestamp>,
     pub(crate) restarts: u64,
     /// Containers that have ended, and how.
@@ -134,9 +135,10 @@ impl Life {
         object: &Value,
         conditions: &[Condition],
     ) -> Result<Self, serde_json::Error> {
-        let ready = conditions
-            .iter()
-            .find(|condition| condition.kind == "Ready" && condition.status == "True");
+        let (ready, unready) = match conditions.iter().find(|known| known.kind == "Ready") {
+            Some(known) if known.status == "True" => (Some(known), None),
+            other => (None, other),
+        };
         let mut exits = Vec::new();
         let mut restarts = 0;
         for list in ["/status/initContainerStatuses", "/status/containerStatuses"] {
@@ -171,7 +173,7 @@ impl Life {
                 _ => Stage::Pending,
             },
             ready_since: ready.map(|ready| ready.last_transition_time.unwrap_or_default()),
-            started: field(object, "/status/startTime")?,
+            unready_since: unready.and_then(|unready| unready.last_transition_time),
             deleted: field(object, "/metadata/deletionTimestamp")?,
             restarts,
             exits,
@@ -202,6 +204,12 @@ impl Life {
         } else {
             Available::In(now.duration_until(rest))
         }
+    }
+
+    /// When it ended, as far as its status tells.
+    pub(crate) fn ended(&self) -> Option<Timestamp> {
+        let exits = self.exits.iter().filter_map(|exit| exit.at).max();
+        exits.or(self.unready_since).or(self.deleted)
     }
 
     /// Whether it runs and is ready.

@@ -13,6 +13,7 @@
 mod claiming;
 mod conditions;
 mod deployment;
+mod job;
 mod keeper;
 mod replica_set;
 mod shape;
@@ -27,6 +28,7 @@ use crate::mirror::Mirror;
 use crate::objects::Pod;
 use crate::storage::Claim;
 use deployment::Deployments;
+use job::Jobs;
 use keeper::Keeper;
 use replica_set::{ReplicaSet, ReplicaSets};
 use stateful_set::StatefulSets;
@@ -36,6 +38,7 @@ pub(crate) struct Workloads {
     replica_sets: Keeper<ReplicaSets>,
     deployments: Keeper<Deployments>,
     stateful_sets: Keeper<StatefulSets>,
+    jobs: Keeper<Jobs>,
 }
 
 impl Workloads {
@@ -47,6 +50,7 @@ impl Workloads {
                 ReplicaSets::new(Arc::clone(&sets), Arc::clone(pods)),
             ),
             deployments: Keeper::new(api.clone(), Deployments::new(sets, Arc::clone(pods))),
+            jobs: Keeper::new(api.clone(), Jobs::new(Arc::clone(pods))),
             stateful_sets: Keeper::new(api.clone(), StatefulSets::new(Arc::clone(pods), claims)),
         }
     }
@@ -56,6 +60,7 @@ impl Workloads {
             self.replica_sets.run(),
             self.deployments.run(),
             self.stateful_sets.run(),
+            self.jobs.run(),
         );
     }
 }

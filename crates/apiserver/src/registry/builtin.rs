@@ -229,11 +229,7 @@ const TABLE: &[Entry] = &[
         .generation()
         .stored_only(),
     kind(APPS, "controllerrevisions", "ControllerRevision"),
-    kind(BATCH, "jobs", "Job")
-        .in_all()
-        .status()
-        .generation()
-        .stored_only(),
+    kind(BATCH, "jobs", "Job").in_all().status().generation(),
     kind(BATCH, "cronjobs", "CronJob")
         .short(&["cj"])
         .in_all()

@@ -13,6 +13,8 @@ pub(super) enum Times {
     Transition,
     /// Also when they were last written, as Deployments do.
     Update,
+    /// Also when they were probed, as Jobs do.
+    Probe,
 }
 
 /// The conditions of a status.
@@ -81,6 +83,7 @@ impl Conditions {
         match self.times {
             Times::Transition => {}
             Times::Update => condition["lastUpdateTime"] = now,
+            Times::Probe => condition["lastProbeTime"] = now,
         }
         match self
             .list

@@ -1,6 +1,6 @@
 //! ReplicaSets: as many pods of a template as are wanted, whichever they are.
 
-mod rank;
+pub(super) mod rank;
 #[cfg(test)]
 mod tests;
 
@@ -232,7 +232,7 @@ fn plan(world: &World, now: Timestamp) -> Plan {
 }
 
 /// Whether a pod counts: it has not ended and is not about to.
-fn is_active(pod: &Pod) -> bool {
+pub(super) fn is_active(pod: &Pod) -> bool {
     !pod.life.has_ended() && !pod.deleting
 }
 

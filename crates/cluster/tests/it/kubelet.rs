@@ -58,3 +58,19 @@ pub(crate) fn ready() -> Value {
         {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"},
     ]})
 }
+
+/// The status of a pod that ended long ago.
+pub(crate) fn ended(code: i64) -> Value {
+    let ended = json!({
+        "exitCode": code,
+        "startedAt": "2026-01-01T00:00:00Z",
+        "finishedAt": "2026-01-01T00:00:01Z",
+    });
+    json!({
+        "phase": if code == 0 { "Succeeded" } else { "Failed" },
+        "containerStatuses": [{
+            "name": "main", "image": "demo", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": ended},
+        }],
+    })
+}

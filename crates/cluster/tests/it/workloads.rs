@@ -1,6 +1,7 @@
 //! Workloads, with pods that only say that they run.
 
 mod deployments;
+mod jobs;
 mod stateful_sets;
 
 use std::collections::BTreeSet;

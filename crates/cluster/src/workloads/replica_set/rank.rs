@@ -15,7 +15,10 @@ const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// The active pods, those first that will be missed least: without a node, not running, not
 /// ready, cheap to delete, on a node with many others, ready for a short time only, often
 /// restarted, young.
-pub(super) fn first_to_go<'a>(own: &[&'a Keyed<Pod>], now: Timestamp) -> Vec<&'a Keyed<Pod>> {
+pub(in crate::workloads) fn first_to_go<'a>(
+    own: &[&'a Keyed<Pod>],
+    now: Timestamp,
+) -> Vec<&'a Keyed<Pod>> {
     let mut active: Vec<_> = own
         .iter()
         .filter(|(_, pod)| is_active(pod))
