@@ -72,6 +72,17 @@ impl Api {
         absence_is_none(self.call(request).await)
     }
 
+    /// A subresource of one object; absence, of the object or of such a subresource, is `None`.
+    pub(crate) async fn get_subresource(
+        &self,
+        kind: &Kind,
+        key: &ObjectKey,
+        subresource: &str,
+    ) -> Result<Option<Value>, CallError> {
+        let request = collection(kind, key).get_subresource(subresource, &key.name);
+        absence_is_none(self.call(request).await)
+    }
+
     /// The metadata of one object; absence is `None`.
     pub(crate) async fn get_metadata(
         &self,

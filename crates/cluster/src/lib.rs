@@ -131,7 +131,7 @@ impl Cluster {
             Arc::clone(&pods),
             Arc::clone(&claims),
         );
-        let workloads = workloads::Workloads::new(&api, &pods, claims);
+        let workloads = workloads::Workloads::new(&api, Arc::clone(&catalog), &pods, claims);
         let scheduler = scheduler::Scheduler::new(api, Arc::clone(&pods), Arc::clone(&nodes));
 
         let cluster = Self {

@@ -10,6 +10,7 @@
 //! - deletions and patches name the uid they are about;
 //! - a pass over an object that is as it should be has no steps.
 
+mod budget;
 mod claiming;
 mod conditions;
 mod deployment;
@@ -24,14 +25,16 @@ use std::sync::Arc;
 use windlass_engine::ObjectKey;
 
 use crate::api::Api;
+use crate::catalog::Catalog;
 use crate::mirror::Mirror;
 use crate::objects::Pod;
 use crate::storage::Claim;
-use deployment::Deployments;
+use budget::Budgets;
+use deployment::{Deployment, Deployments};
 use job::Jobs;
 use keeper::Keeper;
 use replica_set::{ReplicaSet, ReplicaSets};
-use stateful_set::StatefulSets;
+use stateful_set::{StatefulSet, StatefulSets};
 
 /// All controllers of workloads, ready to run.
 pub(crate) struct Workloads {
@@ -39,19 +42,36 @@ pub(crate) struct Workloads {
     deployments: Keeper<Deployments>,
     stateful_sets: Keeper<StatefulSets>,
     jobs: Keeper<Jobs>,
+    budgets: Keeper<Budgets>,
 }
 
 impl Workloads {
-    pub(crate) fn new(api: &Api, pods: &Arc<Mirror<Pod>>, claims: Arc<Mirror<Claim>>) -> Self {
+    pub(crate) fn new(
+        api: &Api,
+        catalog: Arc<Catalog>,
+        pods: &Arc<Mirror<Pod>>,
+        claims: Arc<Mirror<Claim>>,
+    ) -> Self {
         let sets = Mirror::<ReplicaSet>::new();
+        let deployments = Mirror::<Deployment>::new();
+        let stateful_sets = Mirror::<StatefulSet>::new();
+        let pods = || Arc::clone(pods);
+        let budgets = Budgets::new(
+            pods(),
+            Arc::clone(&sets),
+            Arc::clone(&deployments),
+            Arc::clone(&stateful_sets),
+            catalog,
+        );
+        let of_sets = ReplicaSets::new(Arc::clone(&sets), pods());
+        let of_deployments = Deployments::new(deployments, sets, pods());
+        let of_stateful_sets = StatefulSets::new(stateful_sets, pods(), claims);
         Self {
-            replica_sets: Keeper::new(
-                api.clone(),
-                ReplicaSets::new(Arc::clone(&sets), Arc::clone(pods)),
-            ),
-            deployments: Keeper::new(api.clone(), Deployments::new(sets, Arc::clone(pods))),
-            jobs: Keeper::new(api.clone(), Jobs::new(Arc::clone(pods))),
-            stateful_sets: Keeper::new(api.clone(), StatefulSets::new(Arc::clone(pods), claims)),
+            replica_sets: Keeper::new(api.clone(), of_sets),
+            deployments: Keeper::new(api.clone(), of_deployments),
+            stateful_sets: Keeper::new(api.clone(), of_stateful_sets),
+            jobs: Keeper::new(api.clone(), Jobs::new(pods())),
+            budgets: Keeper::new(api.clone(), budgets),
         }
     }
 
@@ -61,6 +81,7 @@ impl Workloads {
             self.deployments.run(),
             self.stateful_sets.run(),
             self.jobs.run(),
+            self.budgets.run(),
         );
     }
 }

@@ -32,8 +32,8 @@ const DEPLOYMENT: Kind = Kind::namespaced("apps", "v1", "Deployment", "deploymen
 /// A Deployment.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Deployment {
-    meta: Meta,
-    replicas: i64,
+    pub(super) meta: Meta,
+    pub(super) replicas: i64,
     min_ready_seconds: i64,
     matcher: Matcher,
     selector: Value,
@@ -141,9 +141,13 @@ pub(super) struct Deployments {
 }
 
 impl Deployments {
-    pub(super) fn new(sets: Arc<Mirror<ReplicaSet>>, pods: Arc<Mirror<Pod>>) -> Self {
+    pub(super) fn new(
+        deployments: Arc<Mirror<Deployment>>,
+        sets: Arc<Mirror<ReplicaSet>>,
+        pods: Arc<Mirror<Pod>>,
+    ) -> Self {
         Self {
-            deployments: Mirror::new(),
+            deployments,
             sets,
             pods,
         }

@@ -71,6 +71,11 @@ pub(super) trait Workload: Send + Sync + 'static {
     fn wake(&self, queue: &Arc<Queue<ObjectKey>>);
     /// What the copies say.
     fn seen(&self, key: &ObjectKey) -> Option<Self::World>;
+    /// Whether the copies do not tell enough, so that every pass has to ask the API.
+    fn is_incomplete(world: &Self::World) -> bool {
+        let _ = world;
+        false
+    }
     /// What the API says.
     fn read(
         &self,
@@ -121,7 +126,7 @@ impl<W: Workload> Keeper<W> {
             return Ok(None);
         };
         let glance = W::plan(&seen, Timestamp::now());
-        if glance.steps.is_empty() {
+        if glance.steps.is_empty() && !W::is_incomplete(&seen) {
             return Ok(glance.again);
         }
         let Some(live) = Box::pin(self.workload.read(&self.api, &key)).await? else {

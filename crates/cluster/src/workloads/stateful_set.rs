@@ -33,8 +33,8 @@ const REVISION: Kind = Kind::namespaced("apps", "v1", "ControllerRevision", "con
 /// A StatefulSet.
 #[derive(Debug, Clone)]
 pub(super) struct StatefulSet {
-    meta: Meta,
-    replicas: i64,
+    pub(super) meta: Meta,
+    pub(super) replicas: i64,
     /// The first ordinal.
     start: i64,
     min_ready_seconds: i64,
@@ -182,9 +182,13 @@ pub(super) struct StatefulSets {
 }
 
 impl StatefulSets {
-    pub(super) fn new(pods: Arc<Mirror<Pod>>, claims: Arc<Mirror<Claim>>) -> Self {
+    pub(super) fn new(
+        sets: Arc<Mirror<StatefulSet>>,
+        pods: Arc<Mirror<Pod>>,
+        claims: Arc<Mirror<Claim>>,
+    ) -> Self {
         Self {
-            sets: Mirror::new(),
+            sets,
             revisions: Mirror::new(),
             pods,
             claims,

@@ -1,5 +1,6 @@
 //! Workloads, with pods that only say that they run.
 
+mod budgets;
 mod deployments;
 mod jobs;
 mod stateful_sets;
