@@ -75,6 +75,9 @@ impl Provisioner {
             let uses = |pod: &Pod| !pod.claims.is_empty() && plan::is_live(pod);
             let needs = |pod: &Pod| !pod.ephemeral.is_empty();
             let came = change.old.is_none() && change.new.is_some_and(needs);
+            // Some claims wait until a pod that uses them has its place.
+            let placed = |pod: &Pod| uses(pod) && pod.node.is_some();
+            let came = came || !change.old.is_some_and(placed) && change.new.is_some_and(placed);
             if came || change.old.is_some_and(uses) && !change.new.is_some_and(uses) {
                 wake.push(PASS);
             }
@@ -150,7 +153,8 @@ impl Provisioner {
                 let made = make_directory(&directory).await;
                 if let Err(error) = made {
                     let text = format!("cannot make {}: {error}", directory.display());
-                    return self.tell(claim, "ProvisioningFailed", text).await;
+                    let severity = Severity::Warning;
+                    return self.tell(claim, severity, "ProvisioningFailed", text).await;
                 }
                 let mut object = object.clone();
                 object["spec"]["hostPath"]["path"] = directory.to_string_lossy().into();
@@ -191,8 +195,19 @@ impl Provisioner {
                     .delete(&VOLUME, volume, uid, PropagationPolicy::Background)
                     .await
             }
-            Step::Complain { claim, text } => {
-                self.tell(claim, "ProvisioningFailed", text.clone()).await
+            Step::Complain {
+                claim,
+                reason,
+                text,
+            } => {
+                self.tell(claim, Severity::Warning, reason, text.clone())
+                    .await
+            }
+            Step::Await { claim } => {
+                let text = "waiting for first consumer to be created before binding".to_owned();
+                let severity = Severity::Normal;
+                self.tell(claim, severity, "WaitForFirstConsumer", text)
+                    .await
             }
         }
     }
@@ -217,10 +232,11 @@ impl Provisioner {
         }
     }
 
-    /// Says once what is wrong with a claim.
+    /// Says once what is to be known of a claim.
     async fn tell(
         &self,
         claim: &ObjectKey,
+        severity: Severity,
         reason: &'static str,
         text: String,
     ) -> Result<(), CallError> {
@@ -237,7 +253,7 @@ impl Provisioner {
             }
             told.push(news);
         }
-        self.say(claim, Severity::Warning, reason, text).await;
+        self.say(claim, severity, reason, text).await;
         Ok(())
     }
 
@@ -277,5 +293,6 @@ fn default_class() -> Value {
         "provisioner": PROVISIONER,
         "reclaimPolicy": "Delete",
         "volumeBindingMode": "Immediate",
+        "allowVolumeExpansion": true,
     })
 }

@@ -20,6 +20,9 @@ pub(crate) struct Claim {
     pub(crate) class: Option<String>,
     pub(crate) volume: Option<String>,
     pub(crate) request: Quantity,
+    /// How much its status says it has.
+    pub(crate) capacity: Quantity,
+    pub(crate) is_block: bool,
     pub(crate) modes: Vec<String>,
     pub(crate) has_selector: bool,
     pub(crate) owners: Vec<Owner>,
@@ -39,12 +42,15 @@ impl View for Claim {
 
     fn read(object: Value) -> Result<Self, serde_json::Error> {
         let requests = object.pointer("/spec/resources/requests");
+        let capacity = object.pointer("/status/capacity");
         Ok(Self {
             uid: text(&object, "/metadata/uid").unwrap_or_default(),
             deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
             class: field(&object, "/spec/storageClassName")?,
             volume: text(&object, "/spec/volumeName"),
             request: Resources::read(requests.and_then(Value::as_object)).get("storage"),
+            capacity: Resources::read(capacity.and_then(Value::as_object)).get("storage"),
+            is_block: text(&object, "/spec/volumeMode").as_deref() == Some("Block"),
             modes: field(&object, "/spec/accessModes")?,
             has_selector: object.pointer("/spec/selector").is_some(),
             owners: field(&object, "/metadata/ownerReferences")?,
@@ -136,6 +142,16 @@ pub(crate) struct StorageClass {
     pub(crate) default: bool,
     pub(crate) provisioner: String,
     pub(crate) reclaim: String,
+    pub(crate) binding: Binding,
+    pub(crate) may_grow: bool,
+}
+
+/// When the claims of a class get their volumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Binding {
+    Immediate,
+    /// When a pod that uses the claim has a node.
+    FirstConsumer,
 }
 
 impl View for StorageClass {
@@ -147,6 +163,11 @@ impl View for StorageClass {
             default: text(&object, default).as_deref() == Some("true"),
             provisioner: text(&object, "/provisioner").unwrap_or_default(),
             reclaim: text(&object, "/reclaimPolicy").unwrap_or_else(|| "Delete".to_owned()),
+            binding: match text(&object, "/volumeBindingMode").as_deref() {
+                Some("WaitForFirstConsumer") => Binding::FirstConsumer,
+                _ => Binding::Immediate,
+            },
+            may_grow: field(&object, "/allowVolumeExpansion")?,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use windlass_engine::ObjectKey;
 
-use super::objects::{Claim, ClaimPhase, ClaimRef, StorageClass, Volume, VolumePhase};
+use super::objects::{Binding, Claim, ClaimPhase, ClaimRef, StorageClass, Volume, VolumePhase};
 use crate::objects::{Phase, Pod};
 
 /// The provisioner of the classes that are served here.
@@ -60,7 +60,12 @@ pub(super) enum Step {
     /// Tell the owner of the claim.
     Complain {
         claim: ObjectKey,
+        reason: &'static str,
         text: String,
+    },
+    /// Tell that the claim gets its volume when a pod that uses it has a node.
+    Await {
+        claim: ObjectKey,
     },
 }
 
@@ -144,67 +149,141 @@ impl World {
                 }
                 found
             }
-            None => self.available(key, claim, taken),
+            None => match self.reserved(key, claim, taken) {
+                Some(found) => Some(found),
+                None if self.waits(key, claim) => {
+                    steps.push(Step::Await { claim: key.clone() });
+                    return;
+                }
+                None => self.suitable(claim, taken),
+            },
         };
         match chosen {
             Some((volume_key, volume)) => {
                 taken.push(volume_key);
                 bind(key, claim, volume_key, volume, steps);
+                self.grow(key, claim, volume_key, volume, steps);
             }
             None if claim.volume.is_none() => steps.push(self.provision(key, claim)),
             None => {}
         }
     }
 
-    /// The volume that waits for this claim, or else the smallest one that will do.
-    fn available(
+    /// The volume that waits for this claim.
+    fn reserved(
         &self,
         key: &ObjectKey,
         claim: &Claim,
         taken: &[&ObjectKey],
     ) -> Option<&(ObjectKey, Arc<Volume>)> {
-        let mut open = self
-            .volumes
-            .iter()
-            .filter(|(key, volume)| !volume.deleting && !taken.contains(&key));
-        let waiting = open.clone().find(|(_, volume)| {
-            volume
-                .claim
-                .as_ref()
-                .is_some_and(|reference| reference.is_for(key, &claim.uid))
-        });
-        waiting.or_else(|| {
-            if claim.has_selector {
-                return None;
-            }
-            let class = claim.class.clone().unwrap_or_default();
-            let suits = |volume: &Volume| {
-                volume.claim.is_none()
-                    && volume.class == class
-                    && volume.capacity >= claim.request
-                    && claim.modes.iter().all(|mode| volume.modes.contains(mode))
-            };
-            let mut suitable: Vec<_> = open.by_ref().filter(|(_, volume)| suits(volume)).collect();
-            suitable.sort_by_key(|(_, volume)| volume.capacity);
-            suitable.first().copied()
+        self.volumes.iter().find(|(volume_key, volume)| {
+            let reference = volume.claim.as_ref();
+            is_open(volume_key, volume, taken)
+                && reference.is_some_and(|reference| reference.is_for(key, &claim.uid))
         })
+    }
+
+    /// The smallest volume that nobody has and that will do.
+    fn suitable(&self, claim: &Claim, taken: &[&ObjectKey]) -> Option<&(ObjectKey, Arc<Volume>)> {
+        if claim.has_selector {
+            return None;
+        }
+        let class = claim.class.clone().unwrap_or_default();
+        let suits = |volume: &Volume| {
+            volume.claim.is_none()
+                && volume.class == class
+                && volume.capacity >= claim.request
+                && claim.modes.iter().all(|mode| volume.modes.contains(mode))
+        };
+        self.volumes
+            .iter()
+            .filter(|(key, volume)| is_open(key, volume, taken) && suits(volume))
+            .min_by_key(|(_, volume)| volume.capacity)
+    }
+
+    /// The class of a claim, by its name or as the default.
+    fn class(&self, claim: &Claim) -> Option<&(ObjectKey, Arc<StorageClass>)> {
+        match claim.class.as_deref() {
+            Some(name) => self.classes.iter().find(|(key, _)| &*key.name == name),
+            None => self.classes.iter().find(|(_, class)| class.default),
+        }
+    }
+
+    /// Whether the claim gets its volume only when a pod that uses it has its place, and none has.
+    fn waits(&self, key: &ObjectKey, claim: &Claim) -> bool {
+        let waits =
+            |(_, class): &(ObjectKey, Arc<StorageClass>)| class.binding == Binding::FirstConsumer;
+        let consumes = |(pod_key, pod): &(ObjectKey, Arc<Pod>)| {
+            pod_key.namespace == key.namespace
+                && is_live(pod)
+                && pod.node.is_some()
+                && pod.claims.iter().any(|name| **name == *key.name)
+        };
+        self.class(claim).is_some_and(waits) && !self.pods.iter().any(consumes)
+    }
+
+    /// Gives a bound claim the room it asks for by now: a directory has no size of its own. First
+    /// the volume says so, then the claim.
+    fn grow(
+        &self,
+        key: &ObjectKey,
+        claim: &Claim,
+        volume_key: &ObjectKey,
+        volume: &Volume,
+        steps: &mut Vec<Step>,
+    ) {
+        let is_own = volume
+            .claim
+            .as_ref()
+            .is_some_and(|known| known.uid.as_deref() == Some(&claim.uid));
+        if claim.phase != ClaimPhase::Bound || !is_own {
+            return;
+        }
+        if volume.capacity < claim.request {
+            let may_grow = volume.provisioner == PROVISIONER
+                && self
+                    .classes
+                    .iter()
+                    .any(|(key, class)| *key.name == *volume.class && class.may_grow);
+            if !may_grow {
+                steps.push(Step::Complain {
+                    claim: key.clone(),
+                    reason: "VolumeResizeFailed",
+                    text: format!(
+                        "volume {} cannot grow: only volumes that a storage class with \
+                         allowVolumeExpansion: true has made here can",
+                        volume_key.name
+                    ),
+                });
+                return;
+            }
+            steps.push(Step::PatchVolume {
+                volume: volume_key.clone(),
+                patch: json!({
+                    "metadata": {"uid": volume.uid, "resourceVersion": volume.revision},
+                    "spec": {"capacity": {"storage": claim.request.to_string()}},
+                }),
+            });
+        } else if claim.capacity < volume.capacity {
+            steps.push(Step::ClaimStatus {
+                claim: key.clone(),
+                status: json!({"capacity": {"storage": volume.capacity.to_string()}}),
+            });
+        }
     }
 
     fn provision(&self, key: &ObjectKey, claim: &Claim) -> Step {
         let complain = |text: String| Step::Complain {
             claim: key.clone(),
+            reason: "ProvisioningFailed",
             text,
         };
-        let class = match claim.class.as_deref() {
-            Some("") => None,
-            Some(name) => match self.classes.iter().find(|(key, _)| &*key.name == name) {
-                Some(class) => Some(class),
-                None => {
-                    return complain(format!("storageclass.storage.k8s.io \"{name}\" not found"));
-                }
-            },
-            None => self.classes.iter().find(|(_, class)| class.default),
-        };
+        let class = self.class(claim);
+        if let (None, Some(name)) = (class, claim.class.as_deref())
+            && !name.is_empty()
+        {
+            return complain(format!("storageclass.storage.k8s.io \"{name}\" not found"));
+        }
         let Some((class_key, class)) = class else {
             return complain(
                 "no persistent volumes available for this claim and no storage class is set"
@@ -223,6 +302,11 @@ impl World {
                 "claim.spec.selector: a volume that is made for a claim cannot be selected; \
                  leave the selector out"
                     .to_owned(),
+            );
+        }
+        if claim.is_block {
+            return complain(
+                "claim.spec.volumeMode: volumes are directories here; leave Block out".to_owned(),
             );
         }
         let volume = format!("pvc-{}", claim.uid);
@@ -287,6 +371,11 @@ impl World {
     }
 }
 
+/// Whether a volume may be given to a claim.
+fn is_open(key: &ObjectKey, volume: &Volume, taken: &[&ObjectKey]) -> bool {
+    !volume.deleting && !taken.contains(&key)
+}
+
 /// First the volume names the claim, then the claim names the volume, then both say so.
 fn bind(
     key: &ObjectKey,
@@ -303,6 +392,7 @@ fn bind(
             );
             steps.push(Step::Complain {
                 claim: key.clone(),
+                reason: "ProvisioningFailed",
                 text,
             });
             return;
@@ -368,235 +458,4 @@ fn reference(key: &ObjectKey, claim: &Claim) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mirror::View;
-
-    fn world() -> World {
-        World {
-            claims: Vec::new(),
-            volumes: Vec::new(),
-            classes: vec![
-                class("local-path", true, PROVISIONER),
-                class("cloud", false, "cloud.example.com"),
-            ],
-            pods: Vec::new(),
-        }
-    }
-
-    fn class(name: &str, default: bool, provisioner: &str) -> (ObjectKey, Arc<StorageClass>) {
-        let class = StorageClass::read(json!({
-            "metadata": {"annotations": {
-                "storageclass.kubernetes.io/is-default-class": default.to_string(),
-            }},
-            "provisioner": provisioner,
-        }));
-        (ObjectKey::cluster(name), Arc::new(class.unwrap()))
-    }
-
-    fn claim(name: &str, spec: Value, phase: &str) -> (ObjectKey, Arc<Claim>) {
-        let mut object = json!({
-            "metadata": {"uid": format!("uid-{name}")},
-            "spec": {
-                "accessModes": ["ReadWriteOnce"],
-                "resources": {"requests": {"storage": "1Gi"}},
-            },
-            "status": {"phase": phase},
-        });
-        for (field, value) in spec.as_object().unwrap() {
-            object["spec"][field] = value.clone();
-        }
-        (
-            ObjectKey::namespaced("team", name),
-            Arc::new(Claim::read(object).unwrap()),
-        )
-    }
-
-    fn volume(
-        name: &str,
-        size: &str,
-        claim: Option<(&str, &str)>,
-        phase: &str,
-    ) -> (ObjectKey, Arc<Volume>) {
-        let mut object = json!({
-            "metadata": {
-                "uid": format!("vol-{name}"), "resourceVersion": "7",
-                "annotations": {PROVISIONED_BY: PROVISIONER},
-            },
-            "spec": {
-                "capacity": {"storage": size}, "accessModes": ["ReadWriteOnce"],
-                "persistentVolumeReclaimPolicy": "Delete", "storageClassName": "local-path",
-            },
-            "status": {"phase": phase},
-        });
-        if let Some((name, uid)) = claim {
-            object["spec"]["claimRef"] = json!({"namespace": "team", "name": name, "uid": uid});
-        }
-        (
-            ObjectKey::cluster(name),
-            Arc::new(Volume::read(object).unwrap()),
-        )
-    }
-
-    #[test]
-    fn a_claim_without_a_class_gets_a_volume_of_the_default_one_named_after_it() {
-        let mut world = world();
-        world.claims.push(claim("data", json!({}), "Pending"));
-        let steps = plan(&world);
-        let [Step::Provision { volume, object, .. }] = &steps[..] else {
-            panic!("{steps:?}");
-        };
-        assert_eq!(volume, "pvc-uid-data");
-        assert_eq!(object["spec"]["claimRef"]["uid"], "uid-data");
-        assert_eq!(object["spec"]["capacity"]["storage"], "1Gi");
-        assert_eq!(
-            plan(&world),
-            steps,
-            "the same again, as the names are the same"
-        );
-    }
-
-    #[test]
-    fn binding_goes_from_the_volume_to_the_claim_and_ends() {
-        let mut world = world();
-        world.claims.push(claim("data", json!({}), "Pending"));
-        let reference = Some(("data", "uid-data"));
-        world
-            .volumes
-            .push(volume("pvc-uid-data", "1Gi", reference, "Pending"));
-        let steps = plan(&world);
-        assert!(
-            matches!(
-                &steps[..],
-                [
-                    Step::PatchClaim { .. },
-                    Step::VolumeStatus { .. },
-                    Step::ClaimStatus { .. }
-                ]
-            ),
-            "{steps:?}"
-        );
-        let bound = json!({"volumeName": "pvc-uid-data"});
-        world.claims = vec![claim("data", bound, "Bound")];
-        world.volumes = vec![volume("pvc-uid-data", "1Gi", reference, "Bound")];
-        assert_eq!(plan(&world), []);
-    }
-
-    #[test]
-    fn the_smallest_free_volume_that_will_do_is_taken_once() {
-        let mut world = world();
-        let class = json!({"storageClassName": "local-path"});
-        world.claims.push(claim("a", class.clone(), "Pending"));
-        world.claims.push(claim("b", class, "Pending"));
-        world
-            .volumes
-            .push(volume("large", "10Gi", None, "Available"));
-        world
-            .volumes
-            .push(volume("medium", "2Gi", None, "Available"));
-        world
-            .volumes
-            .push(volume("small", "500Mi", None, "Available"));
-        let chosen: Vec<String> = plan(&world)
-            .iter()
-            .map(|step| match step {
-                Step::PatchVolume { volume, patch } => {
-                    format!("{} for {}", volume.name, patch["spec"]["claimRef"]["name"])
-                }
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(chosen, ["medium for \"a\"", "large for \"b\""]);
-    }
-
-    #[test]
-    fn a_volume_is_reclaimed_when_its_claim_and_its_last_user_are_gone() {
-        let mut world = world();
-        world
-            .volumes
-            .push(volume("old", "1Gi", Some(("data", "uid-old")), "Bound"));
-        let user = Pod::read(json!({
-            "metadata": {"uid": "p"},
-            "spec": {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]},
-        }));
-        world.pods = vec![(
-            ObjectKey::namespaced("team", "user"),
-            Arc::new(user.unwrap()),
-        )];
-        assert_eq!(plan(&world), []);
-        world.pods.clear();
-        assert!(
-            matches!(&plan(&world)[..], [Step::Reclaim { claim_uid, .. }] if claim_uid == "uid-old")
-        );
-        let mut kept = (*world.volumes[0].1).clone();
-        kept.reclaim = "Retain".to_owned();
-        world.volumes[0].1 = Arc::new(kept);
-        let steps = plan(&world);
-        assert!(
-            matches!(&steps[..], [Step::VolumeStatus { status, .. }] if status["phase"] == "Released"),
-            "{steps:?}"
-        );
-    }
-
-    #[test]
-    fn an_ephemeral_volume_gets_a_claim_that_its_pod_owns_once() {
-        let mut world = world();
-        let pod = |phase: &str| {
-            let pod = Pod::read(json!({
-                "metadata": {"uid": "p", "name": "worker"},
-                "spec": {"volumes": [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": {
-                    "metadata": {"labels": {"use": "scratch"}},
-                    "spec": {"accessModes": ["ReadWriteOnce"]},
-                }}}]},
-                "status": {"phase": phase},
-            }));
-            (
-                ObjectKey::namespaced("team", "worker"),
-                Arc::new(pod.unwrap()),
-            )
-        };
-        world.pods = vec![pod("Pending")];
-        let steps = plan(&world);
-        let [Step::Claim { claim: key, object }] = &steps[..] else {
-            panic!("{steps:?}");
-        };
-        assert_eq!(*key, ObjectKey::namespaced("team", "worker-scratch"));
-        assert_eq!(object["metadata"]["namespace"], "team");
-        assert_eq!(object["metadata"]["labels"]["use"], "scratch");
-        assert_eq!(object["metadata"]["ownerReferences"][0]["uid"], "p");
-        assert_eq!(object["spec"]["accessModes"][0], "ReadWriteOnce");
-        let made = claim("worker-scratch", json!({}), "Pending");
-        world.claims.push(made);
-        assert!(
-            matches!(&plan(&world)[..], [Step::Provision { .. }]),
-            "made once"
-        );
-        world.claims.clear();
-        world.pods = vec![pod("Failed")];
-        assert_eq!(plan(&world), [], "an ended pod needs none");
-    }
-
-    #[test]
-    fn what_cannot_be_had_is_said() {
-        let mut world = world();
-        for (name, spec) in [
-            ("a", json!({"storageClassName": "fast"})),
-            ("b", json!({"storageClassName": ""})),
-            ("c", json!({"storageClassName": "cloud"})),
-            ("d", json!({"selector": {"matchLabels": {"disk": "ssd"}}})),
-        ] {
-            world.claims.push(claim(name, spec, "Pending"));
-        }
-        let said: Vec<String> = plan(&world)
-            .into_iter()
-            .map(|step| match step {
-                Step::Complain { text, .. } => text,
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(said[0], "storageclass.storage.k8s.io \"fast\" not found");
-        assert!(said[1].contains("no storage class is set"));
-        assert!(said[2].contains("cloud.example.com"));
-        assert!(said[3].contains("claim.spec.selector"));
-    }
-}
+mod tests;
