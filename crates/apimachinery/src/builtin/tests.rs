@@ -366,3 +366,38 @@ fn a_definition_in_a_protected_group_needs_a_statement() {
     crd["metadata"]["annotations"] = json!({"api-approved.kubernetes.io": "unapproved, local"});
     assert_eq!(validate(&crd), [""; 0]);
 }
+
+#[test]
+fn containers_of_a_stateful_set_mount_its_claims() {
+    let mut set = json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet",
+        "metadata": {"name": "s", "namespace": "n"},
+        "spec": {
+            "serviceName": "s",
+            "selector": {"matchLabels": {"app": "s"}},
+            "template": {
+                "metadata": {"labels": {"app": "s"}},
+                "spec": {"containers": [{
+                    "name": "c", "image": "i",
+                    "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+                }]},
+            },
+            "volumeClaimTemplates": [{
+                "metadata": {"name": "data"},
+                "spec": {
+                    "accessModes": ["ReadWriteOnce"],
+                    "resources": {"requests": {"storage": "1Gi"}},
+                },
+            }],
+        },
+    });
+    default("apps", "v1", "StatefulSet", &mut set);
+    let errors = validate_create("apps", "v1", "StatefulSet", &set);
+    assert_eq!(complaints(&errors), [""; 0]);
+    set["spec"]["volumeClaimTemplates"] = json!([]);
+    let errors = validate_create("apps", "v1", "StatefulSet", &set);
+    assert_eq!(
+        complaints(&errors),
+        ["spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"data\""]
+    );
+}

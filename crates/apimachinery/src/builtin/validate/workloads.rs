@@ -1,6 +1,6 @@
 //! Validation of what runs pods: Deployments, StatefulSets, Jobs and their like.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::json::{entries, flag, items, text};
 use super::super::pod::{self, not_negative, one_of};
@@ -48,7 +48,12 @@ pub(super) fn workload(kind: &str, object: &Value, errors: &mut Vec<FieldError>)
         }
     }
     let template = spec.get("template").unwrap_or(&nothing);
-    pod::template(template, template_path, errors);
+    // The claims of a StatefulSet are volumes of its pods by the time they are made.
+    let mut completed = template.clone();
+    for claim in items(spec, "/volumeClaimTemplates") {
+        add_volume(&mut completed, text(claim, "/metadata/name"));
+    }
+    pod::template(&completed, template_path, errors);
     let restart = text(template, "/spec/restartPolicy");
     if !matches!(restart, "" | "Always") {
         let template_spec = template_path.child("spec");
@@ -82,6 +87,19 @@ pub(super) fn workload(kind: &str, object: &Value, errors: &mut Vec<FieldError>)
             );
         }
         _ => {}
+    }
+}
+
+/// Adds a volume to the template, unless one of that name is there.
+fn add_volume(template: &mut Value, name: &str) {
+    let known = items(template, "/spec/volumes");
+    if name.is_empty() || known.iter().any(|volume| text(volume, "/name") == name) {
+        return;
+    }
+    let mut volumes = known.to_vec();
+    volumes.push(json!({"name": name, "emptyDir": {}}));
+    if let Some(spec) = template.get_mut("spec").filter(|spec| spec.is_object()) {
+        spec["volumes"] = volumes.into();
     }
 }
 
