@@ -1,11 +1,13 @@
 //! Carrying out what a plan says.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::api::PropagationPolicy;
+use parking_lot::Mutex;
 use serde_json::Value;
 use windlass_engine::{Kind, ObjectKey};
 
@@ -98,6 +100,8 @@ pub(super) struct Keeper<W> {
     api: Api,
     events: Events,
     queue: Arc<Queue<ObjectKey>>,
+    /// What the API has refused, so that it is told once and not at every attempt.
+    refusals: Mutex<HashMap<ObjectKey, String>>,
     workload: W,
 }
 
@@ -109,6 +113,7 @@ impl<W: Workload> Keeper<W> {
             events: Events::new(api.clone(), W::NAME),
             api,
             queue,
+            refusals: Mutex::default(),
             workload,
         }
     }
@@ -123,6 +128,7 @@ impl<W: Workload> Keeper<W> {
 
     async fn pass(&self, key: ObjectKey) -> Result<Option<Duration>, CallError> {
         let Some(seen) = self.workload.seen(&key) else {
+            self.refusals.lock().remove(&key);
             return Ok(None);
         };
         let glance = W::plan(&seen, Timestamp::now());
@@ -145,6 +151,7 @@ impl<W: Workload> Keeper<W> {
                 Err(CallError::Refused { code, message })
                     if matches!(step, Step::Create { .. }) =>
                 {
+                    self.tell_refusal(&subject, &message).await;
                     for step in W::refused(&live, &message, now) {
                         self.carry_out(&subject, &step).await?;
                     }
@@ -153,7 +160,24 @@ impl<W: Workload> Keeper<W> {
                 Err(error) => return Err(error),
             }
         }
+        self.refusals.lock().remove(&key);
         Ok(plan.again)
+    }
+
+    async fn tell_refusal(&self, subject: &Subject<'_>, message: &str) {
+        let known = self
+            .refusals
+            .lock()
+            .insert(subject.key.clone(), message.to_owned());
+        if known.as_deref() != Some(message) {
+            let note = Note {
+                severity: Severity::Warning,
+                reason: "FailedCreate",
+                action: "FailedCreate",
+                text: format!("Error creating: {message}"),
+            };
+            self.events.publish(subject, &note).await;
+        }
     }
 
     async fn carry_out(&self, subject: &Subject<'_>, step: &Step) -> Result<(), CallError> {

@@ -16,7 +16,6 @@ use super::conditions::{Conditions, Says, Times, count, status_step};
 use super::keeper::{Plan, Said, Step, Workload, sooner, wait};
 use super::shape;
 use crate::api::{Api, CallError};
-use crate::events::{Note, Severity};
 use crate::life::{Available, Matcher, Meta};
 use crate::mirror::{Mirror, View, read_all, read_one};
 use crate::objects::{Labels, Pod, field};
@@ -158,17 +157,8 @@ impl Workload for ReplicaSets {
     }
 
     fn refused(world: &World, reason: &str, now: Timestamp) -> Vec<Step> {
-        let mut steps = Vec::new();
         let own = world.claim(&mut Vec::new());
         let mut conditions = Conditions::of(&world.set.status, Times::Transition);
-        if !conditions.is_true("ReplicaFailure") {
-            steps.push(Step::Tell(Note {
-                severity: Severity::Warning,
-                reason: "FailedCreate",
-                action: "FailedCreate",
-                text: format!("Error creating: {reason}"),
-            }));
-        }
         conditions.set(
             Says {
                 kind: "ReplicaFailure",
@@ -179,8 +169,8 @@ impl Workload for ReplicaSets {
             now,
         );
         let (after, _) = status(&world.set, &own, conditions, now);
-        steps.extend(status_step(&world.set.meta, &world.set.status, &after));
-        steps
+        let step = status_step(&world.set.meta, &world.set.status, &after);
+        step.into_iter().collect()
     }
 }
 
@@ -264,12 +254,8 @@ fn status(
         .and_then(|labels| serde_json::from_value(labels.clone()).ok())
         .unwrap_or_default();
     let (mut replicas, mut labelled, mut ready, mut available) = (0, 0, 0, 0);
-    let mut leaving = 0;
     let mut again = None;
     for (_, pod) in own {
-        if pod.deleting && !pod.life.has_ended() {
-            leaving += 1;
-        }
         if !is_active(pod) {
             continue;
         }
@@ -291,7 +277,6 @@ fn status(
     let mut status = json!({
         "replicas": replicas,
         "observedGeneration": set.meta.generation,
-        "terminatingReplicas": leaving,
     });
     count(&mut status, "fullyLabeledReplicas", labelled);
     count(&mut status, "readyReplicas", ready);

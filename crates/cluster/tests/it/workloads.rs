@@ -3,6 +3,7 @@
 mod budgets;
 mod deployments;
 mod jobs;
+mod settled;
 mod stateful_sets;
 
 use std::collections::BTreeSet;

@@ -27,10 +27,7 @@ pub(super) fn of(rollout: &Rollout<'_>) -> Value {
         .new
         .as_ref()
         .map_or(0, |new| new.view().counted("replicas"));
-    let mut status = json!({
-        "observedGeneration": rollout.deployment.meta.generation,
-        "terminatingReplicas": sum("terminatingReplicas"),
-    });
+    let mut status = json!({"observedGeneration": rollout.deployment.meta.generation});
     count(&mut status, "replicas", sum("replicas"));
     count(&mut status, "updatedReplicas", updated);
     count(&mut status, "readyReplicas", sum("readyReplicas"));

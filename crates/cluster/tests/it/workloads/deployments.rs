@@ -174,6 +174,13 @@ async fn a_refused_pod_shows_in_the_status_until_there_is_room() {
     deployments
         .until_it("web", |web| reason(web, "ReplicaFailure") == "FailedCreate")
         .await;
+    let events = home.kind("events.k8s.io/v1", "Event", "events", Some("team"));
+    let told = events.list().await;
+    let told: Vec<_> = told
+        .iter()
+        .filter(|event| event["reason"] == "FailedCreate")
+        .collect();
+    assert_eq!(told.len(), 1, "it is told once: {:#?}", events.list().await);
     rule.remove();
     let web = deployments.until_it("web", |web| complete(web, 1)).await;
     assert_eq!(reason(&web, "ReplicaFailure"), "");
