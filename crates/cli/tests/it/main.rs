@@ -22,3 +22,4 @@ mod machine;
 mod operators;
 mod ordinary_user;
 mod trouble;
+mod workloads;
