@@ -10,6 +10,7 @@
 //! - Messages are those of kube-apiserver, because clients and people match on them.
 
 pub mod builtin;
+pub mod cel;
 pub mod field;
 pub mod managed;
 pub mod names;

@@ -88,6 +88,37 @@ impl Quantity {
         self.nano == 0
     }
 
+    /// So many whole units.
+    pub fn of_units(units: i64) -> Self {
+        Self {
+            nano: i128::from(units) * NANO,
+            notation: Notation::DecimalSi,
+        }
+    }
+
+    /// The value in whole units, if it is one.
+    pub fn whole(self) -> Option<i64> {
+        if self.nano % NANO == 0 {
+            i64::try_from(self.nano / NANO).ok()
+        } else {
+            None
+        }
+    }
+
+    /// The nearest floating point number.
+    pub fn approximate(self) -> f64 {
+        self.nano as f64 / NANO as f64
+    }
+
+    /// The difference, in this quantity's notation unless this is zero.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        self.plus(Self {
+            nano: -other.nano,
+            notation: other.notation,
+        })
+    }
+
     /// The sum, in this quantity's notation unless this is zero.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {

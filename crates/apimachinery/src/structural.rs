@@ -1,11 +1,12 @@
 //! Structural schemas: what a CRD's `openAPIV3Schema` demands of its objects.
 //!
 //! The schema is compiled once, when the CRD is accepted; pruning, defaulting and validation then
-//! run on the compiled form. Messages are those of kube-apiserver. `x-kubernetes-validations`
-//! (CEL) are accepted and not evaluated.
+//! run on the compiled form. Messages are those of kube-apiserver. The rules of a schema
+//! (`x-kubernetes-validations`) are compiled with it, too.
 
 mod compile;
 mod formats;
+mod rules;
 mod validate;
 mod values;
 
@@ -18,7 +19,9 @@ use std::sync::Arc;
 use regex::Regex;
 use serde_json::Value;
 
-use crate::field::FieldError;
+use crate::field::{FieldError, FieldErrorKind};
+
+pub(crate) use formats::matches as matches_format;
 
 /// A compiled structural schema. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -58,13 +61,42 @@ impl StructuralSchema {
 
     /// Validates an object.
     pub fn validate(&self, object: &Value) -> Vec<FieldError> {
-        validate::object(&self.root, object, None)
+        self.complaints(object, None)
     }
 
     /// Validates an object that replaces `old`: complaints about unchanged parts are dropped
     /// (ratcheting).
     pub fn validate_update(&self, object: &Value, old: &Value) -> Vec<FieldError> {
-        validate::object(&self.root, object, Some(old))
+        self.complaints(object, Some(old))
+    }
+
+    fn complaints(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        let mut errors = validate::object(&self.root, object, old);
+        if !self.root.has_rules {
+            return errors;
+        }
+        // Rules may rely on what the schema says, so they are not asked about what breaks it.
+        let blocks = |error: &FieldError| {
+            matches!(
+                error.kind,
+                FieldErrorKind::NotSupported
+                    | FieldErrorKind::Required
+                    | FieldErrorKind::TooLong
+                    | FieldErrorKind::TooMany
+                    | FieldErrorKind::TypeInvalid
+            )
+        };
+        if errors.iter().any(blocks) {
+            errors.push(FieldError::invalid(
+                "<nil>",
+                &Value::Null,
+                "some validation rules were not checked because the object was invalid; correct \
+                 the existing errors to complete validation",
+            ));
+        } else {
+            errors.extend(rules::validate(&self.root, object, old));
+        }
+        errors
     }
 }
 
@@ -83,6 +115,9 @@ struct Node {
     /// The value is an object of its own, with apiVersion, kind and metadata.
     embedded: bool,
     rules: Option<Box<Rules>>,
+    /// Whether this node or one in it has validations.
+    has_rules: bool,
+    validations: Option<Box<rules::Validations>>,
 }
 
 /// The JSON type of a value.

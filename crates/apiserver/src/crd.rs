@@ -156,6 +156,10 @@ fn versions(spec: &Value, old: Option<&Value>) -> Vec<FieldError> {
             "must have exactly one version marked as storage version",
         ));
     }
+    // One schema for all versions is looked at once, under the name it has inside a real one.
+    let one_schema = list
+        .iter()
+        .all(|version| version["schema"] == list[0]["schema"] && !version["schema"].is_null());
     for (index, version) in list.iter().enumerate() {
         let path = format!("spec.versions[{index}]");
         let name = version["name"].as_str().unwrap_or_default();
@@ -166,9 +170,17 @@ fn versions(spec: &Value, old: Option<&Value>) -> Vec<FieldError> {
             ));
         }
         let schema = &version["schema"]["openAPIV3Schema"];
-        let schema_path = format!("{path}.schema.openAPIV3Schema");
+        let schema_path = if one_schema {
+            "spec.validation.openAPIV3Schema".to_owned()
+        } else {
+            format!("{path}.schema.openAPIV3Schema")
+        };
+        if one_schema && index > 0 {
+            continue;
+        }
         if schema.is_null() {
-            errors.push(FieldError::required(schema_path, "schemas are required"));
+            let at = format!("{path}.schema.openAPIV3Schema");
+            errors.push(FieldError::required(at, "schemas are required"));
             continue;
         }
         let unchanged = old.is_some_and(|old| {

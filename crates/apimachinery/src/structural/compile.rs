@@ -3,7 +3,7 @@
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
-use super::{Additional, Bound, Kind, List, Node, Rules, Size, validate, values};
+use super::{Additional, Bound, Kind, List, Node, Rules, Size, rules, validate, values};
 use crate::field::FieldError;
 
 /// Where a schema stands; some rules differ.
@@ -43,9 +43,12 @@ const NOT_IN_LOGIC: [(&str, &str); 10] = [
 
 pub(super) fn compile(schema: &Value, path: &str) -> Result<Node, Vec<FieldError>> {
     let mut compiler = Compiler { errors: Vec::new() };
-    let node = compiler.node(schema, Level::Root, path);
+    let mut node = compiler.node(schema, Level::Root, path);
     if compiler.errors.is_empty() {
         compiler.defaults(&node, path, Level::Root);
+    }
+    if compiler.errors.is_empty() && rules::has_rules(schema) {
+        rules::compile(&mut node, schema, path, &mut compiler.errors);
     }
     if compiler.errors.is_empty() {
         Ok(node)
@@ -129,6 +132,7 @@ impl Compiler {
             self.embedded(schema, path, &node);
         }
         node.rules = self.rules(schema, path);
+        rules::check(schema, &node, path, &mut self.errors);
         node
     }
 

@@ -336,3 +336,72 @@ fn formats_accept_and_refuse() {
     }
     assert!(formats::matches("no such format", "anything"));
 }
+
+/// What a real API server said to definitions with rules, and to their objects
+/// (`hack/record-rules.py`).
+#[test]
+fn rules_say_what_those_of_a_real_server_say() {
+    let recorded = include_str!("../../testdata/rules.json");
+    let cases: Vec<Value> = serde_json::from_str(recorded).unwrap();
+    assert!(cases.len() > 80);
+    let causes = |errors: &[FieldError]| -> Vec<Value> {
+        let mut causes: Vec<Value> = errors.iter().map(FieldError::cause).collect();
+        causes.sort_by_key(ToString::to_string);
+        causes
+    };
+    let sorted = |value: &Value| -> Vec<Value> {
+        let mut causes = value.as_array().unwrap().clone();
+        causes.sort_by_key(ToString::to_string);
+        causes
+    };
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let path = "spec.validation.openAPIV3Schema";
+        let schema = match StructuralSchema::compile(&case["schema"], path) {
+            Ok(schema) => schema,
+            Err(errors) => {
+                if causes(&errors) != sorted(&case["refused"]) {
+                    wrong.push(format!("{case:#}\ngot {:#?}", causes(&errors)));
+                }
+                continue;
+            }
+        };
+        if !sorted(&case["refused"]).is_empty() {
+            wrong.push(format!("{case:#}\nwas accepted"));
+            continue;
+        }
+        let mut live: Option<Value> = None;
+        for step in case["steps"].as_array().unwrap() {
+            let object = json!({
+                "apiVersion": "rules.example.com/v1",
+                "kind": "Case",
+                "metadata": {"name": "rule"},
+                "spec": step["spec"],
+            });
+            let errors = match &live {
+                None => schema.validate(&object),
+                Some(old) => schema.validate_update(&object, old),
+            };
+            if causes(&errors) != sorted(&step["causes"]) {
+                wrong.push(format!(
+                    "{}\n{step:#}\ngot {:#?}",
+                    case["schema"],
+                    causes(&errors)
+                ));
+            }
+            if errors.is_empty() {
+                live = Some(object);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn a_schema_without_rules_is_not_walked_for_them() {
+    let schema = StructuralSchema::compile(
+        &json!({"type": "object", "properties": {"spec": {"type": "object"}}}),
+        "",
+    );
+    assert!(!schema.unwrap().root.has_rules);
+}

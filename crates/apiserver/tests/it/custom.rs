@@ -212,3 +212,67 @@ async fn a_restarted_server_still_serves_custom_kinds() {
     let (code, found) = server.request("GET", &format!("{WIDGETS}/a"), None).await;
     assert_eq!((code, &found["spec"]["size"]), (200, &json!(3)));
 }
+
+#[tokio::test]
+async fn rules_of_a_schema_hold_for_every_way_to_write() {
+    let server = TestServer::start().await;
+    let mut bad = definition();
+    let rules = "/spec/versions/0/schema/openAPIV3Schema/properties";
+    let rule = |text: &str, message: &str| json!([{"rule": text, "message": message}]);
+    bad.pointer_mut(rules).unwrap()["spec"]["x-kubernetes-validations"] = rule("self.sise > 0", "");
+    let (code, status) = server.request("POST", DEFINITIONS, Some(bad)).await;
+    assert_eq!(code, 422, "{status}");
+    let cause = &status["details"]["causes"][0];
+    assert_eq!(
+        cause["field"],
+        "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule"
+    );
+    let message = cause["message"].as_str().unwrap();
+    assert!(message.contains("undefined field 'sise'"), "{message}");
+
+    let mut good = definition();
+    let properties = good.pointer_mut(rules).unwrap();
+    properties["spec"]["x-kubernetes-validations"] = json!([
+        {"rule": "self.color != 'red' || self.size < 10", "message": "red ones are small"},
+        {"rule": "self.size >= oldSelf.size", "messageExpression": "'size may not go below ' + string(oldSelf.size)"},
+    ]);
+    properties["status"]["x-kubernetes-validations"] = rule("self.size < 100", "status too large");
+    server.create(DEFINITIONS, good).await;
+
+    let refused = |answer: (u16, Value), message: &str| {
+        assert_eq!(answer.0, 422, "{}", answer.1);
+        assert_eq!(answer.1["details"]["causes"][0]["message"], message);
+    };
+    let large = widget("a", json!({"color": "red", "size": 10}));
+    let answer = server.request("POST", WIDGETS, Some(large)).await;
+    refused(answer, "Invalid value: red ones are small");
+    let made = server
+        .create(WIDGETS, widget("a", json!({"color": "red", "size": 5})))
+        .await;
+    let at = format!("{WIDGETS}/a");
+    let mut smaller = made.clone();
+    smaller["spec"]["size"] = json!(4);
+    let answer = server.request("PUT", &at, Some(smaller)).await;
+    refused(answer, "Invalid value: size may not go below 5");
+    let merge = "application/merge-patch+json";
+    let answer = server
+        .patch(&at, merge, json!({"spec": {"size": 11}}))
+        .await;
+    refused(answer, "Invalid value: red ones are small");
+    let apply = "application/apply-patch+yaml";
+    let applied = widget("a", json!({"color": "red", "size": 12}));
+    let answer = server
+        .patch(&format!("{at}?fieldManager=me&force=true"), apply, applied)
+        .await;
+    refused(answer, "Invalid value: red ones are small");
+    let answer = server
+        .patch(
+            &format!("{at}/status"),
+            merge,
+            json!({"status": {"size": 100}}),
+        )
+        .await;
+    refused(answer, "Invalid value: status too large");
+    let (code, _) = server.patch(&at, merge, json!({"spec": {"size": 9}})).await;
+    assert_eq!(code, 200);
+}
