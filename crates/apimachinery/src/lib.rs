@@ -11,6 +11,7 @@
 
 pub mod builtin;
 pub mod cel;
+pub mod conditions;
 pub mod field;
 pub mod managed;
 pub mod names;

@@ -1,10 +1,14 @@
 //! Admission: what the cluster as a whole has to say about an object, beyond the rules of its
-//! kind. In order: the namespace, then what is filled in, then what is refused.
+//! kind. In order: the namespace, then what is filled in, then what is refused; then webhooks may
+//! change the object, the kind's rules are checked, and webhooks may refuse it.
 
 mod pods;
 mod service_ips;
+pub(crate) mod webhooks;
 
 use serde_json::{Value, json};
+
+pub(crate) use windlass_apimachinery::field::quote as quoted;
 
 pub(crate) use service_ips::{Reservation, ServiceIps};
 

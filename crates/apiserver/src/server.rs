@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use windlass_streaming::{Sessions, backend::NodeBackend};
 
 use crate::{
-    admission::ServiceIps,
+    admission::{ServiceIps, webhooks::Webhooks},
     background, bootstrap,
     config::Config,
     faults::Faults,
@@ -84,6 +84,7 @@ pub(crate) struct Server {
     pub(crate) node: Arc<dyn NodeBackend>,
     pub(crate) sessions: Sessions,
     pub(crate) service_ips: ServiceIps,
+    pub(crate) webhooks: Webhooks,
     pub(crate) faults: Faults,
     /// Cancelled first: nothing new is accepted and watches end.
     pub(crate) stop: CancellationToken,
@@ -222,6 +223,7 @@ async fn start(config: Config, node: Arc<dyn NodeBackend>) -> Result<ApiServer, 
         registry: Registry::new(&store),
         documents: Documents::default(),
         service_ips: ServiceIps::new(config.loopback_octet),
+        webhooks: Webhooks::default(),
         store,
         pki,
         node,
@@ -231,6 +233,7 @@ async fn start(config: Config, node: Arc<dyn NodeBackend>) -> Result<ApiServer, 
         tasks: TaskTracker::new(),
         config,
     });
+    server.webhooks.refresh(&server.store);
     bootstrap::run(&server)
         .await
         .map_err(StartError::Bootstrap)?;

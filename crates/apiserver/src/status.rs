@@ -1,7 +1,7 @@
 //! Refusals: every answer that is not what was asked for is a `Status` object, with the reasons,
 //! codes and texts clients know from kube-apiserver.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -13,7 +13,7 @@ use crate::store::StoreError;
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApiError {
     code: StatusCode,
-    reason: &'static str,
+    reason: Cow<'static, str>,
     message: String,
     details: Map<String, Value>,
     metadata: Map<String, Value>,
@@ -35,7 +35,7 @@ impl ApiError {
         let message = message.into();
         Self {
             code,
-            reason,
+            reason: Cow::Borrowed(reason),
             message,
             details: Map::new(),
             metadata: Map::new(),
@@ -57,8 +57,8 @@ impl ApiError {
     }
 
     /// The machine-readable reason.
-    pub fn reason(&self) -> &'static str {
-        self.reason
+    pub fn reason(&self) -> &str {
+        &self.reason
     }
 
     /// The text for people.
@@ -90,9 +90,11 @@ impl ApiError {
             "metadata": self.metadata,
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
             "code": self.code.as_u16(),
         });
+        if !self.reason.is_empty() {
+            status["reason"] = json!(self.reason);
+        }
         if !self.details.is_empty() || self.is_generic() {
             status["details"] = Value::Object(self.details.clone());
         }
@@ -160,6 +162,22 @@ impl ApiError {
         error
             .details
             .insert("causes".to_owned(), Value::Array(causes));
+        error
+    }
+
+    /// What an admission webhook says instead of yes: its own status, with the message as given.
+    pub(crate) fn by_webhook(status: &Value, message: String) -> Self {
+        let code = status["code"]
+            .as_u64()
+            .and_then(|code| u16::try_from(code).ok())
+            .and_then(|code| StatusCode::from_u16(code).ok())
+            .filter(|code| code.as_u16() >= 400)
+            .unwrap_or(StatusCode::BAD_REQUEST);
+        let mut error = Self::new(code, "", message);
+        error.reason = Cow::Owned(status["reason"].as_str().unwrap_or_default().to_owned());
+        if let Some(details) = status["details"].as_object() {
+            error.details = details.clone();
+        }
         error
     }
 

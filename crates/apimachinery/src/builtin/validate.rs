@@ -1,6 +1,7 @@
 //! Validation, kind by kind.
 
 mod policies;
+mod webhooks;
 mod workloads;
 
 use serde_json::Value;
@@ -57,6 +58,10 @@ pub(super) fn create(group: &str, kind: &str, object: &Value, errors: &mut Vec<F
         ("apiextensions.k8s.io", "CustomResourceDefinition") => {
             policies::custom_resource_definition(object, errors);
         }
+        (
+            "admissionregistration.k8s.io",
+            "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration",
+        ) => webhooks::configuration(object, errors),
         _ => {}
     }
 }

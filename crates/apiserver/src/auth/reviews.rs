@@ -121,7 +121,7 @@ fn subject(spec: &Value) -> User {
     }
 }
 
-fn info(user: &User) -> Value {
+pub(crate) fn info(user: &User) -> Value {
     let mut info = json!({"username": user.name, "groups": user.groups});
     if !user.uid.is_empty() {
         info["uid"] = json!(user.uid);

@@ -291,15 +291,13 @@ const TABLE: &[Entry] = &[
         "mutatingwebhookconfigurations",
         "MutatingWebhookConfiguration",
     )
-    .generation()
-    .stored_only(),
+    .generation(),
     cluster_kind(
         ADMISSION,
         "validatingwebhookconfigurations",
         "ValidatingWebhookConfiguration",
     )
-    .generation()
-    .stored_only(),
+    .generation(),
     cluster_kind(
         "apiextensions.k8s.io",
         "customresourcedefinitions",

@@ -68,8 +68,10 @@ async fn delete_one(
         ..call.target.clone()
     };
     let one = call.with_target(target);
-    Ok(match delete_object(&one, &name, options).await? {
-        Deletion::Gone(object) | Deletion::Pending(object) => last_state(&one, &object),
-        Deletion::Tried(value) => value,
-    })
+    Ok(
+        match delete_object(&one, &name, options, &mut Vec::new()).await? {
+            Deletion::Gone(object) | Deletion::Pending(object) => last_state(&one, &object),
+            Deletion::Tried(value) => value,
+        },
+    )
 }

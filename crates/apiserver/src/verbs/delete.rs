@@ -9,7 +9,11 @@ use windlass_apimachinery::field::FieldError;
 
 use super::{options, write};
 use crate::{
-    admission, convert,
+    admission::{
+        self,
+        webhooks::{self, Attempt, Operation},
+    },
+    convert,
     http::{self as transport, Body, Call, decode_object},
     metadata, status,
     status::{ApiError, ApiResult},
@@ -117,19 +121,23 @@ pub(super) async fn delete(call: &Call) -> ApiResult<Response<Body>> {
     let options = DeleteOptions::read(call)?;
     let name = call.target.name.as_str();
     admission::delete(call, name)?;
-    match delete_object(call, name, &options).await? {
+    let mut warnings = Vec::new();
+    let mut response = match delete_object(call, name, &options, &mut warnings).await? {
         Deletion::Pending(object) => call.answer(StatusCode::OK, &object),
         Deletion::Gone(object) => {
             if call.resource.rules(&call.target.version).returns_deleted {
-                return call.answer(StatusCode::OK, &object);
+                call.answer(StatusCode::OK, &object)
+            } else {
+                let uid = metadata::text(object.facts(), "uid");
+                let (group, plural) = (&call.resource.group, &call.resource.plural);
+                let gone = status::deleted(group, plural, name, uid);
+                Ok(transport::json(StatusCode::OK, &gone))
             }
-            let uid = metadata::text(object.facts(), "uid");
-            let (group, plural) = (&call.resource.group, &call.resource.plural);
-            let gone = status::deleted(group, plural, name, uid);
-            Ok(transport::json(StatusCode::OK, &gone))
         }
         Deletion::Tried(value) => call.answer_value(StatusCode::OK, &value),
-    }
+    }?;
+    transport::warn(&mut response, &warnings);
+    Ok(response)
 }
 
 /// Deletes one object of the call's resource and namespace.
@@ -137,6 +145,7 @@ pub(crate) async fn delete_object(
     call: &Call,
     name: &str,
     options: &DeleteOptions,
+    warnings: &mut Vec<String>,
 ) -> ApiResult<Deletion> {
     let key = call.resource.key(&call.target.namespace, name);
     for _ in 0..ATTEMPTS {
@@ -147,12 +156,29 @@ pub(crate) async fn delete_object(
             .ok_or_else(|| call.not_found(name))?;
         let live = object.parse();
         check_preconditions(call, name, &live, options)?;
+        let mut noted = Vec::new();
+        if webhooks::are_configured(call) {
+            let seen = convert::read(&call.resource, &call.target.version, &object);
+            let attempt = Attempt {
+                call,
+                operation: Operation::Delete,
+                name,
+                old: Some(&seen),
+                dry_run: options.dry_run,
+            };
+            webhooks::mutate(attempt, None, &mut noted).await?;
+            webhooks::validate(attempt, None, &mut noted).await?;
+        }
         let step = Step::decide(call, &live, options);
         if options.dry_run {
+            warnings.append(&mut noted);
             return Ok(Deletion::Tried(live));
         }
         let write = match step {
-            Step::Nothing => return Ok(Deletion::Pending(object)),
+            Step::Nothing => {
+                warnings.append(&mut noted);
+                return Ok(Deletion::Pending(object));
+            }
             Step::Mark(next) => Write::Put(next),
             Step::Remove(last) => Write::Delete(last),
         };
@@ -161,6 +187,7 @@ pub(crate) async fn delete_object(
         match call.server.store.commit(key.clone(), expect, write).await {
             Ok(object) => {
                 write::after_write(call).await;
+                warnings.append(&mut noted);
                 return Ok(if removes {
                     Deletion::Gone(object)
                 } else {

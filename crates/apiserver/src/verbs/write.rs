@@ -13,7 +13,11 @@ use windlass_apimachinery::{
 };
 
 use crate::{
-    admission, bootstrap, convert, crd,
+    admission::{
+        self,
+        webhooks::{self, Attempt, Operation},
+    },
+    bootstrap, convert, crd,
     http::Call,
     metadata,
     status::{ApiError, ApiResult},
@@ -174,11 +178,21 @@ pub(super) async fn create(
         }
         // The reservation lives until the write is done.
         let _admitted = admission::create(call, &mut candidate)?;
+        let name = metadata::text(&candidate, "name").to_owned();
+        let attempt = Attempt {
+            call,
+            operation: Operation::Create,
+            // A name that is made up is made up after the webhooks.
+            name: if generated { "" } else { &name },
+            old: None,
+            dry_run,
+        };
+        mutate_new(attempt, &mut candidate, generated, warnings).await?;
         if kind.is_definition() {
             crd::refresh_status(&mut candidate, &call.catalog);
         }
-        let name = metadata::text(&candidate, "name").to_owned();
         kind.check(&name, &kind.validate_create(&candidate))?;
+        webhooks::validate(attempt, Some(&candidate), warnings).await?;
         let key = call.resource.key(&call.target.namespace, &name);
         if dry_run {
             if call.server.store.get(&key).is_some() {
@@ -220,7 +234,23 @@ pub(super) async fn modify(
         let live = convert::read(&call.resource, &call.target.version, &live_object);
         let mut noted = Vec::new();
         let wanted = change(&live)?;
-        let (next, _admitted) = successor(call, &live, wanted, ownership, &mut noted)?;
+        let (mut next, _admitted) = successor(call, &live, wanted, ownership, &mut noted)?;
+        let attempt = Attempt {
+            call,
+            operation: Operation::Update,
+            name: &call.target.name,
+            old: Some(&live),
+            dry_run,
+        };
+        if let Some(mut mutated) = webhooks::mutate(attempt, Some(&next), &mut noted).await? {
+            keep_fixed(call, &live, &mut mutated);
+            let kind = call.kind();
+            kind.admit(&mut mutated)?;
+            kind.prepare_update(&mut mutated, &live);
+            next = mutated;
+        }
+        finish(call, &live, &mut next)?;
+        webhooks::validate(attempt, Some(&next), &mut noted).await?;
         let goes = metadata::is_deleting(&next)
             && metadata::finalizers(&next).is_empty()
             && next["metadata"]["deletionGracePeriodSeconds"]
@@ -305,7 +335,6 @@ fn successor(
 ) -> ApiResult<(Value, admission::Admitted)> {
     let kind = call.kind();
     let rules = call.resource.rules(&call.target.version);
-    let name = &call.target.name;
     check_identity(call, live, &mut wanted)?;
     check_revision(
         call,
@@ -313,6 +342,34 @@ fn successor(
         &wanted,
         rules.unconditional_update || ownership == Ownership::Settled,
     )?;
+    keep_fixed(call, live, &mut wanted);
+    let complaints = kind.admit(&mut wanted)?;
+    judge_fields(call, complaints, warnings)?;
+    kind.prepare_update(&mut wanted, live);
+    let admitted = admission::update(call, &mut wanted, live)?;
+    if ownership == Ownership::Follow {
+        wanted = managed::update(Some(live), &wanted, &kind.types(), &actor(call));
+    }
+    Ok((wanted, admitted))
+}
+
+/// What the server itself derives from the state that webhooks have left, and the kind's rules.
+fn finish(call: &Call, live: &Value, next: &mut Value) -> ApiResult<()> {
+    let kind = call.kind();
+    if kind.is_definition() {
+        crd::refresh_status(next, &call.catalog);
+    }
+    let rules = call.resource.rules(&call.target.version);
+    if rules.generation && !metadata::same_desire(live, next) {
+        let generation = live["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
+        next["metadata"]["generation"] = json!(generation);
+    }
+    kind.check(&call.target.name, &kind.validate_update(next, live))
+}
+
+/// Puts back what nobody may change: some of the metadata, and the part of the object that the
+/// request is not about.
+fn keep_fixed(call: &Call, live: &Value, wanted: &mut Value) {
     for field in [
         "uid",
         "creationTimestamp",
@@ -324,31 +381,51 @@ fn successor(
     ] {
         carry_over(&mut wanted["metadata"], &live["metadata"], field);
     }
-    let through_status = call.target.subresource == "status";
-    if through_status {
+    let rules = call.resource.rules(&call.target.version);
+    if call.target.subresource == "status" {
         let mut kept = live.clone();
-        carry_over(&mut kept, &wanted, "status");
+        carry_over(&mut kept, wanted, "status");
         carry_over(&mut kept["metadata"], &wanted["metadata"], "managedFields");
-        wanted = kept;
+        *wanted = kept;
     } else if rules.subresources.status {
-        carry_over(&mut wanted, live, "status");
+        carry_over(wanted, live, "status");
     }
-    let complaints = kind.admit(&mut wanted)?;
-    judge_fields(call, complaints, warnings)?;
-    kind.prepare_update(&mut wanted, live);
-    let admitted = admission::update(call, &mut wanted, live)?;
-    if kind.is_definition() {
-        crd::refresh_status(&mut wanted, &call.catalog);
+}
+
+/// Lets webhooks change a new object.
+async fn mutate_new(
+    attempt: Attempt<'_>,
+    candidate: &mut Value,
+    generated: bool,
+    warnings: &mut Vec<String>,
+) -> ApiResult<()> {
+    let call = attempt.call;
+    let name = candidate["metadata"]["name"].clone();
+    if generated {
+        metadata::fields(candidate).remove("name");
     }
-    if rules.generation && !metadata::same_desire(live, &wanted) {
-        let generation = live["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
-        wanted["metadata"]["generation"] = json!(generation);
+    let mutated = webhooks::mutate(attempt, Some(candidate), warnings).await?;
+    if let Some(mut mutated) = mutated {
+        for field in ["uid", "creationTimestamp", "generation", "namespace"] {
+            carry_over(&mut mutated["metadata"], &candidate["metadata"], field);
+        }
+        if call
+            .resource
+            .rules(&call.target.version)
+            .subresources
+            .status
+        {
+            carry_over(&mut mutated, candidate, "status");
+        }
+        let kind = call.kind();
+        kind.admit(&mut mutated)?;
+        kind.prepare_create(&mut mutated);
+        *candidate = mutated;
     }
-    if ownership == Ownership::Follow {
-        wanted = managed::update(Some(live), &wanted, &kind.types(), &actor(call));
+    if generated || !name.is_null() {
+        candidate["metadata"]["name"] = name;
     }
-    kind.check(name, &kind.validate_update(&wanted, live))?;
-    Ok((wanted, admitted))
+    Ok(())
 }
 
 /// The writer, as field ownership records it.
@@ -455,6 +532,7 @@ pub(super) async fn after_write(call: &Call) {
         (crd::GROUP, "customresourcedefinitions") => {
             call.server.registry.refresh(&call.server.store);
         }
+        (webhooks::GROUP, _) => call.server.webhooks.refresh(&call.server.store),
         (crate::auth::RBAC_GROUP, "clusterroles") => {
             if let Err(error) = bootstrap::refresh_aggregates(&call.server).await {
                 tracing::warn!(%error, "aggregated roles are not up to date");

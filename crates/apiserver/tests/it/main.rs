@@ -24,3 +24,4 @@ mod objects;
 mod power;
 mod support;
 mod watching;
+mod webhooks;

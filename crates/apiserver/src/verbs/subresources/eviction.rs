@@ -42,7 +42,7 @@ pub(super) async fn evict(call: &Call) -> ApiResult<Response<Body>> {
     if disrupts {
         spend_budget(call, pod, options.dry_run).await?;
     }
-    delete_object(call, &call.target.name, &options).await?;
+    delete_object(call, &call.target.name, &options, &mut Vec::new()).await?;
     Ok(transport::json(
         StatusCode::CREATED,
         &status::success(StatusCode::CREATED),
