@@ -308,11 +308,24 @@ impl ApiError {
     }
 
     /// 429 of an eviction that a budget does not allow.
-    pub fn disruption_budget(message: &str, cause: &str) -> Self {
+    pub(crate) fn disruption_budget(cause: &str, retry_after: Option<u64>) -> Self {
+        let message = "Cannot evict pod as it would violate the pod's disruption budget.";
         let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message);
         let cause = json!({"reason": "DisruptionBudget", "message": cause});
         error.details.insert("causes".to_owned(), json!([cause]));
+        if let Some(seconds) = retry_after {
+            error
+                .details
+                .insert("retryAfterSeconds".to_owned(), json!(seconds));
+        }
         error
+    }
+
+    /// 500 of an eviction that several budgets have a say in.
+    pub(crate) fn several_budgets() -> Self {
+        let message = "This pod has more than one PodDisruptionBudget, which the eviction \
+                       subresource does not support.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
     }
 
     /// 500.

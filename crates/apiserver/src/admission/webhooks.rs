@@ -58,6 +58,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) name: &'a str,
     pub(crate) old: Option<&'a Value>,
     pub(crate) dry_run: bool,
+    /// What a deletion does to dependents, if it says so.
+    pub(crate) propagation: Option<&'static str>,
 }
 
 impl Attempt<'_> {

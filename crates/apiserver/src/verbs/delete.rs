@@ -44,6 +44,16 @@ pub(crate) enum Propagation {
     Orphan,
 }
 
+impl Propagation {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Background => "Background",
+            Self::Foreground => "Foreground",
+            Self::Orphan => "Orphan",
+        }
+    }
+}
+
 /// What became of a deletion.
 pub(crate) enum Deletion {
     /// The object is gone; this was its last state.
@@ -165,6 +175,7 @@ pub(crate) async fn delete_object(
                 name,
                 old: Some(&seen),
                 dry_run: options.dry_run,
+                propagation: options.propagation.map(Propagation::name),
             };
             webhooks::mutate(attempt, None, &mut noted).await?;
             webhooks::validate(attempt, None, &mut noted).await?;

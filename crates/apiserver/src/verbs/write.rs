@@ -186,13 +186,18 @@ pub(super) async fn create(
             name: if generated { "" } else { &name },
             old: None,
             dry_run,
+            propagation: None,
         };
         mutate_new(attempt, &mut candidate, generated, warnings).await?;
         if kind.is_definition() {
             crd::refresh_status(&mut candidate, &call.catalog);
         }
         kind.check(&name, &kind.validate_create(&candidate))?;
-        webhooks::validate(attempt, Some(&candidate), warnings).await?;
+        let named = Attempt {
+            name: &name,
+            ..attempt
+        };
+        webhooks::validate(named, Some(&candidate), warnings).await?;
         let key = call.resource.key(&call.target.namespace, &name);
         if dry_run {
             if call.server.store.get(&key).is_some() {
@@ -241,6 +246,7 @@ pub(super) async fn modify(
             name: &call.target.name,
             old: Some(&live),
             dry_run,
+            propagation: None,
         };
         if let Some(mut mutated) = webhooks::mutate(attempt, Some(&next), &mut noted).await? {
             keep_fixed(call, &live, &mut mutated);

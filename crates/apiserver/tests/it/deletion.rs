@@ -1,6 +1,6 @@
 //! Deletion: at once, with grace, behind finalizers, by the collection.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{CONFIG_MAPS, PODS, TestServer, config_map, pod};
 
@@ -168,7 +168,8 @@ async fn an_eviction_respects_the_budget() {
     let server = TestServer::start().await;
     server.default_account().await;
     server.create(PODS, pod("p")).await;
-    let running = json!({"status": {"phase": "Running"}});
+    let ready = json!([{"type": "Ready", "status": "True"}]);
+    let running = json!({"status": {"phase": "Running", "conditions": ready}});
     server
         .patch(
             &format!("{PODS}/p/status"),
@@ -193,14 +194,44 @@ async fn an_eviction_respects_the_budget() {
         (429, Some("TooManyRequests")),
         "{status}"
     );
-    let spare = json!({"status": {"disruptionsAllowed": 1}});
-    server
-        .patch(
-            &format!("{budgets}/b/status"),
-            "application/merge-patch+json",
-            spare,
-        )
-        .await;
+    assert_eq!(
+        status["details"],
+        json!({
+            "causes": [{
+                "reason": "DisruptionBudget",
+                "message": "The disruption budget b is still being processed by the server.",
+            }],
+            "retryAfterSeconds": 10,
+        })
+    );
+    let seen = |allowed: u8| {
+        json!({"status": {
+            "observedGeneration": 1, "disruptionsAllowed": allowed, "currentHealthy": 1,
+            "desiredHealthy": 1, "expectedPods": 1,
+        }})
+    };
+    let set = |status: Value| {
+        let path = format!("{budgets}/b/status");
+        let server = &server;
+        async move {
+            let merge = "application/merge-patch+json";
+            assert_eq!(server.patch(&path, merge, status).await.0, 200);
+        }
+    };
+    set(seen(0)).await;
+    let (code, status) = server.request("POST", &path, Some(eviction.clone())).await;
+    assert_eq!(code, 429);
+    assert_eq!(
+        status["details"]["causes"][0]["message"],
+        "The disruption budget b needs 1 healthy pods and has 1 currently"
+    );
+    set(seen(1)).await;
+    let dry = format!("{path}?dryRun=All");
+    let (code, _) = server.request("POST", &dry, Some(eviction.clone())).await;
+    assert_eq!(code, 201);
+    let at = format!("{budgets}/b");
+    let (_, budget) = server.request("GET", &at, None).await;
+    assert_eq!(budget["status"]["disruptionsAllowed"], 1);
     let (code, _) = server.request("POST", &path, Some(eviction)).await;
     assert_eq!(code, 201);
     assert_eq!(

@@ -307,7 +307,8 @@ async fn validating_webhooks_refuse_and_see_what_would_be_stored() {
     assert_eq!(request["object"]["metadata"]["labels"]["seen"], "yes");
 
     let at = format!("{CONFIG_MAPS}/x");
-    let (code, status) = server.request("DELETE", &at, None).await;
+    let foreground = format!("{at}?propagationPolicy=Foreground");
+    let (code, status) = server.request("DELETE", &foreground, None).await;
     assert_eq!(code, 400, "{status}");
     assert_eq!(
         status["message"],
@@ -316,6 +317,10 @@ async fn validating_webhooks_refuse_and_see_what_would_be_stored() {
     let request = &validating.requests()[0]["request"];
     assert!(request["object"].is_null());
     assert_eq!(request["oldObject"]["data"]["k"], "keep");
+    let options = json!({
+        "kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1", "propagationPolicy": "Foreground",
+    });
+    assert_eq!(request["options"], options);
     let (code, _) = server.request("DELETE", CONFIG_MAPS, None).await;
     assert_eq!(code, 400);
     // Without its configuration the webhook has no say.

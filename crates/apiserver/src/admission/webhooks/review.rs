@@ -204,6 +204,9 @@ fn options(attempt: &Attempt<'_>) -> Value {
     if attempt.dry_run {
         options["dryRun"] = json!(["All"]);
     }
+    if let Some(policy) = attempt.propagation {
+        options["propagationPolicy"] = json!(policy);
+    }
     if attempt.operation != Operation::Delete {
         for field in ["fieldManager", "fieldValidation"] {
             if let Some(value) = attempt.call.query.get(field) {
