@@ -9,10 +9,12 @@
 //! - Nothing reads the clock. Whoever needs "now" passes it in.
 //! - Messages are those of kube-apiserver, because clients and people match on them.
 
+pub mod amounts;
 pub mod builtin;
 pub mod cel;
 pub mod conditions;
 pub mod field;
+pub mod limits;
 pub mod managed;
 pub mod names;
 pub mod openapi;
@@ -20,6 +22,7 @@ pub mod patch;
 pub mod printers;
 pub mod protobuf;
 pub mod quantity;
+pub mod quota;
 pub mod schema;
 pub mod selectors;
 pub mod structural;

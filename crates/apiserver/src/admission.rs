@@ -2,7 +2,9 @@
 //! kind. In order: the namespace, then what is filled in, then what is refused; then webhooks may
 //! change the object, the kind's rules are checked, and webhooks may refuse it.
 
+mod limits;
 mod pods;
+pub(crate) mod quotas;
 mod service_ips;
 pub(crate) mod webhooks;
 
@@ -40,6 +42,10 @@ pub(crate) fn create(call: &Call, object: &mut Value) -> ApiResult<Admitted> {
     let mut admitted = Admitted::default();
     match (call.resource.group.as_str(), call.resource.plural.as_str()) {
         ("", "pods") => {
+            if limits::fill(call, object) {
+                // What a pod asks for decides how it ranks.
+                call.kind().prepare_create(object);
+            }
             pods::service_account(server, &call.target.namespace, object)?;
             pods::priority(server, object)?;
         }
@@ -73,6 +79,22 @@ pub(crate) fn update(call: &Call, object: &mut Value, old: &Value) -> ApiResult<
         _ => {}
     }
     Ok(admitted)
+}
+
+/// What the cluster has against an object that is right by its kind's rules.
+pub(crate) fn validate(call: &Call, object: &Value, old: Option<&Value>) -> ApiResult<()> {
+    let plural = call.resource.plural.as_str();
+    let concerns_limits = call.resource.group.is_empty()
+        && call.target.subresource.is_empty()
+        && match old {
+            None => matches!(plural, "pods" | "persistentvolumeclaims"),
+            // What goes away is let go.
+            Some(old) => plural == "persistentvolumeclaims" && !metadata::is_deleting(old),
+        };
+    if concerns_limits {
+        limits::check(call, object)?;
+    }
+    Ok(())
 }
 
 /// Refuses to delete what the cluster cannot do without.

@@ -1,4 +1,5 @@
-//! What the server does on its own: forgetting old events, and emptying definitions that go.
+//! What the server does on its own: forgetting old events, emptying definitions that go, and
+//! counting what quotas limit.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
+    admission::quotas,
     bootstrap, crd, metadata,
     server::Server,
     store::{ChangeKind, Expect, Key, Object, Scope, StoreError, Write},
@@ -27,6 +29,9 @@ pub(crate) fn start(server: &Arc<Server>) {
     server
         .tasks
         .spawn(while_running(Arc::clone(server), keep_own_service));
+    server
+        .tasks
+        .spawn(while_running(Arc::clone(server), quotas::keep_counted));
 }
 
 async fn while_running<F>(server: Arc<Server>, task: impl FnOnce(Arc<Server>) -> F)

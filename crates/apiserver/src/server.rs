@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use windlass_streaming::{Sessions, backend::NodeBackend};
 
 use crate::{
-    admission::{ServiceIps, webhooks::Webhooks},
+    admission::{ServiceIps, quotas::Quotas, webhooks::Webhooks},
     background, bootstrap,
     config::Config,
     faults::Faults,
@@ -85,6 +85,7 @@ pub(crate) struct Server {
     pub(crate) sessions: Sessions,
     pub(crate) service_ips: ServiceIps,
     pub(crate) webhooks: Webhooks,
+    pub(crate) quotas: Quotas,
     pub(crate) faults: Faults,
     /// Cancelled first: nothing new is accepted and watches end.
     pub(crate) stop: CancellationToken,
@@ -224,6 +225,7 @@ async fn start(config: Config, node: Arc<dyn NodeBackend>) -> Result<ApiServer, 
         documents: Documents::default(),
         service_ips: ServiceIps::new(config.loopback_octet),
         webhooks: Webhooks::default(),
+        quotas: Quotas::default(),
         store,
         pki,
         node,

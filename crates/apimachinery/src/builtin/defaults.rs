@@ -34,6 +34,7 @@ pub(super) fn apply(group: &str, kind: &str, object: &mut Value) {
                 fill(status, "allocatable", capacity);
             }
         }
+        ("", "LimitRange") => limit_range(object),
         ("", "ReplicationController") => workload(object, replicas),
         ("apps", "Deployment") => workload(object, deployment),
         ("apps", "ReplicaSet") => workload(object, replicas),
@@ -330,6 +331,29 @@ fn claim(object: &mut Value) {
     }
     if let Some(spec) = child(object, "spec") {
         fill(spec, "volumeMode", "Filesystem");
+    }
+}
+
+/// A container may not get less than the least, nor more than the most, by saying nothing.
+fn limit_range(object: &mut Value) {
+    for limit in items_mut(object, "/spec/limits") {
+        if text(limit, "/type") != "Container" {
+            continue;
+        }
+        for (from, to) in [
+            ("max", "default"),
+            ("default", "defaultRequest"),
+            ("min", "defaultRequest"),
+        ] {
+            let known = limit.get(from).and_then(Value::as_object).cloned();
+            for (name, amount) in known.into_iter().flatten() {
+                if let Some(list) = child(limit, to)
+                    && list.get(&name).is_none()
+                {
+                    list[name] = amount;
+                }
+            }
+        }
     }
 }
 

@@ -194,12 +194,10 @@ const TABLE: &[Entry] = &[
     kind("", "resourcequotas", "ResourceQuota")
         .short(&["quota"])
         .status()
-        .returns_deleted()
-        .stored_only(),
+        .returns_deleted(),
     kind("", "limitranges", "LimitRange")
         .short(&["limits"])
-        .put_creates()
-        .stored_only(),
+        .put_creates(),
     kind("", "podtemplates", "PodTemplate")
         .put_creates()
         .generation()

@@ -10,7 +10,7 @@ use windlass_apimachinery::field::FieldError;
 use super::{options, write};
 use crate::{
     admission::{
-        self,
+        self, quotas,
         webhooks::{self, Attempt, Operation},
     },
     convert,
@@ -197,6 +197,9 @@ pub(crate) async fn delete_object(
         let expect = Expect::Revision(object.revision());
         match call.server.store.commit(key.clone(), expect, write).await {
             Ok(object) => {
+                if removes {
+                    quotas::note_less(&call.server, &call.target.namespace);
+                }
                 write::after_write(call).await;
                 warnings.append(&mut noted);
                 return Ok(if removes {

@@ -14,7 +14,7 @@ use windlass_apimachinery::{
 
 use crate::{
     admission::{
-        self,
+        self, quotas,
         webhooks::{self, Attempt, Operation},
     },
     bootstrap, convert, crd,
@@ -198,6 +198,8 @@ pub(super) async fn create(
             ..attempt
         };
         webhooks::validate(named, Some(&candidate), warnings).await?;
+        admission::validate(call, &candidate, None)?;
+        let charge = quotas::charge(call, &candidate, None, dry_run).await?;
         let key = call.resource.key(&call.target.namespace, &name);
         if dry_run {
             if call.server.store.get(&key).is_some() {
@@ -213,6 +215,7 @@ pub(super) async fn create(
             .await
         {
             Ok(object) => {
+                charge.into_iter().for_each(quotas::Charge::settle);
                 after_write(call).await;
                 return Ok(Written::Stored(object));
             }
@@ -257,6 +260,8 @@ pub(super) async fn modify(
         }
         finish(call, &live, &mut next)?;
         webhooks::validate(attempt, Some(&next), &mut noted).await?;
+        admission::validate(call, &next, Some(&live))?;
+        let charge = quotas::charge(call, &next, Some(&live), dry_run).await?;
         let goes = metadata::is_deleting(&next)
             && metadata::finalizers(&next).is_empty()
             && next["metadata"]["deletionGracePeriodSeconds"]
@@ -268,6 +273,7 @@ pub(super) async fn modify(
                 .is_none_or(Vec::is_empty);
         let unchanged = !goes && metadata::same_but_revision(&live, &next);
         if dry_run || unchanged {
+            charge.into_iter().for_each(quotas::Charge::settle);
             warnings.append(&mut noted);
             return Ok(if unchanged {
                 Written::Stored(live_object)
@@ -275,6 +281,7 @@ pub(super) async fn modify(
                 Written::Tried(next)
             });
         }
+        let ends = has_ended(call, &next) && !has_ended(call, &live);
         let stored = convert::store(&call.resource, next);
         let write = if goes {
             Write::Delete(stored)
@@ -284,6 +291,10 @@ pub(super) async fn modify(
         let expect = Expect::Revision(live_object.revision());
         match call.server.store.commit(key.clone(), expect, write).await {
             Ok(object) => {
+                charge.into_iter().for_each(quotas::Charge::settle);
+                if goes || ends {
+                    quotas::note_less(&call.server, &call.target.namespace);
+                }
                 after_write(call).await;
                 warnings.append(&mut noted);
                 return Ok(if goes {
@@ -297,6 +308,14 @@ pub(super) async fn modify(
         }
     }
     Err(modified(call))
+}
+
+/// Whether it is a pod that uses nothing any more.
+fn has_ended(call: &Call, object: &Value) -> bool {
+    let phase = object["status"]["phase"].as_str();
+    call.resource.group.is_empty()
+        && call.resource.plural == "pods"
+        && matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 /// A change the server itself makes on behalf of a client, to parts that clients cannot write:
@@ -537,6 +556,10 @@ pub(super) async fn after_write(call: &Call) {
     match (call.resource.group.as_str(), call.resource.plural.as_str()) {
         (crd::GROUP, "customresourcedefinitions") => {
             call.server.registry.refresh(&call.server.store);
+        }
+        // Whoever makes a quota finds it in force.
+        ("", "resourcequotas") if call.target.subresource.is_empty() => {
+            quotas::count(&call.server, &call.target.namespace).await;
         }
         (webhooks::GROUP, _) => call.server.webhooks.refresh(&call.server.store),
         (crate::auth::RBAC_GROUP, "clusterroles") => {

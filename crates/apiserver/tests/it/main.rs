@@ -22,6 +22,7 @@ mod kinds;
 mod kubectl;
 mod objects;
 mod power;
+mod quotas;
 mod support;
 mod watching;
 mod webhooks;
