@@ -15,6 +15,9 @@ use crate::api::{Api, CallError};
 use crate::events::{Events, Note, Severity, Subject};
 use crate::queue::Queue;
 
+/// How many pods are made or deleted at the same time.
+const MOST_AT_ONCE: usize = 16;
+
 /// What is to be done about one object, in order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Plan {
@@ -49,6 +52,25 @@ pub(super) enum Step {
     Status { patch: Value },
     /// Tell the people who watch the object.
     Tell(Note),
+}
+
+impl Step {
+    /// Whether two steps in a row may be carried out at the same time: they make or delete different
+    /// objects of one kind.
+    fn may_go_beside(&self, next: &Self) -> bool {
+        match (self, next) {
+            (Self::Create { kind, .. }, Self::Create { kind: other, .. }) => kind == other,
+            (
+                Self::Delete { kind, name, .. },
+                Self::Delete {
+                    kind: other,
+                    name: next,
+                    ..
+                },
+            ) => kind == other && name != next,
+            _ => false,
+        }
+    }
 }
 
 /// An event about a step that succeeded; `{}` in its text stands for the name of what was made.
@@ -145,23 +167,38 @@ impl<W: Workload> Keeper<W> {
             key: &key,
             uid: W::uid(&live),
         };
-        for step in &plan.steps {
-            match self.carry_out(&subject, step).await {
-                Ok(()) => {}
-                Err(CallError::Refused { code, message })
-                    if matches!(step, Step::Create { .. }) =>
+        for run in plan.steps.chunk_by(Step::may_go_beside) {
+            if let Err(error) = self.carry_out_run(&subject, run).await {
+                let makes = matches!(run, [Step::Create { .. }, ..]);
+                if let CallError::Refused { message, .. } = &error
+                    && makes
                 {
-                    self.tell_refusal(&subject, &message).await;
-                    for step in W::refused(&live, &message, now) {
+                    self.tell_refusal(&subject, message).await;
+                    for step in W::refused(&live, message, now) {
                         self.carry_out(&subject, &step).await?;
                     }
-                    return Err(CallError::Refused { code, message });
                 }
-                Err(error) => return Err(error),
+                return Err(error);
             }
         }
         self.refusals.lock().remove(&key);
         Ok(plan.again)
+    }
+
+    /// Carries out steps that need not wait for each other: one first, as whatever stops one stops
+    /// all, and then more and more at a time.
+    async fn carry_out_run(&self, subject: &Subject<'_>, run: &[Step]) -> Result<(), CallError> {
+        let mut rest = run;
+        let mut size = 1;
+        while !rest.is_empty() {
+            let (batch, later) = rest.split_at(rest.len().min(size));
+            let batch = batch.iter().map(|step| self.carry_out(subject, step));
+            let done = futures::future::join_all(batch).await;
+            done.into_iter().collect::<Result<(), CallError>>()?;
+            rest = later;
+            size = MOST_AT_ONCE.min(size * 2);
+        }
+        Ok(())
     }
 
     async fn tell_refusal(&self, subject: &Subject<'_>, message: &str) {
