@@ -1,19 +1,62 @@
 //! RBAC: the rules that bindings give to a user, and what a rule covers.
 
+use std::sync::Arc;
+
 use serde_json::Value;
-use windlass_apimachinery::selectors::LabelSelector;
+use windlass_apimachinery::{field::quote, selectors::LabelSelector};
 
 use super::{Attributes, RBAC_GROUP};
 use crate::{
-    store::{Key, Scope, Store},
+    store::{Key, Object, Scope, Store},
     user::User,
 };
 
 /// Whether some rule covers what the user wants.
 pub(super) fn allowed(store: &Store, user: &User, wanted: &Attributes) -> bool {
-    any_rule(store, user, &wanted.namespace, &mut |rule| {
+    allowing(store, user, wanted).is_some()
+}
+
+/// The first binding that gives the user what they want.
+pub(super) fn allowing(store: &Store, user: &User, wanted: &Attributes) -> Option<Grant> {
+    first_grant(store, user, &wanted.namespace, &mut |rule| {
         covers(rule, wanted)
     })
+}
+
+/// A binding that gives rules to a user, by one of its subjects.
+#[derive(Debug)]
+pub(super) struct Grant {
+    binding: Arc<Object>,
+    subject: usize,
+}
+
+impl Grant {
+    /// The grant in words.
+    pub(super) fn description(&self) -> String {
+        let binding = self.binding.value();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let namespace = text(&binding["metadata"]["namespace"]);
+        let name = text(&binding["metadata"]["name"]);
+        let (kind, name) = if namespace.is_empty() {
+            ("ClusterRoleBinding", name)
+        } else {
+            ("RoleBinding", format!("{name}/{namespace}"))
+        };
+        let subject = &binding["subjects"][self.subject];
+        let mut whom = text(&subject["name"]);
+        if subject["kind"] == "ServiceAccount" {
+            let own = subject["namespace"].as_str().unwrap_or(&namespace);
+            whom = format!("{whom}/{own}");
+        }
+        format!(
+            "{kind} {} of {} {} to {} {}",
+            quote(&name),
+            text(&binding["roleRef"]["kind"]),
+            quote(&text(&binding["roleRef"]["name"])),
+            text(&subject["kind"]),
+            quote(&whom),
+        )
+    }
 }
 
 /// Calls `test` with every rule the user has in a namespace (cluster-wide ones included) until it
@@ -24,28 +67,33 @@ pub(super) fn any_rule(
     namespace: &str,
     test: &mut dyn FnMut(&Value) -> bool,
 ) -> bool {
-    let cluster_bindings = store.list(&Scope::new(RBAC_GROUP, "clusterrolebindings", ""));
-    for (_, binding) in &cluster_bindings.objects {
-        let binding = binding.value();
-        if binds(binding, user, "")
-            && rules_of(store, &binding["roleRef"], "")
+    first_grant(store, user, namespace, test).is_some()
+}
+
+fn first_grant(
+    store: &Store,
+    user: &User,
+    namespace: &str,
+    test: &mut dyn FnMut(&Value) -> bool,
+) -> Option<Grant> {
+    let scopes = [("clusterrolebindings", ""), ("rolebindings", namespace)];
+    let wanted = if namespace.is_empty() { 1 } else { 2 };
+    for (plural, namespace) in scopes.into_iter().take(wanted) {
+        let bindings = store.list(&Scope::new(RBAC_GROUP, plural, namespace));
+        for (_, binding) in bindings.objects {
+            let value = binding.value();
+            let Some(subject) = binding_subject(value, user, namespace) else {
+                continue;
+            };
+            if rules_of(store, &value["roleRef"], namespace)
                 .iter()
                 .any(&mut *test)
-        {
-            return true;
+            {
+                return Some(Grant { binding, subject });
+            }
         }
     }
-    if namespace.is_empty() {
-        return false;
-    }
-    let bindings = store.list(&Scope::new(RBAC_GROUP, "rolebindings", namespace));
-    bindings.objects.iter().any(|(_, binding)| {
-        let binding = binding.value();
-        binds(binding, user, namespace)
-            && rules_of(store, &binding["roleRef"], namespace)
-                .iter()
-                .any(&mut *test)
-    })
+    None
 }
 
 /// The rules of a referenced role; none when it does not exist.
@@ -83,9 +131,10 @@ pub(crate) fn effective_rules(store: &Store, role: &Value) -> Vec<Value> {
         .collect()
 }
 
-fn binds(binding: &Value, user: &User, namespace: &str) -> bool {
-    let subjects = binding["subjects"].as_array();
-    subjects.into_iter().flatten().any(|subject| {
+/// Which subject of a binding is the user.
+fn binding_subject(binding: &Value, user: &User, namespace: &str) -> Option<usize> {
+    let subjects = binding["subjects"].as_array()?;
+    subjects.iter().position(|subject| {
         let name = subject["name"].as_str().unwrap_or_default();
         match subject["kind"].as_str() {
             Some("User") => name == user.name,

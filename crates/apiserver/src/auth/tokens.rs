@@ -5,6 +5,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use ring::signature::{ECDSA_P256_SHA256_FIXED, KeyPair as _, UnparsedPublicKey};
 use serde_json::{Value, json};
+use windlass_apimachinery::field::quote;
 
 use crate::{server::Server, store::Key, user::User};
 
@@ -56,19 +57,32 @@ pub(crate) struct Verified {
     pub(crate) audiences: Vec<String>,
 }
 
-/// Why a token is not valid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// Why a token is not valid, in the words of kube-apiserver.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("the token is not a JWT of this cluster")]
     Malformed,
-    #[error("the token's signature is wrong")]
+    #[error("go-jose/go-jose: error in cryptographic primitive")]
     Signature,
-    #[error("the token has expired or is not valid yet")]
-    Time,
-    #[error("the token is for another audience")]
-    Audience,
-    #[error("what the token is bound to no longer exists")]
+    #[error("service account token has expired")]
+    Expired,
+    #[error("service account token is not valid yet")]
+    TooEarly,
+    #[error("token audiences {held} is invalid for the target audiences {wanted}")]
+    Audience {
+        /// Whom the token is for.
+        held: String,
+        /// Whom it would have to be for.
+        wanted: String,
+    },
+    #[error("service account token has been invalidated")]
     Unbound,
+}
+
+/// A list as Go prints one of quoted texts.
+fn listed<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = texts.into_iter().map(quote).collect();
+    format!("[{}]", quoted.join(" "))
 }
 
 /// Signs a token.
@@ -143,10 +157,11 @@ pub(crate) fn verify(
 
     let claims = parse(claims)?;
     let now = Timestamp::now().as_second();
-    let within = claims["exp"].as_i64().is_some_and(|expires| now < expires)
-        && claims["nbf"].as_i64().is_none_or(|from| from <= now);
-    if !within {
-        return Err(Refused::Time);
+    if claims["exp"].as_i64().is_none_or(|expires| expires <= now) {
+        return Err(Refused::Expired);
+    }
+    if claims["nbf"].as_i64().is_some_and(|from| from > now) {
+        return Err(Refused::TooEarly);
     }
     let own = [ISSUER.to_owned()];
     let wanted = if audiences.is_empty() {
@@ -154,20 +169,31 @@ pub(crate) fn verify(
     } else {
         audiences
     };
-    let held = claims["aud"]
+    let held: Vec<&str> = claims["aud"]
         .as_array()
         .into_iter()
         .flatten()
-        .filter_map(Value::as_str);
+        .filter_map(Value::as_str)
+        .collect();
     let matched: Vec<String> = held
-        .filter(|held| wanted.iter().any(|wanted| wanted == held))
-        .map(str::to_owned)
+        .iter()
+        .filter(|held| wanted.iter().any(|wanted| wanted == *held))
+        .map(|held| (*held).to_owned())
         .collect();
     if matched.is_empty() {
-        return Err(Refused::Audience);
+        return Err(Refused::Audience {
+            held: listed(held),
+            wanted: listed(wanted.iter().map(String::as_str)),
+        });
+    }
+    let mut user = bound_user(server, &claims["kubernetes.io"])?;
+    if let Some(id) = claims["jti"].as_str() {
+        let id = vec![format!("JTI={id}")];
+        user.extra
+            .insert("authentication.kubernetes.io/credential-id".to_owned(), id);
     }
     Ok(Verified {
-        user: bound_user(server, &claims["kubernetes.io"])?,
+        user,
         audiences: matched,
     })
 }

@@ -264,3 +264,162 @@ async fn a_group_without_a_user_is_not_impersonated() {
         assert!(status.contains("Impersonate-User"), "{status}");
     }
 }
+
+#[tokio::test]
+async fn tokens_are_for_an_audience_and_say_whom_they_are_bound_to() {
+    let server = TestServer::start().await;
+    server.default_account().await;
+    let made = server.create(PODS, pod("p")).await;
+    let path = "/api/v1/namespaces/default/serviceaccounts/default/token";
+    let reviews = "/apis/authentication.k8s.io/v1/tokenreviews";
+    let bound = json!({"kind": "Pod", "apiVersion": "v1", "name": "p"});
+    let spec =
+        json!({"audiences": ["vault", "x"], "expirationSeconds": 600, "boundObjectRef": bound});
+    let granted = server.create(path, json!({"spec": spec})).await;
+    assert_eq!(granted["spec"]["expirationSeconds"], 600);
+    let token = granted["status"]["token"].as_str().unwrap().to_owned();
+    let review = |spec: Value| {
+        let server = &server;
+        async move { server.create(reviews, json!({"spec": spec})).await["status"].clone() }
+    };
+    let status = review(json!({"token": token, "audiences": ["vault", "q"]})).await;
+    assert_eq!(status["authenticated"], true);
+    assert_eq!(status["audiences"], json!(["vault"]));
+    let user = &status["user"];
+    assert_eq!(user["username"], "system:serviceaccount:default:default");
+    let extra = &user["extra"];
+    assert_eq!(extra["authentication.kubernetes.io/pod-name"], json!(["p"]));
+    assert_eq!(
+        extra["authentication.kubernetes.io/pod-uid"],
+        json!([made["metadata"]["uid"]])
+    );
+    let id = &extra["authentication.kubernetes.io/credential-id"][0];
+    assert!(id.as_str().unwrap().starts_with("JTI="), "{id}");
+    let status = review(json!({"token": token})).await;
+    assert_eq!(
+        status["error"],
+        "[invalid bearer token, token audiences [\"vault\" \"x\"] is invalid for the target \
+         audiences [\"https://kubernetes.default.svc.cluster.local\"]]"
+    );
+    let status = review(json!({"token": "abc"})).await;
+    assert_eq!(status, json!({"user": {}, "error": "invalid bearer token"}));
+    server.request("DELETE", &format!("{PODS}/p"), None).await;
+    let status = review(json!({"token": token, "audiences": ["vault"]})).await;
+    assert_eq!(
+        status["error"],
+        "[invalid bearer token, service account token has been invalidated]"
+    );
+    let (code, _) = server
+        .request("POST", reviews, Some(json!({"spec": {}})))
+        .await;
+    assert_eq!(code, 400);
+    let cases = [
+        (
+            json!({"expirationSeconds": 1_u64 << 33}),
+            422,
+            "may not specify a duration larger than 2^32 seconds",
+        ),
+        (
+            json!({"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "p"}}),
+            404,
+            "pods \"p\" not found",
+        ),
+        (
+            json!({"boundObjectRef": {"kind": "ConfigMap", "apiVersion": "v1", "name": "a"}}),
+            400,
+            "cannot bind token to object of type /v1, Kind=ConfigMap",
+        ),
+    ];
+    for (spec, expected, message) in cases {
+        let (code, status) = server
+            .request("POST", path, Some(json!({"spec": spec})))
+            .await;
+        assert_eq!(code, expected, "{status}");
+        assert!(
+            status["message"].as_str().unwrap().ends_with(message),
+            "{status}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn access_reviews_say_which_binding_allows() {
+    let server = TestServer::start().await;
+    let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default";
+    let role = json!({
+        "metadata": {"name": "reader"},
+        "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}],
+    });
+    server.create(&format!("{rbac}/roles"), role).await;
+    let binding = json!({
+        "metadata": {"name": "b"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
+        "subjects": [
+            {"kind": "User", "name": "eve"},
+            {"kind": "ServiceAccount", "name": "spark", "namespace": "default"},
+        ],
+    });
+    server
+        .create(&format!("{rbac}/rolebindings"), binding)
+        .await;
+    let pods = |namespace: &str| json!({"verb": "get", "resource": "pods", "namespace": namespace});
+    let spark = "system:serviceaccount:default:spark";
+    let reviews = "/apis/authorization.k8s.io/v1";
+    let global = format!("{reviews}/subjectaccessreviews");
+    let cases = [
+        (
+            json!({"user": spark, "resourceAttributes": pods("default")}),
+            json!({"allowed": true, "reason": "RBAC: allowed by RoleBinding \"b/default\" of Role \"reader\" to ServiceAccount \"spark/default\""}),
+        ),
+        (
+            json!({"user": spark, "resourceAttributes": pods("other")}),
+            json!({"allowed": false}),
+        ),
+        (
+            json!({"user": "x", "groups": ["system:masters"], "resourceAttributes": pods("other")}),
+            json!({"allowed": true}),
+        ),
+        (
+            json!({"user": "u", "nonResourceAttributes": {"path": "/secret", "verb": "get"}}),
+            json!({"allowed": false}),
+        ),
+    ];
+    for (spec, expected) in cases {
+        let review = server.create(&global, json!({"spec": spec})).await;
+        assert_eq!(review["status"], expected, "{spec}");
+    }
+    let local = format!("{reviews}/namespaces/default/localsubjectaccessreviews");
+    let both = json!({
+        "user": "u",
+        "resourceAttributes": pods("default"),
+        "nonResourceAttributes": {"path": "/x", "verb": "get"},
+    });
+    let refused = [
+        (
+            &global,
+            json!({}),
+            ".authorization.k8s.io \"\" is invalid: [spec.resourceAttributes: Invalid value: null: \
+             exactly one of nonResourceAttributes or resourceAttributes must be specified, \
+             spec.user: Invalid value: \"\": at least one of user or group must be specified]",
+        ),
+        (
+            &global,
+            both,
+            ".authorization.k8s.io \"\" is invalid: spec.nonResourceAttributes: Invalid value: \
+             {\"Path\":\"/x\",\"Verb\":\"get\"}: cannot be specified in combination with \
+             resourceAttributes",
+        ),
+        (
+            &local,
+            json!({"user": "u", "resourceAttributes": pods("other")}),
+            ".authorization.k8s.io \"\" is invalid: spec.resourceAttributes.namespace: Invalid \
+             value: \"other\": must match metadata.namespace",
+        ),
+    ];
+    for (path, spec, expected) in refused {
+        let (code, status) = server
+            .request("POST", path, Some(json!({"spec": spec})))
+            .await;
+        assert_eq!((code, status["message"].as_str()), (422, Some(expected)));
+    }
+}

@@ -7,6 +7,7 @@ use windlass_apimachinery::field::FieldError;
 
 use super::super::write;
 use crate::{
+    admission::quoted,
     auth::tokens::{self, Bound, BoundKind, Grant, ISSUER},
     http::{self as transport, Body, Call, decode_object},
     metadata,
@@ -17,6 +18,7 @@ use crate::{
 const API_VERSION: &str = "authentication.k8s.io/v1";
 /// Shorter ones would expire before they are renewed.
 const LEAST_SECONDS: i64 = 600;
+const MOST_SECONDS: i64 = 1 << 32;
 const DEFAULT_SECONDS: i64 = 3600;
 
 pub(super) fn create(call: &Call) -> ApiResult<Response<Body>> {
@@ -26,12 +28,35 @@ pub(super) fn create(call: &Call) -> ApiResult<Response<Body>> {
         request["spec"] = json!({});
     }
     let account = call.stored()?;
+    let matching = [
+        ("name", "service account name", &call.target.name),
+        (
+            "namespace",
+            "service account namespace",
+            &call.target.namespace,
+        ),
+    ];
+    for (field, what, expected) in matching {
+        let given = metadata::text(&request, field);
+        if !given.is_empty() && given != expected {
+            let why = format!("must match the {what} if specified");
+            let error = FieldError::invalid(format!("metadata.{field}"), &json!(given), why);
+            let (group, kind) = ("authentication.k8s.io", "TokenRequest");
+            return Err(ApiError::invalid(group, kind, &call.target.name, &[error]));
+        }
+    }
     let spec = &request["spec"];
     let seconds = spec["expirationSeconds"]
         .as_i64()
         .unwrap_or(DEFAULT_SECONDS);
-    if seconds < LEAST_SECONDS {
-        let why = "may not specify a duration less than 10 minutes";
+    let wrong_length = if seconds < LEAST_SECONDS {
+        Some("may not specify a duration less than 10 minutes")
+    } else if seconds > MOST_SECONDS {
+        Some("may not specify a duration larger than 2^32 seconds")
+    } else {
+        None
+    };
+    if let Some(why) = wrong_length {
         let error = FieldError::invalid("spec.expirationSeconds", &json!(seconds), why);
         return Err(ApiError::invalid(
             "authentication.k8s.io",
@@ -68,10 +93,14 @@ pub(super) fn create(call: &Call) -> ApiResult<Response<Body>> {
     request["metadata"] = json!({
         "name": call.target.name,
         "namespace": call.target.namespace,
+        "uid": metadata::text(account.facts(), "uid"),
         "creationTimestamp": metadata::time(issued),
     });
     request["spec"]["audiences"] = json!(audiences);
     request["spec"]["expirationSeconds"] = json!(seconds);
+    // It is shown also where there is none.
+    let bound_to = request["spec"]["boundObjectRef"].take();
+    request["spec"]["boundObjectRef"] = bound_to;
     request["status"] = json!({"token": token, "expirationTimestamp": metadata::time(expires)});
     Ok(transport::json(StatusCode::CREATED, &request))
 }
@@ -88,9 +117,12 @@ fn bound_object(call: &Call, reference: &Value) -> ApiResult<Option<Bound>> {
         "Secret" => (BoundKind::Secret, "secrets", call.target.namespace.as_str()),
         "Node" => (BoundKind::Node, "nodes", ""),
         other => {
+            let (group, version) = match text("apiVersion").split_once('/') {
+                Some((group, version)) => (group.to_owned(), version.to_owned()),
+                None => (String::new(), text("apiVersion")),
+            };
             return Err(ApiError::bad_request(format!(
-                "a token for the service account \"{account}\" cannot be bound to a {other}; use a \
-                 Pod, Secret or Node"
+                "cannot bind token to object of type {group}/{version}, Kind={other}"
             )));
         }
     };
@@ -103,16 +135,17 @@ fn bound_object(call: &Call, reference: &Value) -> ApiResult<Option<Bound>> {
     let uid = metadata::text(object.facts(), "uid").to_owned();
     if !wanted.is_empty() && wanted != uid {
         let why = format!(
-            "the UID in the bound object reference ({wanted}) does not match the UID in record \
-             ({uid}): the object was deleted and created again"
+            "the UID in the bound object reference ({wanted}) does not match the UID in record. The \
+             object might have been deleted and then recreated"
         );
-        return Err(ApiError::conflict("", plural, &name, why));
+        return Err(ApiError::conflict("", &text("kind"), &name, why));
     }
     let runs_as = object.facts()["spec"]["serviceAccountName"].as_str();
     if kind == BoundKind::Pod && runs_as != Some(account.as_str()) {
         return Err(ApiError::bad_request(format!(
-            "a token for the service account \"{account}\" cannot be bound to pod \"{name}\", which \
-             runs as another account"
+            "cannot bind token for serviceaccount {} to pod running with different serviceaccount \
+             name.",
+            quoted(account)
         )));
     }
     Ok(Some(Bound { kind, name, uid }))
