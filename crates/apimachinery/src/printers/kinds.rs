@@ -175,6 +175,15 @@ pub(super) fn find(group: &str, kind: &str) -> (&'static [Head], Row) {
             &[NAME, ("Ready", "string", 0), AGE, CONTAINERS, IMAGES],
             workloads::stateful_set,
         ),
+        ("apps", "ControllerRevision") => (
+            &[
+                NAME,
+                ("Controller", "string", 0),
+                ("Revision", "integer", 0),
+                AGE,
+            ],
+            workloads::revision,
+        ),
         ("apps", "DaemonSet") => (
             &[
                 NAME,

@@ -297,3 +297,22 @@ fn custom_columns_follow_their_paths() {
     assert_eq!(plain.cells(&object, now()), [json!("x"), json!("60s")]);
     assert_eq!(plain.columns()[1].name, "Age");
 }
+
+#[test]
+fn a_revision_names_its_controller() {
+    let owner = json!([
+        {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "controller": true},
+    ]);
+    let object = json!({"metadata": {"ownerReferences": owner}, "revision": 3});
+    assert_eq!(
+        cells("apps", "ControllerRevision", object),
+        [
+            "x".into(),
+            "statefulset.apps/db".into(),
+            3.into(),
+            Value::from("5m")
+        ]
+    );
+    let orphan = cells("apps", "ControllerRevision", json!({}));
+    assert_eq!(orphan[1], "<none>");
+}

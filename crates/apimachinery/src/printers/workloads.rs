@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::cells::{
-    NONE, age, containers, count, has_condition, is_terminating, labels, name, number, selector,
-    since, text, text_or,
+    NONE, age, containers, count, has_condition, is_terminating, items, labels, name, number,
+    selector, since, text, text_or,
 };
 use super::duration;
 
@@ -58,6 +58,25 @@ pub(super) fn replica_set(o: &Value, now: Timestamp) -> Vec<Value> {
 pub(super) fn stateful_set(o: &Value, now: Timestamp) -> Vec<Value> {
     let [names, images] = containers(o, POD_CONTAINERS);
     vec![name(o), ready_of(o), age(o, now), names, images]
+}
+
+pub(super) fn revision(o: &Value, now: Timestamp) -> Vec<Value> {
+    let mut owners = items(o, "/metadata/ownerReferences").iter();
+    let controller = owners.find(|owner| owner["controller"] == true);
+    let controller = controller.map_or(NONE.to_owned(), |owner| {
+        let kind = text(owner, "/kind").to_lowercase();
+        let owner_name = text(owner, "/name");
+        match text(owner, "/apiVersion").split_once('/') {
+            Some((group, _)) => format!("{kind}.{group}/{owner_name}"),
+            None => format!("{kind}/{owner_name}"),
+        }
+    });
+    vec![
+        name(o),
+        controller.into(),
+        number(o, "/revision").into(),
+        age(o, now),
+    ]
 }
 
 pub(super) fn daemon_set(o: &Value, now: Timestamp) -> Vec<Value> {
