@@ -325,6 +325,11 @@ impl ApiError {
     pub(crate) fn several_budgets() -> Self {
         let message = "This pod has more than one PodDisruptionBudget, which the eviction \
                        subresource does not support.";
+        Self::untyped(message)
+    }
+
+    /// 500 without a reason, which is what kube-apiserver makes of errors it has no word for.
+    pub(crate) fn untyped(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
     }
 

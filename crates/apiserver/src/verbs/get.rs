@@ -28,7 +28,7 @@ fn check_revision(call: &Call) -> ApiResult<()> {
     let Some(text) = call.query.get("resourceVersion") else {
         return Ok(());
     };
-    let asked = parse_revision(text)?;
+    let asked = parse_revision(text).map_err(ApiError::untyped)?;
     let current = call.server.store.revision();
     if asked > current {
         return Err(ApiError::revision_too_large(asked, current));
@@ -36,12 +36,12 @@ fn check_revision(call: &Call) -> ApiResult<()> {
     Ok(())
 }
 
-/// A `resourceVersion` parameter.
-pub(crate) fn parse_revision(text: &str) -> ApiResult<u64> {
+/// A `resourceVersion` parameter; the error is what is wrong with it.
+pub(crate) fn parse_revision(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| {
-        ApiError::bad_request(format!(
+        format!(
             "resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": \
              invalid syntax"
-        ))
+        )
     })
 }

@@ -97,29 +97,53 @@ struct Token {
 
 /// The revision of a token that goes on with whatever is there.
 const INCONSISTENT: i64 = -1;
+/// The form of tokens.
+const TOKEN_VERSION: &str = "meta.k8s.io/v1";
 
 impl Token {
     fn encode(&self) -> String {
-        let json = json!({"v": "meta.k8s.io/v1", "rv": self.revision, "start": self.start});
+        let json = json!({"v": TOKEN_VERSION, "rv": self.revision, "start": self.start});
         BASE64_URL_SAFE_NO_PAD.encode(json.to_string())
     }
 
     fn inconsistent(start: &str) -> String {
-        let json = json!({"v": "meta.k8s.io/v1", "rv": INCONSISTENT, "start": start});
+        let json = json!({"v": TOKEN_VERSION, "rv": INCONSISTENT, "start": start});
         BASE64_URL_SAFE_NO_PAD.encode(json.to_string())
     }
 
     /// The token; without a revision it is one that goes on inconsistently.
     fn decode(text: &str) -> ApiResult<(Option<u64>, String)> {
-        let refused = || ApiError::bad_request("continue key is not valid: the token is damaged");
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| refused())?;
-        let json: Value = serde_json::from_slice(&bytes).map_err(|_| refused())?;
-        let start = json["start"].as_str().ok_or_else(refused)?.to_owned();
-        match json["rv"].as_i64() {
-            Some(INCONSISTENT) => Ok((None, start)),
-            Some(revision) if revision > 0 => Ok((Some(revision as u64), start)),
-            _ => Err(refused()),
+        let bytes = BASE64_URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|error| Self::refused(&error.to_string()))?;
+        let json: Value =
+            serde_json::from_slice(&bytes).map_err(|error| Self::refused(&error.to_string()))?;
+        let version = json["v"].as_str().unwrap_or_default();
+        if version != TOKEN_VERSION {
+            let why = format!("server does not recognize this encoded version {version}");
+            return Err(Self::refused(&why));
         }
+        let revision = match json["rv"].as_i64() {
+            Some(INCONSISTENT) => None,
+            Some(revision) if revision > 0 => Some(revision as u64),
+            _ => {
+                let why = format!("incorrect encoded start resourceVersion (version {version})");
+                return Err(Self::refused(&why));
+            }
+        };
+        match json["start"].as_str() {
+            Some(start) if !start.is_empty() => Ok((revision, start.to_owned())),
+            _ => {
+                let why = format!("encoded start key empty (version {version})");
+                Err(Self::refused(&why))
+            }
+        }
+    }
+
+    fn refused(why: &str) -> ApiError {
+        ApiError::bad_request(format!(
+            "invalid continue token: continue key is not valid: {why}"
+        ))
     }
 }
 
@@ -131,15 +155,24 @@ impl Page {
         let asked = call
             .query
             .get("resourceVersion")
-            .map(parse_revision)
+            .map(|text| {
+                parse_revision(text).map_err(|why| {
+                    ApiError::bad_request(format!("invalid resource version: {why}"))
+                })
+            })
             .transpose()?;
-        if token.is_some() && asked.is_some_and(|revision| revision != 0) {
-            return Err(ApiError::bad_request(
-                "specifying resource version is not allowed when using continue",
-            ));
-        }
+        // Whoever takes any state takes all of it.
+        let limit = match (token, asked) {
+            (None, Some(0)) => 0,
+            _ => limit,
+        };
+        // In pages a revision means that one, unless the client says otherwise.
+        let matching = match (matching, asked) {
+            (None, Some(1..)) if limit > 0 && token.is_none() => Some("Exact"),
+            _ => matching,
+        };
         let (snapshot, start) = match token {
-            Some(token) => resume(call, token)?,
+            Some(token) => resume(call, token, asked.unwrap_or(0))?,
             None => (begin(call, selection, asked, matching)?, String::new()),
         };
         let from = snapshot
@@ -217,12 +250,15 @@ fn begin(
     Ok(store.list(&scope))
 }
 
-fn resume(call: &Call, token: &str) -> ApiResult<(Snapshot, String)> {
+fn resume(call: &Call, token: &str, asked: u64) -> ApiResult<(Snapshot, String)> {
     let (revision, start) = Token::decode(token)?;
     let scope = call.resource.scope(&call.target.namespace);
     if !start.starts_with(scope.prefix()) {
+        return Err(Token::refused("it is for another list"));
+    }
+    if asked != 0 {
         return Err(ApiError::bad_request(
-            "continue key is not valid: it is for another list",
+            "specifying resource version is not allowed when using continue",
         ));
     }
     let snapshot = match revision {

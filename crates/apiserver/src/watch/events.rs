@@ -97,7 +97,7 @@ impl Start {
         let revision = call
             .query
             .get("resourceVersion")
-            .map(parse_revision)
+            .map(|text| parse_revision(text).map_err(ApiError::untyped))
             .transpose()?;
         let initial = call
             .query

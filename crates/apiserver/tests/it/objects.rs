@@ -1,5 +1,6 @@
 //! Create, read, list, update and patch.
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use kube::{
     Api,
     api::{ListParams, Patch, PatchParams, PostParams},
@@ -316,6 +317,14 @@ async fn list_modes_follow_the_rules_of_resource_versions() {
         ),
         ("resourceVersion=999999".to_owned(), 504, 0),
         ("resourceVersion=x".to_owned(), 400, 0),
+        // Any state comes whole; in pages a revision is that one.
+        ("resourceVersion=0&limit=1".to_owned(), 200, 2),
+        (format!("resourceVersion={revision}&limit=5"), 200, 1),
+        (
+            format!("resourceVersion={revision}&limit=5&resourceVersionMatch=NotOlderThan"),
+            200,
+            2,
+        ),
     ];
     for (query, code, count) in cases {
         let (got, list) = server
@@ -508,4 +517,59 @@ async fn tables_and_metadata_are_served_on_request() {
     let list: Value = serde_json::from_str(&list).unwrap();
     assert_eq!(list["kind"], "PartialObjectMetadataList");
     assert!(list["items"][0].get("data").is_none());
+}
+
+#[tokio::test]
+async fn revisions_and_tokens_that_cannot_be_served_say_why() {
+    let server = TestServer::start().await;
+    let made = server.create(CONFIG_MAPS, config_map("a", json!({}))).await;
+    let revision = made["metadata"]["resourceVersion"].as_str().unwrap();
+    server.create(CONFIG_MAPS, config_map("b", json!({}))).await;
+    server.api.compact(server.api.revision()).await.unwrap();
+    let token = |token: Value| {
+        let text = BASE64_URL_SAFE_NO_PAD.encode(token.to_string());
+        format!("continue={text}")
+    };
+    let invalid = |why: &str| format!("invalid continue token: continue key is not valid: {why}");
+    let cases = [
+        (
+            format!("resourceVersion={revision}&resourceVersionMatch=Exact"),
+            410,
+            "The resourceVersion for the provided list is too old.".to_owned(),
+        ),
+        (
+            "resourceVersion=abc".to_owned(),
+            400,
+            "invalid resource version: resourceVersion: Invalid value: \"abc\": strconv.ParseUint: \
+             parsing \"abc\": invalid syntax"
+                .to_owned(),
+        ),
+        (
+            token(json!({"v": "x", "rv": 5, "start": "m"})),
+            400,
+            invalid("server does not recognize this encoded version x"),
+        ),
+        (
+            token(json!({"v": "meta.k8s.io/v1", "rv": 0, "start": "m"})),
+            400,
+            invalid("incorrect encoded start resourceVersion (version meta.k8s.io/v1)"),
+        ),
+        (
+            token(json!({"v": "meta.k8s.io/v1", "rv": 5, "start": ""})),
+            400,
+            invalid("encoded start key empty (version meta.k8s.io/v1)"),
+        ),
+    ];
+    for (query, code, message) in cases {
+        let path = format!("{CONFIG_MAPS}?{query}");
+        let (got, status) = server.request("GET", &path, None).await;
+        assert_eq!(
+            (got, status["message"].as_str()),
+            (code, Some(&*message)),
+            "{query}"
+        );
+    }
+    let path = format!("{CONFIG_MAPS}/a?resourceVersion=abc");
+    let (code, status) = server.request("GET", &path, None).await;
+    assert_eq!((code, status.get("reason")), (500, None));
 }
