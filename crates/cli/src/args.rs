@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use windlass_api::names::{DnsLabel, NameError};
 
 /// Runs Spark jobs and stateful data clusters on Kubernetes, and the same YAML on a laptop.
 #[derive(Debug, Parser)]
@@ -45,6 +46,8 @@ pub enum Command {
     Validate(ValidateArgs),
     /// Run the operator against a cluster (kubeconfig or in-cluster).
     Operator(OperatorArgs),
+    /// Print what a cluster needs for the operator, for `kubectl apply -f -`.
+    Install(InstallArgs),
     /// Print the CustomResourceDefinitions for `kubectl apply -f -`.
     Crd,
     /// Print the driver's log of an application.
@@ -298,6 +301,31 @@ pub struct OperatorArgs {
     /// failed, in seconds.
     #[arg(long, value_name = "SECONDS")]
     pub unpullable_image_deadline: Option<u64>,
+}
+
+/// Arguments of `windlass install`.
+#[derive(Debug, Args)]
+pub struct InstallArgs {
+    /// Namespace of the operator.
+    #[arg(long, value_name = "NAMESPACE", default_value = "windlass-system", value_parser = namespace)]
+    pub namespace: DnsLabel,
+    /// Namespaces whose jobs the operator runs, comma separated; it has no rights in others
+    /// (default: all, and drivers get their account in "default").
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = namespace)]
+    pub job_namespaces: Vec<DnsLabel>,
+    /// Registry that has the operator's image, windlass:VERSION.
+    #[arg(long, value_name = "REGISTRY", default_value = "docker.io/windlass")]
+    pub registry: String,
+    /// The operator's image, where it is neither of this name nor of this version.
+    #[arg(long, value_name = "IMAGE", conflicts_with = "registry")]
+    pub image: Option<String>,
+    /// Operators, of which one works and the others stand by.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub replicas: u32,
+}
+
+fn namespace(text: &str) -> Result<DnsLabel, NameError> {
+    DnsLabel::new(text)
 }
 
 /// Arguments of `windlass logs`.

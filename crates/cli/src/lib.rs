@@ -63,6 +63,7 @@ async fn act(command: Command) -> Result<Exit, Failure> {
         Command::Validate(args) => commands::render::validate(args),
         Command::Operator(args) => Box::pin(commands::operator::operator(args)).await,
         Command::Warm(args) => commands::warm::warm(args).await,
+        Command::Install(args) => commands::install::install(&args),
         Command::Crd => {
             let documents = windlass_api::parse::to_yaml_documents(&windlass_api::crds())
                 .map_err(Failure::internal)?;

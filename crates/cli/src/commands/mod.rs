@@ -1,5 +1,6 @@
 //! The commands other than `run`.
 
+pub mod install;
 pub mod operator;
 pub mod render;
 pub mod status;

@@ -27,6 +27,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("windlass run -f app.yaml --context prod", REAL_CLUSTER),
     ("windlass operator --context prod", REAL_CLUSTER),
     (
+        "windlass install | kubectl --context prod apply -f -",
+        REAL_CLUSTER,
+    ),
+    (
         "windlass crd | kubectl --context prod apply -f -",
         REAL_CLUSTER,
     ),

@@ -1,0 +1,190 @@
+//! `windlass install`: what a cluster needs for the operator, as manifests.
+//!
+//! Laws: every rule is one of [`windlass_spark::rbac`], none has a wildcard; the Deployment's pods
+//! pass the restricted profile of Kubernetes' pod security standards.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use windlass_api::names::DnsLabel;
+use windlass_spark::rbac;
+
+use crate::args::InstallArgs;
+use crate::exit::{Exit, Failure};
+use crate::output;
+
+/// The operator's ServiceAccount, Deployment and container.
+const OPERATOR: &str = "windlass-operator";
+/// The ServiceAccount of drivers.
+const DRIVER_ACCOUNT: &str = "spark";
+/// The namespace that gets the drivers' account where none is named.
+const DEFAULT_NAMESPACE: &str = "default";
+/// The port of /healthz, /readyz and /metrics.
+const PORT: u16 = 8080;
+
+/// Prints the manifests.
+pub fn install(args: &InstallArgs) -> Result<Exit, Failure> {
+    let crds =
+        windlass_api::parse::to_yaml_documents(&windlass_api::crds()).map_err(Failure::internal)?;
+    let objects = objects(args)?;
+    let objects = windlass_api::parse::to_yaml_documents(&objects).map_err(Failure::internal)?;
+    output::data(&format!("{}\n{}", crds.trim_end(), objects.trim_end()))
+}
+
+/// Everything but the CustomResourceDefinitions, in an order in which it can be applied.
+pub fn objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
+    let home = args.namespace.as_str();
+    let mut objects = vec![
+        json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": home,
+                "labels": { "pod-security.kubernetes.io/enforce": "restricted" },
+            },
+        }),
+        object(&rbac::driver_service_account(home, OPERATOR))?,
+        object(&rbac::leader_role(home))?,
+        object(&rbac::leader_role_binding(home, OPERATOR))?,
+    ];
+    if args.job_namespaces.is_empty() {
+        objects.push(object(&rbac::operator_cluster_role())?);
+        objects.push(object(&rbac::operator_cluster_role_binding(
+            home, OPERATOR,
+        ))?);
+    }
+    for namespace in args.job_namespaces.iter().map(DnsLabel::as_str) {
+        objects.push(object(&rbac::operator_role(namespace))?);
+        objects.push(object(&rbac::operator_role_binding(
+            namespace, home, OPERATOR,
+        ))?);
+    }
+    let named = args.job_namespaces.iter().map(DnsLabel::as_str);
+    let fallback = args.job_namespaces.is_empty().then_some(DEFAULT_NAMESPACE);
+    for namespace in named.chain(fallback) {
+        objects.push(object(&rbac::driver_service_account(
+            namespace,
+            DRIVER_ACCOUNT,
+        ))?);
+        objects.push(object(&rbac::driver_role(namespace))?);
+        objects.push(object(&rbac::driver_role_binding(
+            namespace,
+            DRIVER_ACCOUNT,
+        ))?);
+    }
+    objects.push(deployment(args));
+    Ok(objects)
+}
+
+fn deployment(args: &InstallArgs) -> Value {
+    let labels = json!({ "app.kubernetes.io/name": OPERATOR });
+    let mut arguments = vec![
+        "operator".to_owned(),
+        format!("--default-driver-service-account={DRIVER_ACCOUNT}"),
+    ];
+    if !args.job_namespaces.is_empty() {
+        let names: Vec<&str> = args.job_namespaces.iter().map(DnsLabel::as_str).collect();
+        arguments.push(format!("--namespaces={}", names.join(",")));
+    }
+    let image = match &args.image {
+        Some(image) => image.clone(),
+        None => format!("{}/windlass:{}", args.registry, env!("CARGO_PKG_VERSION")),
+    };
+    let probe = |path: &str| json!({ "httpGet": { "path": path, "port": "http" } });
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": { "name": OPERATOR, "namespace": args.namespace, "labels": labels },
+        "spec": {
+            "replicas": args.replicas,
+            "selector": { "matchLabels": labels },
+            "template": {
+                "metadata": { "labels": labels },
+                "spec": {
+                    "serviceAccountName": OPERATOR,
+                    "securityContext": {
+                        "runAsNonRoot": true,
+                        "runAsUser": 65532,
+                        "runAsGroup": 65532,
+                        "seccompProfile": { "type": "RuntimeDefault" },
+                    },
+                    // Running work is finished first; see the operator's own drain.
+                    "terminationGracePeriodSeconds": 30,
+                    "containers": [{
+                        "name": OPERATOR,
+                        "image": image,
+                        "imagePullPolicy": "IfNotPresent",
+                        "args": arguments,
+                        "env": [{
+                            "name": "POD_NAMESPACE",
+                            "valueFrom": { "fieldRef": { "fieldPath": "metadata.namespace" } },
+                        }],
+                        "ports": [{ "name": "http", "containerPort": PORT }],
+                        "livenessProbe": probe("/healthz"),
+                        "readinessProbe": probe("/readyz"),
+                        "resources": {
+                            "requests": { "cpu": "50m", "memory": "64Mi" },
+                            "limits": { "memory": "256Mi" },
+                        },
+                        "securityContext": {
+                            "allowPrivilegeEscalation": false,
+                            "readOnlyRootFilesystem": true,
+                            "capabilities": { "drop": ["ALL"] },
+                        },
+                    }],
+                },
+            },
+        },
+    })
+}
+
+fn object(typed: &impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(typed).map_err(Failure::internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(job_namespaces: &[&str]) -> InstallArgs {
+        InstallArgs {
+            namespace: DnsLabel::new("windlass-system").unwrap(),
+            job_namespaces: job_namespaces
+                .iter()
+                .map(|&name| DnsLabel::new(name).unwrap())
+                .collect(),
+            registry: "registry.example".to_owned(),
+            image: None,
+            replicas: 1,
+        }
+    }
+
+    fn names(objects: &[Value]) -> String {
+        let line = |object: &Value| {
+            let metadata = &object["metadata"];
+            let namespace = metadata["namespace"].as_str();
+            let namespace = namespace.map(|name| format!("{name}/")).unwrap_or_default();
+            let (kind, name) = (&object["kind"], &metadata["name"]);
+            format!(
+                "{} {namespace}{}",
+                kind.as_str().unwrap(),
+                name.as_str().unwrap()
+            )
+        };
+        objects.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn an_operator_of_some_namespaces_has_no_rights_in_the_others() {
+        let of = |namespaces: &[&str]| names(&objects(&args(namespaces)).unwrap());
+        insta::assert_snapshot!(format!(
+            "all:\n{}\n\nsome:\n{}",
+            of(&[]),
+            of(&["etl", "ml"])
+        ));
+    }
+
+    #[test]
+    fn the_deployment_is_this() {
+        insta::assert_yaml_snapshot!(deployment(&args(&["etl", "ml"])));
+    }
+}
