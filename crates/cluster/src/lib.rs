@@ -30,6 +30,7 @@ mod workloads;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 use tokio::sync::watch;
@@ -83,6 +84,7 @@ pub struct Cluster {
     stop: CancellationToken,
     tasks: TaskTracker,
     ready: watch::Receiver<bool>,
+    ending: Arc<AtomicBool>,
 }
 
 impl Cluster {
@@ -131,13 +133,16 @@ impl Cluster {
             Arc::clone(&pods),
             Arc::clone(&claims),
         );
-        let workloads = workloads::Workloads::new(&api, Arc::clone(&catalog), &pods, claims);
+        let ending = Arc::<AtomicBool>::default();
+        let workloads =
+            workloads::Workloads::new(&api, Arc::clone(&catalog), &pods, claims, &ending);
         let scheduler = scheduler::Scheduler::new(api, Arc::clone(&pods), Arc::clone(&nodes));
 
         let cluster = Self {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             ready: keeper.ready(),
+            ending,
         };
         cluster.spawn(catalog.run());
         cluster.spawn(garbage.run());
@@ -161,6 +166,12 @@ impl Cluster {
     pub async fn ready(&self) {
         // An error means that the controllers have been stopped; then nothing more will come.
         let _ = self.ready.clone().wait_for(|ready| *ready).await;
+    }
+
+    /// Lets workloads make no pod any more, so that those there are can be ended for good. What else
+    /// the controllers do goes on.
+    pub fn make_no_more_pods(&self) {
+        self.ending.store(true, Ordering::Relaxed);
     }
 
     /// Stops every controller and waits until all their tasks are gone.

@@ -21,6 +21,7 @@ mod shape;
 mod stateful_set;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use windlass_engine::ObjectKey;
 
@@ -51,7 +52,9 @@ impl Workloads {
         catalog: Arc<Catalog>,
         pods: &Arc<Mirror<Pod>>,
         claims: Arc<Mirror<Claim>>,
+        ending: &Arc<AtomicBool>,
     ) -> Self {
+        let ending = || Arc::clone(ending);
         let sets = Mirror::<ReplicaSet>::new();
         let deployments = Mirror::<Deployment>::new();
         let stateful_sets = Mirror::<StatefulSet>::new();
@@ -67,11 +70,11 @@ impl Workloads {
         let of_deployments = Deployments::new(deployments, sets, pods());
         let of_stateful_sets = StatefulSets::new(stateful_sets, pods(), claims);
         Self {
-            replica_sets: Keeper::new(api.clone(), of_sets),
-            deployments: Keeper::new(api.clone(), of_deployments),
-            stateful_sets: Keeper::new(api.clone(), of_stateful_sets),
-            jobs: Keeper::new(api.clone(), Jobs::new(pods())),
-            budgets: Keeper::new(api.clone(), budgets),
+            replica_sets: Keeper::new(api.clone(), ending(), of_sets),
+            deployments: Keeper::new(api.clone(), ending(), of_deployments),
+            stateful_sets: Keeper::new(api.clone(), ending(), of_stateful_sets),
+            jobs: Keeper::new(api.clone(), ending(), Jobs::new(pods())),
+            budgets: Keeper::new(api.clone(), ending(), budgets),
         }
     }
 

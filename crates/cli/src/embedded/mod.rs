@@ -180,6 +180,7 @@ impl Embedded {
     /// Ends the pods, then everything else.
     pub async fn stop(self) -> Result<(), Failure> {
         self.operator.stop().await?;
+        self.cluster.make_no_more_pods();
         teardown::end_pods(&self.server.client(User::admin())).await?;
         self.node.shutdown().await;
         self.cluster.shutdown().await;

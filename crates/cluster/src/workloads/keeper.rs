@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -124,11 +126,13 @@ pub(super) struct Keeper<W> {
     queue: Arc<Queue<ObjectKey>>,
     /// What the API has refused, so that it is told once and not at every attempt.
     refusals: Mutex<HashMap<ObjectKey, String>>,
+    /// Whether the cluster is about to end, so that no pod is made any more.
+    ending: Arc<AtomicBool>,
     workload: W,
 }
 
 impl<W: Workload> Keeper<W> {
-    pub(super) fn new(api: Api, workload: W) -> Self {
+    pub(super) fn new(api: Api, ending: Arc<AtomicBool>, workload: W) -> Self {
         let queue = Arc::new(Queue::new());
         workload.wake(&queue);
         Self {
@@ -136,6 +140,7 @@ impl<W: Workload> Keeper<W> {
             api,
             queue,
             refusals: Mutex::default(),
+            ending,
             workload,
         }
     }
@@ -224,6 +229,7 @@ impl<W: Workload> Keeper<W> {
             name: Arc::clone(name),
         };
         match step {
+            Step::Create { kind, .. } if *kind == Kind::POD && self.ending.load(Relaxed) => {}
             Step::Create { kind, object, said } => {
                 let made = self.api.make(kind, namespace, object).await?;
                 let name = made["metadata"]["name"].as_str().unwrap_or_default();

@@ -98,3 +98,43 @@ async fn what_is_as_it_should_be_is_not_written_again() {
     home.pods("team").delete(&name, Background).await;
     eventually("the loss is noticed", || async { patches.seen() > 0 }).await;
 }
+
+#[tokio::test]
+async fn before_the_end_of_the_cluster_no_pod_is_replaced_and_none_is_kept() {
+    let home = Home::start().await;
+    home.namespace("team").await;
+    let _kubelet = Kubelet::start(&home, "team");
+    let team = Some("team");
+    let deployments = home.deployments("team");
+    let sets = home.kind("apps/v1", "StatefulSet", "statefulsets", team);
+    let jobs = home.kind("batch/v1", "Job", "jobs", team);
+    deployments
+        .create(workload("apps/v1", "Deployment", "web"))
+        .await;
+    sets.create(workload("apps/v1", "StatefulSet", "db")).await;
+    jobs.create(json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "sum"},
+        "spec": {"template": {"spec": {
+            "restartPolicy": "Never", "containers": [{"name": "main", "image": "demo"}],
+        }}},
+    }))
+    .await;
+    deployments
+        .until_it("web", |web| counts(web, "availableReplicas", 2))
+        .await;
+    sets.until_it("db", |db| counts(db, "availableReplicas", 2))
+        .await;
+    jobs.until_it("sum", |sum| counts(sum, "ready", 1)).await;
+    home.cluster.as_ref().unwrap().make_no_more_pods();
+    let pods = home.pods("team");
+    for pod in pods.list().await {
+        let name = pod["metadata"]["name"].as_str().unwrap();
+        pods.delete(name, Background).await;
+    }
+    eventually("all pods are gone", || async {
+        pods.list().await.is_empty()
+    })
+    .await;
+    home.quiet().await;
+    assert_eq!(pods.list().await, [Value::Null; 0]);
+}
