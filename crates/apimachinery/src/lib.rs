@@ -14,6 +14,7 @@ pub mod builtin;
 pub mod cel;
 pub mod conditions;
 pub mod field;
+pub mod go;
 pub mod limits;
 pub mod managed;
 pub mod names;

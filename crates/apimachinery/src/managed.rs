@@ -5,7 +5,7 @@
 //! - An apply makes its manager own exactly what it sent; what it no longer sends and nobody else
 //!   owns is removed.
 //! - Any other write takes the fields it changes away from everybody else.
-//! - Time stamps move only when the entry's fields do.
+//! - Time stamps move only when the object does.
 
 mod entries;
 mod path;
@@ -114,7 +114,7 @@ pub enum ApplyError {
     #[error("{0}")]
     BadRequest(String),
     /// The configuration does not fit the schema. Answered with `500 InternalError`, as upstream.
-    #[error("failed to create typed patch object: {0}")]
+    #[error("failed to create typed patch object {0}")]
     Typed(String),
 }
 
@@ -241,6 +241,44 @@ pub fn update(live: Option<&Value>, new: &Value, schema: &TypeSchema, actor: &Ac
     result
 }
 
+/// A write through the scale subresource, which knows of the replicas alone, and of none when
+/// there are none: only where somebody is recorded as their owner is the new one recorded, without
+/// a time, as upstream.
+pub fn update_through_scale(
+    live: &Value,
+    new: &Value,
+    schema: &TypeSchema,
+    actor: &Actor,
+    replicas: &[String],
+) -> Value {
+    let path = Set::of_fields(replicas.iter().map(String::as_str));
+    let before = entries::decode(live).unwrap_or_default();
+    let known = before
+        .values()
+        .any(|owned| !owned.set.intersection(&path).is_empty());
+    let wanted = new.pointer(&format!("/{}", replicas.join("/")));
+    let mut result = update(Some(live), new, schema, actor);
+    let mut after = if known && wanted.and_then(Value::as_i64) != Some(0) {
+        entries::decode(&result).unwrap_or_default()
+    } else {
+        before.clone()
+    };
+    if known && wanted.and_then(Value::as_i64) == Some(0) {
+        for owned in after.values_mut() {
+            owned.set = owned.set.difference(&path);
+        }
+        after.retain(|_, owned| !owned.set.is_empty());
+    }
+    for (identity, owned) in &mut after {
+        if identity.subresource == actor.subresource {
+            owned.time = None;
+        }
+    }
+    entries::clear(&mut result);
+    entries::encode(&mut result, &after);
+    result
+}
+
 fn check_config(config: &Value, schema: &TypeSchema, actor: &Actor) -> Result<(), ApplyError> {
     let version = config
         .get("apiVersion")
@@ -264,12 +302,29 @@ fn check_config(config: &Value, schema: &TypeSchema, actor: &Actor) -> Result<()
     let complaints = typed::complaints(schema.root(), config);
     match complaints.as_slice() {
         [] => Ok(()),
-        [one] => Err(ApplyError::Typed(one.clone())),
+        [one] => Err(ApplyError::Typed(format!("{}: {one}", described(config)))),
         many => Err(ApplyError::Typed(format!(
-            "errors:\n  {}",
+            "{}: errors:\n  {}",
+            described(config),
             many.join("\n  ")
         ))),
     }
+}
+
+/// The object that a configuration is about, as kube-apiserver names it.
+fn described(config: &Value) -> String {
+    let text = |pointer: &str| {
+        let found = config.pointer(pointer).and_then(Value::as_str);
+        found.unwrap_or_default()
+    };
+    let api_version = text("/apiVersion");
+    let slash = if api_version.contains('/') { "" } else { "/" };
+    format!(
+        "({}/{}; {slash}{api_version}, Kind={})",
+        text("/metadata/namespace"),
+        text("/metadata/name"),
+        text("/kind")
+    )
 }
 
 /// One attempt at an apply: the merged object without its entries, and the new entries.
@@ -301,26 +356,28 @@ fn apply_to(
             time: last.as_ref().and_then(|last| last.time),
         },
     );
-    let result = match &last {
+    let (result, compared) = match &last {
         Some(last) if !last.set.is_empty() => prune(shape, merged, &managers, &last.set),
-        _ => merged,
+        _ => (merged.clone(), merged),
     };
-    let comparison = typed::compare(shape, base, &result).without(&ignored);
+    let comparison = typed::compare(shape, base, &compared).without(&ignored);
     disown(&mut managers, &comparison, Some(&own), force)?;
     let changed = !path::same(base, &result);
     if let Some(owned) = managers.get_mut(&own) {
         owned.set = owned.set.difference(&never_owned());
         if owned.set.is_empty() {
             managers.remove(&own);
-        } else if changed || last.is_none_or(|last| last.set != owned.set) {
+        } else if changed {
             owned.time = Some(actor.time);
         }
     }
     Ok((result, managers))
 }
 
-/// Removes what the manager applied last time, does not apply now, and nobody else owns.
-fn prune(shape: Shape<'_>, merged: Value, managers: &Managers, last: &Set) -> Value {
+/// Removes what the manager applied last time, does not apply now, and nobody else owns. Returns
+/// what is left, and the same with maps that have become empty: those are not taken from whoever
+/// owns them.
+fn prune(shape: Shape<'_>, merged: Value, managers: &Managers, last: &Set) -> (Value, Value) {
     let named = |set: &Set| set.with_named_fields(shape);
     let left = |removed: &Set| {
         typed::without(shape, &merged, removed).unwrap_or_else(|| serde_json::json!({}))
@@ -334,10 +391,15 @@ fn prune(shape: Shape<'_>, merged: Value, managers: &Managers, last: &Set) -> Va
         .values()
         .fold(Set::default(), |all, owned| all.union(&owned.set));
     let kept = named(&typed::paths(shape, &pruned)).union(&named(&owned));
-    let pruned = left(&all.difference(&kept));
+    // A map that somebody else owns stays theirs, however empty it becomes.
+    let emptied = |removed: &Set| {
+        typed::emptied(shape, &merged, removed).unwrap_or_else(|| serde_json::json!({}))
+    };
+    let pruned = emptied(&all.difference(&kept));
     // What this manager never applied must not go with what it did.
     let gone = all.difference(&named(&typed::paths(shape, &pruned)));
-    left(&gone.intersection(&last))
+    let goes = gone.intersection(&last);
+    (left(&goes), emptied(&goes))
 }
 
 /// Takes changed and removed fields from all managers but `keep`; without `force`, taking a
@@ -350,9 +412,13 @@ fn disown(
 ) -> Result<(), ApplyError> {
     let written = comparison.modified.union(&comparison.added);
     if !force {
-        let conflicts: Vec<Conflict> = managers
+        let mut others: Vec<(&Identity, &Owned)> = managers
             .iter()
             .filter(|(identity, _)| Some(*identity) != keep)
+            .collect();
+        others.sort_by_cached_key(|(identity, owned)| identity.in_messages(owned.time));
+        let conflicts: Vec<Conflict> = others
+            .into_iter()
             .flat_map(|(identity, owned)| {
                 owned
                     .set

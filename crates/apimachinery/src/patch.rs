@@ -22,6 +22,9 @@ pub enum PatchError {
     /// The patch itself cannot be understood.
     #[error("{0}")]
     Malformed(String),
+    /// A strategic merge patch asks for something that is none of its directives.
+    #[error("{0}")]
+    UnknownDirective(String),
     /// The patch has more operations than allowed.
     #[error("The allowed maximum operations in a JSON patch is {max}, got {got}")]
     TooLarge {
@@ -40,6 +43,7 @@ impl PatchError {
     pub fn code(&self) -> u16 {
         match self {
             Self::Malformed(_) => 400,
+            Self::UnknownDirective(_) => 500,
             Self::TooLarge { .. } => 413,
             Self::Rejected(_) => 422,
         }
@@ -49,6 +53,7 @@ impl PatchError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "BadRequest",
+            Self::UnknownDirective(_) => "",
             Self::TooLarge { .. } => "RequestEntityTooLarge",
             Self::Rejected(_) => "Invalid",
         }
@@ -60,7 +65,9 @@ impl PatchError {
 pub fn json_patch(document: &Value, patch: &Value) -> Result<Value, PatchError> {
     let operations = patch.as_array().ok_or_else(|| {
         PatchError::Malformed(
-            "error decoding patch: a JSON patch must be a list of operations".to_owned(),
+            "error decoding patch: json: cannot unmarshal object into Go value of type \
+             []handlers.jsonPatchOp"
+                .to_owned(),
         )
     })?;
     if operations.len() > MAX_JSON_PATCH_OPERATIONS {
@@ -71,13 +78,12 @@ pub fn json_patch(document: &Value, patch: &Value) -> Result<Value, PatchError> 
     }
     let mut result = document.clone();
     for (index, operation) in operations.iter().enumerate() {
-        let operation: PatchOperation =
-            serde_json::from_value(operation.clone()).map_err(|error| {
-                PatchError::Malformed(format!("error decoding patch: operation {index}: {error}"))
-            })?;
+        let mut operation: PatchOperation = serde_json::from_value(operation.clone())
+            .map_err(|error| PatchError::Rejected(format!("operation {index}: {error}")))?;
         if tests_absence(&operation, &result) {
             continue;
         }
+        operation = replacing_nothing(operation, &result);
         json_patch::patch_unsafe(&mut result, std::slice::from_ref(&operation)).map_err(
             |error| {
                 PatchError::Rejected(format!("operation {index} ({operation}): {}", error.kind))
@@ -97,6 +103,27 @@ pub fn merge_patch(document: &Value, patch: &Value) -> Result<Value, PatchError>
     let mut result = document.clone();
     json_patch::merge(&mut result, patch);
     Ok(result)
+}
+
+/// Kubernetes lets a field be replaced that is not there.
+fn replacing_nothing(operation: PatchOperation, document: &Value) -> PatchOperation {
+    match operation {
+        PatchOperation::Replace(replace) => {
+            let path = replace.path.as_str();
+            let parent = path
+                .rsplit_once('/')
+                .and_then(|(parent, _)| document.pointer(parent));
+            if document.pointer(path).is_none() && parent.is_some_and(Value::is_object) {
+                PatchOperation::Add(json_patch::AddOperation {
+                    path: replace.path,
+                    value: replace.value,
+                })
+            } else {
+                PatchOperation::Replace(replace)
+            }
+        }
+        other => other,
+    }
 }
 
 /// Whether the operation asks for null where there is nothing. Finalizer helpers rely on it.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use build::{builtin, deduced, from_crd};
-pub use decode::{TypeMismatch, normalize, type_mismatch, unknown_fields};
+pub use decode::{TypeMismatch, metadata, normalize, type_mismatch, unknown_fields};
 pub use duplicates::duplicate_fields;
 
 /// The shape of one kind. Cloning is cheap.

@@ -5,6 +5,7 @@ use serde_json::Value;
 use windlass_apimachinery::{
     builtin,
     field::FieldError,
+    go,
     printers::Printer,
     schema::{self, TypeSchema},
 };
@@ -62,12 +63,15 @@ impl<'a> Kind<'a> {
     /// defaults filled in.
     pub(crate) fn admit(&self, object: &mut Value) -> ApiResult<Vec<String>> {
         if let Some(custom) = self.custom {
+            if let Some(mismatch) = schema::metadata::type_mismatch(object) {
+                return Err(self.cannot_be_handled(&mismatch.to_string()));
+            }
+            let mut unknown = schema::metadata::normalize(object);
             let dropped = custom.schema.prune(object);
             custom.schema.default(object);
-            return Ok(dropped
-                .into_iter()
-                .map(|path| format!("unknown field \"{path}\""))
-                .collect());
+            let dropped = dropped.into_iter();
+            unknown.extend(dropped.map(|path| format!("unknown field \"{path}\"")));
+            return Ok(unknown);
         }
         let types = self.types();
         if let Some(mismatch) = schema::type_mismatch(&types, object) {
@@ -116,6 +120,7 @@ impl<'a> Kind<'a> {
         if let Some(custom) = self.custom {
             let mut errors = builtin::validate_metadata(object, self.resource.namespaced);
             errors.extend(custom.schema.validate(object));
+            errors.extend(scale_errors(custom, object));
             return errors;
         }
         let (group, version, kind) = (self.group(), self.version, self.name());
@@ -132,6 +137,7 @@ impl<'a> Kind<'a> {
             let namespaced = self.resource.namespaced;
             let mut errors = builtin::validate_metadata_update(object, old, namespaced);
             errors.extend(custom.schema.validate_update(object, old));
+            errors.extend(scale_errors(custom, object));
             return errors;
         }
         let (group, version, kind) = (self.group(), self.version, self.name());
@@ -161,4 +167,51 @@ impl<'a> Kind<'a> {
     pub(crate) fn is_definition(&self) -> bool {
         self.group() == crd::GROUP && self.name() == "CustomResourceDefinition"
     }
+}
+
+/// What the numbers that a scale is made of have to be like.
+fn scale_errors(custom: &CustomVersion, object: &Value) -> Vec<FieldError> {
+    let Some(paths) = &custom.scale else {
+        return Vec::new();
+    };
+    let mut errors = Vec::new();
+    for path in [&paths.spec_replicas, &paths.status_replicas] {
+        let field = format!(".{}", path.join("."));
+        let wrong = |value: &Value, expected: &str| {
+            let (shown, found) = (go::plain(value), go::type_name(value));
+            FieldError::invalid(
+                &field,
+                &0.into(),
+                format!(
+                    "{field} accessor error: {shown} is of the type {found}, expected {expected}"
+                ),
+            )
+        };
+        let mut found = object;
+        let mut complaint = None;
+        for step in path {
+            if found.is_null() {
+                break;
+            }
+            if !found.is_object() {
+                complaint = Some(wrong(found, "map[string]interface{}"));
+                break;
+            }
+            found = &found[step.as_str()];
+        }
+        let complaint = match (complaint, found.as_i64()) {
+            (Some(complaint), _) => complaint,
+            (None, _) if found.is_null() => continue,
+            (None, Some(0..=0x7fff_ffff)) => continue,
+            (None, Some(number)) if number < 0 => {
+                FieldError::invalid(&field, found, "should be a non-negative integer")
+            }
+            (None, Some(_)) => {
+                FieldError::invalid(&field, found, "should be less than or equal to 2147483647")
+            }
+            (None, None) => wrong(found, "int64"),
+        };
+        errors.push(complaint);
+    }
+    errors
 }

@@ -111,12 +111,17 @@ fn same_metadata(a: &Value, b: &Value) -> bool {
             .all(|(field, value)| b.get(field) == Some(value))
 }
 
-/// Whether what is wanted differs: anything outside metadata and status.
-pub(crate) fn same_desire(a: &Value, b: &Value) -> bool {
+/// Whether what is wanted is the same: everything outside metadata, and outside of the status where
+/// that is written apart.
+pub(crate) fn same_desire(a: &Value, b: &Value, status_apart: bool) -> bool {
     let (Value::Object(a), Value::Object(b)) = (a, b) else {
         return a == b;
     };
-    let wanted = |field: &str| !matches!(field, "metadata" | "status" | "apiVersion" | "kind");
+    let wanted = |field: &str| match field {
+        "metadata" | "apiVersion" | "kind" => false,
+        "status" => !status_apart,
+        _ => true,
+    };
     let covers = |a: &Map<String, Value>, b: &Map<String, Value>| {
         a.iter()
             .filter(|(field, _)| wanted(field))
@@ -125,16 +130,42 @@ pub(crate) fn same_desire(a: &Value, b: &Value) -> bool {
     covers(a, b) && covers(b, a)
 }
 
-/// What clients may never set themselves.
-pub(crate) fn strip_system_fields(object: &mut Value) {
+/// The finalizers that Kubernetes itself uses.
+pub(crate) const PLAIN_FINALIZERS: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
+
+/// Drops owners that are named again, and returns their uids.
+pub(crate) fn drop_repeated_owners(object: &mut Value) -> Vec<String> {
+    let mut repeated = Vec::new();
+    let mut seen: Vec<Value> = Vec::new();
+    if let Some(owners) = object["metadata"]
+        .get_mut("ownerReferences")
+        .and_then(Value::as_array_mut)
+    {
+        owners.retain(|owner| {
+            let again = seen.contains(owner);
+            if again {
+                repeated.push(owner["uid"].as_str().unwrap_or_default().to_owned());
+            } else {
+                seen.push(owner.clone());
+            }
+            !again
+        });
+    }
+    repeated
+}
+
+/// What clients may never set themselves; the generation only where the server counts it.
+pub(crate) fn strip_system_fields(object: &mut Value, counted: bool) {
     let metadata = fields(object);
+    if counted {
+        metadata.remove("generation");
+    }
     for field in [
         "uid",
         "creationTimestamp",
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
         "selfLink",
-        "generation",
     ] {
         metadata.remove(field);
     }
@@ -169,8 +200,12 @@ mod tests {
         assert!(same_but_revision(&a, &b));
         b["metadata"]["labels"] = json!({"k": "v"});
         assert!(!same_but_revision(&a, &b) && !same_but_revision(&b, &a));
-        assert!(same_desire(&a, &b));
+        assert!(same_desire(&a, &b, false));
         b["spec"]["a"] = json!(2);
-        assert!(!same_desire(&a, &b));
+        assert!(!same_desire(&a, &b, false));
+        let mut b = a.clone();
+        b["status"] = json!({"seen": true});
+        assert!(same_desire(&a, &b, true));
+        assert!(!same_desire(&a, &b, false));
     }
 }

@@ -17,6 +17,10 @@ pub struct ApiError {
     message: String,
     details: Map<String, Value>,
     metadata: Map<String, Value>,
+    /// Whether the answer has details although there is nothing in them.
+    bare_details: bool,
+    /// What the client is told besides.
+    warnings: Vec<String>,
 }
 
 impl fmt::Display for ApiError {
@@ -39,6 +43,8 @@ impl ApiError {
             message,
             details: Map::new(),
             metadata: Map::new(),
+            bare_details: false,
+            warnings: Vec::new(),
         }
     }
 
@@ -75,6 +81,17 @@ impl ApiError {
         )
     }
 
+    /// The same refusal, with what was found on the way.
+    pub(crate) fn with_warnings(mut self, warnings: Vec<String>) -> Self {
+        self.warnings = warnings;
+        self
+    }
+
+    /// What was found on the way.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     /// How many seconds to wait before trying again, when that is known.
     pub fn retry_after(&self) -> Option<u64> {
         self.details
@@ -95,7 +112,7 @@ impl ApiError {
         if !self.reason.is_empty() {
             status["reason"] = json!(self.reason);
         }
-        if !self.details.is_empty() || self.is_generic() {
+        if !self.details.is_empty() || self.is_generic() || self.bare_details {
             status["details"] = Value::Object(self.details.clone());
         }
         status
@@ -122,6 +139,13 @@ impl ApiError {
     pub fn already_exists(group: &str, resource: &str, name: &str) -> Self {
         let message = format!("{} \"{name}\" already exists", qualified(group, resource));
         Self::new(StatusCode::CONFLICT, "AlreadyExists", message).about(group, resource, name)
+    }
+
+    /// 409: the name is taken by an object that is about to go.
+    pub fn still_exists(group: &str, resource: &str, name: &str) -> Self {
+        let mut error = Self::already_exists(group, resource, name);
+        error.message = format!("object is being deleted: {}", error.message);
+        error
     }
 
     /// 409: the object is not as the request expects it.
@@ -182,8 +206,16 @@ impl ApiError {
     }
 
     /// 422 for a patch that cannot be carried out.
-    pub fn unprocessable(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
+    pub fn unprocessable() -> Self {
+        let message = "the server rejected our request due to an error in our request";
+        let mut error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message);
+        error.bare_details = true;
+        error
+    }
+
+    /// 500 without a reason: what kube-apiserver makes of an error that it has no status for.
+    pub fn unknown(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
     }
 
     /// 400.
@@ -262,6 +294,32 @@ impl ApiError {
         )
     }
 
+    /// 406 of a built-in kind.
+    pub fn no_representation(available: &str) -> Self {
+        let message = format!("406: Not Acceptable\n\nAvailable representations: {available}");
+        let mut error = Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message);
+        error.bare_details = true;
+        error
+    }
+
+    /// 415 of a patch of a built-in kind.
+    pub fn unknown_patch_format() -> Self {
+        let message = "415: Unsupported Media Type";
+        let mut error = Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "UnsupportedMediaType",
+            message,
+        );
+        error.bare_details = true;
+        error
+    }
+
+    /// 422 of a patch whose result is no object of the kind.
+    pub(crate) fn patch_makes_no_object(patched: &Value, why: &str) -> Self {
+        let error = FieldError::invalid("patch", &json!(patched.to_string()), why);
+        Self::invalid("", "", "", &[error])
+    }
+
     /// 415.
     pub fn unsupported_media_type(accepted: &[&str]) -> Self {
         let message = format!(
@@ -325,12 +383,7 @@ impl ApiError {
     pub(crate) fn several_budgets() -> Self {
         let message = "This pod has more than one PodDisruptionBudget, which the eviction \
                        subresource does not support.";
-        Self::untyped(message)
-    }
-
-    /// 500 without a reason, which is what kube-apiserver makes of errors it has no word for.
-    pub(crate) fn untyped(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
+        Self::unknown(message)
     }
 
     /// 500.

@@ -9,6 +9,7 @@ mod options;
 mod patch;
 mod subresources;
 mod table;
+mod untyped;
 mod update;
 mod write;
 
@@ -37,7 +38,33 @@ pub(crate) use table::Tables;
 
 /// Refuses a call whose options are wrong, whatever it is about.
 pub(crate) fn check_options(call: &Call) -> ApiResult<()> {
-    options::check(call, patch::is_apply(&call.headers))
+    // Built-in kinds are asked for their formats before anything else.
+    if !call.resource.is_custom() {
+        negotiated(call)?;
+    }
+    subresources::check_served(call)?;
+    if call.verb == Verb::Patch {
+        patch::check_format(call)?;
+    }
+    options::check(call, patch::is_apply(&call.headers))?;
+    negotiated(call)
+}
+
+/// Refuses a call whose client takes nothing that this server writes.
+fn negotiated(call: &Call) -> ApiResult<()> {
+    const USUAL: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+    let Err(error) = negotiate(&call.headers) else {
+        return Ok(());
+    };
+    if call.resource.is_custom() {
+        return Err(error);
+    }
+    if matches!(call.verb, Verb::List | Verb::Watch) {
+        let streams =
+            "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
+        return Err(ApiError::no_representation(&format!("{USUAL}, {streams}")));
+    }
+    Err(ApiError::no_representation(USUAL))
 }
 
 /// Carries out a call.
@@ -61,9 +88,16 @@ async fn handle(call: &Call) -> ApiResult<Response<Body>> {
         Verb::List => list::list(call),
         Verb::Watch => watch::watch(call),
         Verb::Create if call.target.name.is_empty() => create::create(call).await,
+        Verb::Create if call.resource.is_custom() => {
+            create::sent(call)?;
+            Err(ApiError::method_not_allowed())
+        }
         Verb::Create => Err(ApiError::method_not_allowed()),
         Verb::Update if !call.target.name.is_empty() => update::update(call).await,
         Verb::Patch if !call.target.name.is_empty() => patch::patch(call).await,
+        Verb::Update | Verb::Patch if call.resource.is_custom() => {
+            Err(ApiError::bad_request("name must be provided"))
+        }
         Verb::Update | Verb::Patch => Err(ApiError::method_not_allowed()),
         Verb::Delete => delete::delete(call).await,
         Verb::DeleteCollection => collection::delete_collection(call).await,

@@ -30,6 +30,11 @@ const LEAST_SECONDS: u64 = 1800;
 /// Serves a watch over HTTP: one JSON event per line.
 pub(crate) fn watch(call: &Call) -> ApiResult<Response<Body>> {
     let lifetime = lifetime(call)?;
+    let content_type = if asks_for_stream(call) {
+        "application/json;stream=watch"
+    } else {
+        "application/json"
+    };
     let events = Events::begin(call, lifetime)?;
     let ends = tokio::time::sleep(lifetime);
     let stop = call.server.stop.clone().cancelled_owned();
@@ -41,16 +46,21 @@ pub(crate) fn watch(call: &Call) -> ApiResult<Response<Body>> {
     let mut response = Response::new(boxed(StreamBody::new(lines)));
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json;stream=watch"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(
         header::CACHE_CONTROL,
         HeaderValue::from_static("no-cache, private"),
     );
     warn(&mut response, &call.deprecation());
     Ok(response)
+}
+
+/// Whether the client names the format of streams, and so gets that name back.
+fn asks_for_stream(call: &Call) -> bool {
+    let accepted = call.headers.get_all(header::ACCEPT).iter();
+    accepted
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.contains("stream=watch"))
 }
 
 /// How long the watch may last.

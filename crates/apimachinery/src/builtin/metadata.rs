@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::json::{entries, items, text};
-use crate::field::{FieldError, Path};
+use crate::field::{FieldError, FieldErrorKind, Path};
 use crate::names;
 
 const ANNOTATIONS_MAX: usize = 256 * 1024;
@@ -109,7 +109,13 @@ pub(super) fn validate(object: &Value, rule: NameRule) -> Vec<FieldError> {
 
 pub(super) fn validate_update(object: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    for field in ["name", "namespace", "uid"] {
+    for field in [
+        "name",
+        "namespace",
+        "uid",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ] {
         let pointer = format!("/metadata/{field}");
         let value = object.pointer(&pointer).unwrap_or(&Value::Null);
         let before = old.pointer(&pointer).unwrap_or(&Value::Null);
@@ -121,6 +127,7 @@ pub(super) fn validate_update(object: &Value, old: &Value) -> Vec<FieldError> {
             ));
         }
     }
+    common(object, &mut errors);
     if old.pointer("/metadata/deletionTimestamp").is_some() {
         let before = items(old, "/metadata/finalizers");
         let added: Vec<String> = items(object, "/metadata/finalizers")
@@ -139,7 +146,6 @@ pub(super) fn validate_update(object: &Value, old: &Value) -> Vec<FieldError> {
             ));
         }
     }
-    common(object, &mut errors);
     errors
 }
 
@@ -186,16 +192,16 @@ pub(super) fn finalizers(group: &str, object: &Value, errors: &mut Vec<FieldErro
 fn owners(object: &Value, errors: &mut Vec<FieldError>) {
     let references = items(object, "/metadata/ownerReferences");
     let mut controllers = Vec::new();
-    for (index, owner) in references.iter().enumerate() {
+    for owner in references {
         for (field, message) in [
             ("apiVersion", "version must not be empty"),
-            ("kind", "kind must not be empty"),
-            ("name", "name must not be empty"),
-            ("uid", "uid must not be empty"),
+            ("kind", "must not be empty"),
+            ("name", "must not be empty"),
+            ("uid", "must not be empty"),
         ] {
             if text(owner, &format!("/{field}")).is_empty() {
                 errors.push(FieldError::invalid(
-                    format!("metadata.ownerReferences[{index}].{field}"),
+                    format!("metadata.ownerReferences.{field}"),
                     &"".into(),
                     message,
                 ));
@@ -210,15 +216,34 @@ fn owners(object: &Value, errors: &mut Vec<FieldError>) {
         }
     }
     if let [first, second, ..] = controllers.as_slice() {
-        errors.push(FieldError::invalid(
-            "metadata.ownerReferences",
-            &Value::from(references.to_vec()),
-            format!(
-                "Only one reference can have Controller set to true. Found \"true\" in references \
-                 for {first} and {second}"
+        let references: Vec<String> = references.iter().map(owner_text).collect();
+        errors.push(FieldError {
+            kind: FieldErrorKind::Invalid,
+            field: "metadata.ownerReferences".to_owned(),
+            message: format!(
+                "Invalid value: [{}]: Only one reference can have Controller set to true. Found \
+                 \"true\" in references for {first} and {second}",
+                references.join(",")
             ),
-        ));
+        });
     }
+}
+
+/// A reference as kube-apiserver shows it, in the order of its type.
+fn owner_text(owner: &Value) -> String {
+    const FIELDS: [&str; 6] = [
+        "apiVersion",
+        "kind",
+        "name",
+        "uid",
+        "controller",
+        "blockOwnerDeletion",
+    ];
+    let fields: Vec<String> = FIELDS
+        .iter()
+        .filter_map(|field| Some(format!("\"{field}\":{}", owner.get(field)?)))
+        .collect();
+    format!("{{{}}}", fields.join(","))
 }
 
 /// Labels, wherever they stand.

@@ -25,7 +25,23 @@ pub(super) fn create(group: &str, kind: &str, object: &mut Value) {
         }
         ("", "Service") => service(object),
         ("batch", "Job") => job(object),
+        ("apps", "Deployment") => fill(object, "status", json!({})),
+        ("apps", "StatefulSet") => {
+            fill(
+                object,
+                "status",
+                json!({"replicas": 0, "availableReplicas": 0}),
+            );
+            name_of_service(object);
+        }
         _ => {}
+    }
+}
+
+/// A field that is written out even when it is empty.
+fn name_of_service(set: &mut Value) {
+    if let Some(spec) = child(set, "spec") {
+        fill(spec, "serviceName", "");
     }
 }
 
@@ -43,6 +59,7 @@ pub(super) fn update(group: &str, kind: &str, object: &mut Value, old: &Value) {
             tolerate_node_trouble(spec);
         }
         ("", "Service") => keep_allocated(object, old),
+        ("apps", "StatefulSet") => name_of_service(object),
         ("", "Secret") => {
             let kept = old.get("type").cloned();
             if text(object, "/type").is_empty()

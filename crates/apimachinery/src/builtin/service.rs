@@ -66,6 +66,16 @@ pub(super) fn validate(object: &Value, errors: &mut Vec<FieldError>) {
     }
     ports(spec, kind, path, errors);
     addresses(spec, path, errors);
+    for (index, address) in items(spec, "/externalIPs").iter().enumerate() {
+        let text = address.as_str().unwrap_or_default();
+        if text.parse::<std::net::IpAddr>().is_err() {
+            errors.push(FieldError::invalid(
+                path.child("externalIPs").index(index),
+                address,
+                "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+            ));
+        }
+    }
 }
 
 fn ports(spec: &Value, kind: &str, path: Path<'_>, errors: &mut Vec<FieldError>) {

@@ -287,7 +287,7 @@ fn metadata_is_checked_for_every_kind() {
         ),
         (
             json!({"name": "a", "ownerReferences": [{"apiVersion": "v1", "kind": "P", "name": "p"}]}),
-            "metadata.ownerReferences[0].uid: Invalid value: \"\": uid must not be empty",
+            "metadata.ownerReferences.uid: Invalid value: \"\": must not be empty",
         ),
         (
             json!({"name": "a", "finalizers": ["orphan", "mine"]}),

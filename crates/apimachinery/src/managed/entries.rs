@@ -48,6 +48,22 @@ impl Identity {
         }
     }
 
+    /// The order in which conflicts name managers: that of their entries as text.
+    pub(super) fn in_messages(&self, time: Option<Timestamp>) -> impl Ord + use<> {
+        let time = match self.operation {
+            Operation::Apply => None,
+            Operation::Update => time,
+        };
+        (
+            self.manager.clone(),
+            self.operation,
+            self.api_version.clone(),
+            time,
+            self.subresource.is_empty(),
+            self.subresource.clone(),
+        )
+    }
+
     /// How conflicts name this manager.
     pub(super) fn describe(&self) -> String {
         let mut text = quote(&self.manager);

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::path::{Element, Scalar, same};
 use super::set::Set;
+use crate::go;
 use crate::schema::{self, ListKind, Node, Rest, Shape};
 
 /// How a value is to be treated, from its declared type or, where nothing is declared, from itself.
@@ -99,11 +100,21 @@ fn item_element(shape: Shape<'_>, keys: &[Box<str>], item: &Value) -> Result<Ele
                 .and_then(|field| field.default.as_ref())
         };
         let Some(value) = entries.get(&**key).or_else(default) else {
-            return Err(format!(
-                "associative list with keys has an element that omits key field {} (and doesn't \
-                 have default value)",
-                crate::field::quote(key)
-            ));
+            let none = keys.iter().all(|key| entries.get(&**key).is_none());
+            return Err(if none {
+                let keys: Vec<String> = keys.iter().map(|key| crate::field::quote(key)).collect();
+                format!(
+                    "associative list with keys has an element that omits all key fields [{}] \
+                     (and doesn't have default values for any key fields)",
+                    keys.join(" ")
+                )
+            } else {
+                format!(
+                    "associative list with keys has an element that omits key field {} (and \
+                     doesn't have default value)",
+                    crate::field::quote(key)
+                )
+            });
         };
         found.push((key.clone(), Scalar(value.clone())));
     }
@@ -418,6 +429,22 @@ fn merged_items(shape: Shape<'_>, keys: &[Box<str>], base: &[Value], over: &[Val
 
 /// The value without the items and fields at these paths; `None` if nothing is left of it.
 pub(super) fn without(shape: Shape<'_>, value: &Value, removed: &Set) -> Option<Value> {
+    remove(shape, value, removed, Emptied::Goes)
+}
+
+/// The same, but what has lost all that was in it stays, empty.
+pub(super) fn emptied(shape: Shape<'_>, value: &Value, removed: &Set) -> Option<Value> {
+    remove(shape, value, removed, Emptied::Stays)
+}
+
+/// What becomes of maps and lists that lose everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Emptied {
+    Goes,
+    Stays,
+}
+
+fn remove(shape: Shape<'_>, value: &Value, removed: &Set, emptied: Emptied) -> Option<Value> {
     match form(shape, Some(value)) {
         Form::Leaf => match value {
             // Paths into what is atomic are left over from another schema: all of it goes.
@@ -435,11 +462,11 @@ pub(super) fn without(shape: Shape<'_>, value: &Value, removed: &Set) -> Option<
                     continue;
                 }
                 match removed.children.get(&element) {
-                    Some(inner) => kept.extend(without(shape.item(), item, inner)),
+                    Some(inner) => kept.extend(remove(shape.item(), item, inner, emptied)),
                     None => kept.push(item.clone()),
                 }
             }
-            (!kept.is_empty()).then_some(Value::Array(kept))
+            (emptied == Emptied::Stays || !kept.is_empty()).then_some(Value::Array(kept))
         }
         Form::Map => {
             let mut kept = Map::new();
@@ -451,7 +478,7 @@ pub(super) fn without(shape: Shape<'_>, value: &Value, removed: &Set) -> Option<
                 let left = match removed.children.get(&element) {
                     Some(inner) => {
                         let entry = shape.entry(key).unwrap_or_else(|| shape.deduced());
-                        without(entry, value, inner)
+                        remove(entry, value, inner, emptied)
                     }
                     None => Some(value.clone()),
                 };
@@ -459,12 +486,12 @@ pub(super) fn without(shape: Shape<'_>, value: &Value, removed: &Set) -> Option<
                     kept.insert(key.clone(), left);
                 }
             }
-            (!kept.is_empty()).then_some(Value::Object(kept))
+            (emptied == Emptied::Stays || !kept.is_empty()).then_some(Value::Object(kept))
         }
     }
 }
 
-/// The object before it existed: the structs of `object` that are always there, empty.
+/// The object before it existed: the structs and lists of `object` that are always there, empty.
 ///
 /// Creating an object does not create them, so nobody comes to own them as such.
 pub(super) fn zero(shape: Shape<'_>, object: &Value) -> Value {
@@ -478,6 +505,10 @@ pub(super) fn zero(shape: Shape<'_>, object: &Value) -> Value {
             let present = field.omits_zero
                 && value.is_object()
                 && matches!(inner.node(), Node::Struct(message) if !message.name.is_empty());
+            let listed = field.required && matches!(inner.node(), Node::List { .. });
+            if listed && value.is_array() {
+                return Some((key.clone(), Value::Array(Vec::new())));
+            }
             present.then(|| (key.clone(), zero(inner, value)))
         });
     Value::Object(entries.collect())
@@ -542,9 +573,17 @@ fn check(shape: Shape<'_>, value: &Value, path: &str, found: &mut Vec<String>) {
                 }
             }
         }
-        (Node::List { .. }, value) => found.push(format!("{path}: expected list, got {value}")),
+        (Node::List { .. }, value) => {
+            found.push(format!(
+                "{path}: expected list, got &{{{}}}",
+                go::plain(value)
+            ));
+        }
         (Node::Map { .. } | Node::Struct(_), value) => {
-            found.push(format!("{path}: expected map, got {value}"));
+            found.push(format!(
+                "{path}: expected map, got &{{{}}}",
+                go::plain(value)
+            ));
         }
     }
 }
@@ -558,5 +597,13 @@ fn scalar_complaint(scalar: schema::Scalar, value: &Value) -> Option<String> {
         S::Boolean => (value.is_boolean(), "boolean"),
         S::Quantity | S::IntOrString => (!container, "any scalar"),
     };
-    (!fits).then(|| format!("expected {expected}, got {value}"))
+    let found = || match scalar {
+        S::Int32 | S::Int64 | S::Number => go::type_name(value).to_owned(),
+        S::Boolean => format!("&{{{}}}", go::plain(value)),
+        S::Quantity | S::IntOrString => go::plain(value),
+        S::String | S::Bytes | S::Time | S::MicroTime => {
+            format!("&value.valueUnstructured{{Value:{}}}", go::literal(value))
+        }
+    };
+    (!fits).then(|| format!("expected {expected}, got {}", found()))
 }

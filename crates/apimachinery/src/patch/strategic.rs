@@ -7,6 +7,7 @@
 use serde_json::{Map, Value};
 
 use super::PatchError;
+use crate::go;
 use crate::schema::{Node, PatchAction, Shape, TypeSchema};
 
 const DIRECTIVE: &str = "$patch";
@@ -58,10 +59,14 @@ fn merge_object(
         return match directive.as_str() {
             Some("replace") => Ok(patch),
             Some("delete") => Ok(Object::new()),
-            _ => Err(malformed(format!(
-                "unknown patch type: {directive} in map: {}",
-                Value::Object(patch)
-            ))),
+            _ => {
+                let name = go::plain(&directive);
+                patch.insert(DIRECTIVE.to_owned(), directive);
+                Err(PatchError::UnknownDirective(format!(
+                    "unknown patch type: {name} in map: {}",
+                    go::plain(&Value::Object(patch))
+                )))
+            }
         };
     }
     retain_keys(&mut original, &mut patch)?;

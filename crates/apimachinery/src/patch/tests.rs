@@ -25,7 +25,11 @@ fn json_patches_follow_the_standard_and_the_kubernetes_exception() {
             Err(422),
         ),
         (json!([{"op": "remove", "path": "/no"}]), Err(422)),
-        (json!([{"op": "boo"}]), Err(400)),
+        (json!([{"op": "boo"}]), Err(422)),
+        (
+            json!([{"op": "add", "path": "no/slash", "value": 1}]),
+            Err(422),
+        ),
         (json!({"op": "add"}), Err(400)),
         (
             json!(vec![

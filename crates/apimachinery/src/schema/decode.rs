@@ -33,6 +33,39 @@ pub fn normalize(schema: &TypeSchema, object: &mut Value) {
     normalize_value(schema.root(), object);
 }
 
+/// The same three for the metadata of custom kinds, which is decoded by itself.
+pub mod metadata {
+    use serde_json::Value;
+
+    use super::super::{Shape, TypeSchema, builtin, deduced};
+
+    /// The first value of `object.metadata` whose JSON type does not fit its field.
+    pub fn type_mismatch(object: &Value) -> Option<super::TypeMismatch> {
+        let found = object.get("metadata")?;
+        with_shape(|shape| super::mismatch(shape, found, &super::Place::default()))
+            .map(super::TypeMismatch)
+    }
+
+    /// Drops the fields of `object.metadata` that metadata does not have, nulls, and what is
+    /// empty, and returns the unknown ones, as `unknown field "metadata.foo"`.
+    pub fn normalize(object: &mut Value) -> Vec<String> {
+        let mut unknown = Vec::new();
+        if let Some(found) = object.get_mut("metadata").filter(|found| found.is_object()) {
+            with_shape(|shape| {
+                super::collect_unknown(shape, found, &mut "metadata".to_owned(), &mut unknown);
+                super::normalize_value(shape, found);
+            });
+        }
+        unknown
+    }
+
+    fn with_shape<T>(work: impl FnOnce(Shape<'_>) -> T) -> T {
+        let any: TypeSchema = builtin("", "v1", "ConfigMap").unwrap_or_else(deduced);
+        let root = any.root();
+        work(root.entry("metadata").unwrap_or(root))
+    }
+}
+
 fn collect_unknown(shape: Shape<'_>, value: &Value, path: &mut String, found: &mut Vec<String>) {
     match value {
         Value::Object(entries) => {

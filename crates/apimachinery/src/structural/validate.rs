@@ -71,6 +71,12 @@ impl Check {
                         self.value(inner, value, old, &child(path, key));
                     }
                 }
+                for name in node.rules.iter().flat_map(|rules| &rules.required) {
+                    if !entries.contains_key(name) {
+                        self.errors
+                            .push(FieldError::required(child(path, name), ""));
+                    }
+                }
                 if node.embedded {
                     self.embedded(value, path);
                 }
@@ -181,12 +187,6 @@ impl Check {
             Value::Array(items) => self.size(rules.items, items.len(), "items", path),
             Value::Object(entries) => {
                 self.size(rules.properties, entries.len(), "properties", path);
-                for name in &rules.required {
-                    if !entries.contains_key(name) {
-                        self.errors
-                            .push(FieldError::required(child(path, name), ""));
-                    }
-                }
             }
             Value::Null | Value::Bool(_) => {}
         }
@@ -209,8 +209,7 @@ impl Check {
             && length > most
         {
             self.errors.push(FieldError::too_long(path, most));
-        }
-        if let Some(least) = rules.length.least
+        } else if let Some(least) = rules.length.least
             && length < least
         {
             self.complain(
@@ -218,8 +217,7 @@ impl Check {
                 value,
                 &format!("should be at least {least} chars long"),
             );
-        }
-        if let Some((source, pattern)) = &rules.pattern
+        } else if let Some((source, pattern)) = &rules.pattern
             && !pattern.is_match(text)
         {
             self.complain(path, value, &format!("should match '{source}'"));

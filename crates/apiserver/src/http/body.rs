@@ -90,6 +90,7 @@ pub(crate) fn pretty(value: &Value) -> Vec<u8> {
 /// A refusal as an answer.
 pub(crate) fn refusal(error: &ApiError) -> Response<Body> {
     let mut response = json(error.code(), &error.to_value());
+    super::warn(&mut response, error.warnings());
     if let Some(seconds) = error.retry_after() {
         response
             .headers_mut()

@@ -48,7 +48,7 @@ pub(crate) fn negotiate(headers: &HeaderMap) -> ApiResult<Wanted> {
     }
     ranges.find_map(wanted).ok_or_else(|| {
         ApiError::not_acceptable(
-            "application/json, application/yaml, application/json;stream=watch",
+            "application/json, application/yaml, application/vnd.kubernetes.protobuf",
         )
     })
 }

@@ -156,11 +156,13 @@ const TABLE: &[Entry] = &[
         .short(&["po"])
         .in_all()
         .status()
+        .generation()
         .returns_deleted(),
     kind("", "services", "Service")
         .short(&["svc"])
         .in_all()
         .status()
+        .put_creates()
         .returns_deleted(),
     kind("", "configmaps", "ConfigMap").short(&["cm"]),
     kind("", "secrets", "Secret"),

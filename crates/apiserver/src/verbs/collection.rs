@@ -5,7 +5,7 @@ use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use serde_json::{Value, json};
 
 use super::{
-    delete::{DeleteOptions, Deletion, delete_object, last_state},
+    delete::{DeleteOptions, delete_object, last_state},
     list::Selection,
 };
 use crate::{
@@ -24,6 +24,13 @@ pub(super) async fn delete_collection(call: &Call) -> ApiResult<Response<Body>> 
         .server
         .store
         .list(&call.resource.scope(&call.target.namespace));
+    // The answer shows what there was before.
+    let items: Vec<Value> = snapshot
+        .objects
+        .iter()
+        .filter(|(_, object)| selection.admits(&call.resource, &call.target.version, object))
+        .map(|(_, object)| last_state(call, object))
+        .collect();
     let matching: Vec<(String, String)> = snapshot
         .objects
         .iter()
@@ -33,26 +40,34 @@ pub(super) async fn delete_collection(call: &Call) -> ApiResult<Response<Body>> 
             (text("namespace"), text("name"))
         })
         .collect();
-    let deletions: Vec<BoxFuture<'_, ApiResult<Value>>> = matching
+    let deletions: Vec<BoxFuture<'_, ApiResult<()>>> = matching
         .into_iter()
         .map(|(namespace, name)| delete_one(call, namespace, name, &options).boxed())
         .collect();
-    let results: Vec<ApiResult<Value>> = stream::iter(deletions).buffered(AT_ONCE).collect().await;
-    let mut items = Vec::new();
+    let results: Vec<ApiResult<()>> = stream::iter(deletions).buffered(AT_ONCE).collect().await;
     for result in results {
         match result {
-            Ok(item) => items.push(item),
             // Gone already: somebody else wanted the same.
-            Err(error) if error.code() == StatusCode::NOT_FOUND => {}
-            Err(error) => return Err(error),
+            Err(error) if error.code() != StatusCode::NOT_FOUND => return Err(error),
+            _ => {}
         }
     }
-    let list = json!({
+    let mut list = json!({
         "kind": call.resource.names.list_kind,
         "apiVersion": call.resource.api_version(&call.target.version),
         "metadata": {"resourceVersion": call.server.store.revision().to_string()},
         "items": items,
     });
+    if call.resource.is_custom() {
+        list["metadata"]["continue"] = json!("");
+    } else {
+        for item in list["items"].as_array_mut().into_iter().flatten() {
+            if let Some(fields) = item.as_object_mut() {
+                fields.remove("apiVersion");
+                fields.remove("kind");
+            }
+        }
+    }
     Ok(transport::json(StatusCode::OK, &list))
 }
 
@@ -61,17 +76,12 @@ async fn delete_one(
     namespace: String,
     name: String,
     options: &DeleteOptions,
-) -> ApiResult<Value> {
+) -> ApiResult<()> {
     let target = transport::Target {
         namespace,
         name: name.clone(),
         ..call.target.clone()
     };
-    let one = call.with_target(target);
-    Ok(
-        match delete_object(&one, &name, options, &mut Vec::new()).await? {
-            Deletion::Gone(object) | Deletion::Pending(object) => last_state(&one, &object),
-            Deletion::Tried(value) => value,
-        },
-    )
+    delete_object(&call.with_target(target), &name, options, &mut Vec::new()).await?;
+    Ok(())
 }

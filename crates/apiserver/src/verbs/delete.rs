@@ -34,6 +34,8 @@ pub(crate) struct DeleteOptions {
     pub(crate) uid: Option<String>,
     pub(crate) resource_version: Option<String>,
     pub(crate) dry_run: bool,
+    /// Whether the client said so by the option of old.
+    pub(crate) asked_not_to_orphan: bool,
 }
 
 /// What happens to the objects that the deleted one owns.
@@ -61,7 +63,9 @@ pub(crate) enum Deletion {
     /// It will go: its kubelet or its finalizers have work to do first.
     Pending(Arc<Object>),
     /// It would have gone: a dry run.
-    Tried(Value),
+    WouldGo(Value),
+    /// It would have waited: a dry run.
+    WouldWait(Value),
 }
 
 impl DeleteOptions {
@@ -123,6 +127,7 @@ impl DeleteOptions {
             uid: text(&body["preconditions"]["uid"]),
             resource_version: text(&body["preconditions"]["resourceVersion"]),
             dry_run: dry_run.is_some(),
+            asked_not_to_orphan: orphan == Some(false),
         })
     }
 }
@@ -132,19 +137,27 @@ pub(super) async fn delete(call: &Call) -> ApiResult<Response<Body>> {
     let name = call.target.name.as_str();
     admission::delete(call, name)?;
     let mut warnings = Vec::new();
-    let mut response = match delete_object(call, name, &options, &mut warnings).await? {
-        Deletion::Pending(object) => call.answer(StatusCode::OK, &object),
-        Deletion::Gone(object) => {
-            if call.resource.rules(&call.target.version).returns_deleted {
-                call.answer(StatusCode::OK, &object)
-            } else {
-                let uid = metadata::text(object.facts(), "uid");
-                let (group, plural) = (&call.resource.group, &call.resource.plural);
-                let gone = status::deleted(group, plural, name, uid);
-                Ok(transport::json(StatusCode::OK, &gone))
-            }
+    let deletion = delete_object(call, name, &options, &mut warnings).await?;
+    let returns_deleted = call.resource.rules(&call.target.version).returns_deleted;
+    let mut response = match &deletion {
+        Deletion::Gone(_) | Deletion::WouldGo(_) if !returns_deleted => {
+            let uid = match &deletion {
+                Deletion::Gone(object) => metadata::text(object.facts(), "uid"),
+                Deletion::WouldGo(value) => metadata::text(value, "uid"),
+                Deletion::Pending(_) | Deletion::WouldWait(_) => "",
+            };
+            let (group, plural) = (&call.resource.group, &call.resource.plural);
+            let gone = status::deleted(group, plural, name, uid);
+            Ok(transport::json(StatusCode::OK, &gone))
         }
-        Deletion::Tried(value) => call.answer_value(StatusCode::OK, &value),
+        Deletion::Gone(object) => call.answer(StatusCode::OK, object),
+        Deletion::Pending(object) if options.asked_not_to_orphan => {
+            call.answer(StatusCode::ACCEPTED, object)
+        }
+        Deletion::Pending(object) => call.answer(StatusCode::OK, object),
+        Deletion::WouldGo(value) | Deletion::WouldWait(value) => {
+            call.answer_value(StatusCode::OK, value)
+        }
     }?;
     transport::warn(&mut response, &warnings);
     Ok(response)
@@ -183,7 +196,11 @@ pub(crate) async fn delete_object(
         let step = Step::decide(call, &live, options);
         if options.dry_run {
             warnings.append(&mut noted);
-            return Ok(Deletion::Tried(live));
+            return Ok(match step {
+                Step::Nothing => Deletion::WouldWait(live),
+                Step::Mark(next) => Deletion::WouldWait(next),
+                Step::Remove(last) => Deletion::WouldGo(last),
+            });
         }
         let write = match step {
             Step::Nothing => {
@@ -226,20 +243,27 @@ fn check_preconditions(
     options: &DeleteOptions,
 ) -> ApiResult<()> {
     let checks = [
-        ("UID", &options.uid, metadata::text(live, "uid")),
+        (
+            "UID",
+            &options.uid,
+            metadata::text(live, "uid"),
+            "The object might have been deleted and then recreated",
+        ),
         (
             "ResourceVersion",
             &options.resource_version,
             metadata::text(live, "resourceVersion"),
+            "The object might have been modified",
         ),
     ];
-    for (what, wanted, found) in checks {
+    for (what, wanted, found, guess) in checks {
         if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != found) {
             let why = format!(
-                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+                "the {what} in the precondition ({wanted}) does not match the {what} in record \
+                 ({found}). {guess}"
             );
-            let (group, plural) = (&call.resource.group, &call.resource.plural);
-            return Err(ApiError::conflict(group, plural, name, why));
+            let (group, kind) = (&call.resource.group, &call.resource.kind);
+            return Err(ApiError::conflict(group, kind, name, why));
         }
     }
     Ok(())
@@ -275,7 +299,7 @@ impl Step {
                     .as_array()
                     .is_some_and(|list| !list.is_empty()));
         if grace == 0 && !holds {
-            return Self::Remove(next);
+            return Self::Remove(live.clone());
         }
         if mark(&mut next, live, grace, Timestamp::now()) || next != *live {
             if call.kind().is_definition() {

@@ -28,7 +28,7 @@ fn check_revision(call: &Call) -> ApiResult<()> {
     let Some(text) = call.query.get("resourceVersion") else {
         return Ok(());
     };
-    let asked = parse_revision(text).map_err(ApiError::untyped)?;
+    let asked = parse_revision(text).map_err(ApiError::unknown)?;
     let current = call.server.store.revision();
     if asked > current {
         return Err(ApiError::revision_too_large(asked, current));

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use windlass_apimachinery::selectors::{FieldSelector, LabelSelector};
 
-use super::{Tables, encoded, get::parse_revision};
+use super::{Tables, encoded, get::parse_revision, untyped};
 use crate::{
     convert,
     faults::Fault,
@@ -39,9 +39,8 @@ impl Selection {
             ApiError::bad_request(error.to_string())
         };
         let labels = match call.query.get("labelSelector") {
-            Some(text) => LabelSelector::parse(text).map_err(|error| {
-                ApiError::bad_request(format!("unable to parse requirement: {error}"))
-            })?,
+            Some(text) => LabelSelector::parse(text)
+                .map_err(|error| ApiError::bad_request(error.to_string()))?,
             None => LabelSelector::everything(),
         };
         let selectable = call.resource.selectable(&call.target.version);
@@ -182,9 +181,7 @@ impl Page {
         let mut token = None;
         let mut remaining = None;
         for (index, (key, object)) in snapshot.objects.iter().enumerate().skip(from) {
-            if !selection.admits(&call.resource, &call.target.version, object) {
-                continue;
-            }
+            // Whether what follows is selected is not known before it is read.
             if limit > 0 && objects.len() == limit {
                 let revision = snapshot.revision;
                 token = Some(
@@ -200,7 +197,9 @@ impl Page {
                     .then_some(snapshot.objects.len() - index);
                 break;
             }
-            objects.push(Arc::clone(object));
+            if selection.admits(&call.resource, &call.target.version, object) {
+                objects.push(Arc::clone(object));
+            }
         }
         Ok(Self {
             revision: snapshot.revision,
@@ -281,6 +280,9 @@ fn render(call: &Call, page: &Page) -> ApiResult<Response<Body>> {
     let mut list_meta = json!({"resourceVersion": page.revision.to_string()});
     if let Some(token) = &page.token {
         list_meta["continue"] = json!(token);
+    } else if call.resource.is_custom() && wanted.form == Form::Objects {
+        // Lists of custom kinds have this field even where there is nothing to say.
+        list_meta["continue"] = json!("");
     }
     if let Some(remaining) = page.remaining {
         list_meta["remainingItemCount"] = json!(remaining);
@@ -302,6 +304,12 @@ fn render(call: &Call, page: &Page) -> ApiResult<Response<Body>> {
                 .iter()
                 .map(|object| metadata::partial(&object.parse()))
                 .collect();
+            // Nothing at all is null here, as only in this list.
+            let items = if items.is_empty() {
+                Value::Null
+            } else {
+                Value::Array(items)
+            };
             let list = json!({
                 "kind": "PartialObjectMetadataList",
                 "apiVersion": "meta.k8s.io/v1",
@@ -343,7 +351,12 @@ fn whole_objects(call: &Call, page: &Page, list_meta: &Value) -> Bytes {
         if index > 0 {
             text.push(b',');
         }
-        text.extend_from_slice(&convert::read_json(&call.resource, version, object));
+        let item = convert::read_json(&call.resource, version, object);
+        if call.resource.is_custom() {
+            text.extend_from_slice(&item);
+        } else {
+            untyped::append(&mut text, &item);
+        }
     }
     text.extend_from_slice(b"]}");
     text.into()

@@ -4,6 +4,7 @@
 use serde_json::json;
 use windlass_apimachinery::field::FieldError;
 
+use super::Selection;
 use crate::{
     http::{Call, Query, Verb},
     status::{ApiError, ApiResult},
@@ -15,6 +16,21 @@ const MANAGER_MAX: usize = 128;
 /// Refuses options that the verb does not have or that contradict each other.
 pub(super) fn check(call: &Call, applies: bool) -> ApiResult<()> {
     let query = &call.query;
+    if matches!(call.verb, Verb::List | Verb::Watch) {
+        for number in ["limit", "timeoutSeconds"] {
+            call.query.number(number)?;
+        }
+        // Whether a field can be selected by is looked at later.
+        match Selection::parse(call) {
+            Err(error)
+                if !error.message().starts_with("field label not supported")
+                    && !error.message().contains("is not a known field selector") =>
+            {
+                return Err(error);
+            }
+            _ => {}
+        }
+    }
     let (kind, errors) = match call.verb {
         Verb::Create => ("CreateOptions", written(query)),
         Verb::Update => ("UpdateOptions", written(query)),
@@ -37,7 +53,7 @@ pub(super) fn refuse(kind: &str, errors: &[FieldError]) -> ApiResult<()> {
 
 /// The complaint about a `dryRun` other than `All`.
 pub(super) fn not_a_dry_run(text: &str) -> FieldError {
-    FieldError::not_supported("dryRun", &json!(text), ["All"])
+    FieldError::not_supported("dryRun", &json!([text]), ["All"])
 }
 
 fn written(query: &Query) -> Vec<FieldError> {

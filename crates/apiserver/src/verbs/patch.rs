@@ -24,6 +24,16 @@ pub(super) fn is_apply(headers: &HeaderMap) -> bool {
     content_type(headers) == APPLY_PATCH
 }
 
+/// Refuses a format that the kind cannot be patched in.
+pub(super) fn check_format(call: &Call) -> ApiResult<()> {
+    match content_type(&call.headers) {
+        JSON_PATCH | MERGE_PATCH | APPLY_PATCH => Ok(()),
+        STRATEGIC_PATCH if !call.resource.is_custom() => Ok(()),
+        _ if !call.resource.is_custom() => Err(ApiError::unknown_patch_format()),
+        _ => Err(unsupported(call)),
+    }
+}
+
 /// A patch that has been read.
 #[derive(Debug)]
 pub(super) enum Patch {
@@ -35,15 +45,39 @@ pub(super) enum Patch {
 
 pub(super) async fn patch(call: &Call) -> ApiResult<Response<Body>> {
     let mut warnings = Vec::new();
-    let patch = Patch::read(call, &mut warnings)?;
-    if let Patch::Apply { config, force } = &patch {
-        return apply(call, config, *force, warnings).await;
-    }
-    let kind = call.kind();
-    let types = kind.types();
-    let change = |live: &Value| patch.on(live, &types);
-    let written = write::modify(call, Ownership::Follow, &mut warnings, &change).await?;
-    written.answer(call, StatusCode::OK, &warnings)
+    let patched = match Patch::read(call, &mut warnings)? {
+        Patch::Apply { config, force } => apply(call, &config, force, &mut warnings).await,
+        patch => change(call, &patch, &mut warnings).await,
+    };
+    patched.map_err(|error| error.with_warnings(warnings))
+}
+
+async fn change(
+    call: &Call,
+    patch: &Patch,
+    warnings: &mut Vec<String>,
+) -> ApiResult<Response<Body>> {
+    let types = call.kind().types();
+    let expected = call.resource.api_version(&call.target.version);
+    let change = |live: &Value| {
+        let patched = patch.on(live, &types)?;
+        let (api_version, kind) = (&patched["apiVersion"], &patched["kind"]);
+        if *api_version == *expected && *kind == *call.resource.kind {
+            return Ok(patched);
+        }
+        let mut checked = patched.clone();
+        if call.resource.is_custom() {
+            write::check_place(call, &mut checked)?;
+        }
+        match write::check_kind(call, &mut checked) {
+            Err(error) if !call.resource.is_custom() => {
+                Err(ApiError::patch_makes_no_object(&patched, error.message()))
+            }
+            other => other.map(|()| patched),
+        }
+    };
+    let written = write::modify(call, Ownership::Follow, warnings, &change).await?;
+    written.answer(call, StatusCode::OK, warnings)
 }
 
 impl Patch {
@@ -53,6 +87,7 @@ impl Patch {
         let decoded = match format {
             JSON_PATCH | MERGE_PATCH | STRATEGIC_PATCH => decode_json(&call.body),
             APPLY_PATCH => decode_yaml(&call.body),
+            _ if !call.resource.is_custom() => return Err(ApiError::unknown_patch_format()),
             _ => return Err(unsupported(call)),
         }
         .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
@@ -76,7 +111,7 @@ impl Patch {
         live: &Value,
         types: &windlass_apimachinery::schema::TypeSchema,
     ) -> ApiResult<Value> {
-        let mut patched = match self {
+        let patched = match self {
             Self::Json(patch) => patch::json_patch(live, patch),
             Self::Merge(patch) => patch::merge_patch(live, patch),
             Self::Strategic(patch) => patch::strategic_merge(live, patch, types),
@@ -86,9 +121,6 @@ impl Patch {
         if !patched.is_object() {
             return Err(ApiError::bad_request("the patch does not leave an object"));
         }
-        // A patch cannot make the object another kind; what it says about that is ignored.
-        patched["apiVersion"] = live["apiVersion"].clone();
-        patched["kind"] = live["kind"].clone();
         Ok(patched)
     }
 }
@@ -97,20 +129,13 @@ async fn apply(
     call: &Call,
     config: &Value,
     force: bool,
-    mut warnings: Vec<String>,
+    warnings: &mut Vec<String>,
 ) -> ApiResult<Response<Body>> {
     let mut config = config.clone();
-    write::check_kind(call, &mut config)?;
-    check_names(call, &mut config)?;
+    check_type(call, &config)?;
+    check_owners(&mut config)?;
     let kind = call.kind();
     let types = kind.types();
-    let complaints = if call.resource.is_custom() {
-        Vec::new()
-    } else {
-        windlass_apimachinery::schema::unknown_fields(&types, &config)
-    };
-    write::judge_fields(call, complaints, &mut warnings)?;
-
     let actor = write::actor(call);
     if call.stored().is_err() {
         if !call.target.subresource.is_empty() {
@@ -123,14 +148,18 @@ async fn apply(
         if metadata::text(&created, "resourceVersion") == "0" {
             metadata::fields(&mut created).remove("resourceVersion");
         }
-        if !metadata::text(&created, "uid").is_empty() {
-            let why =
-                "uid mismatch: the provided object specified uid, and no existing object was found";
+        let uid = metadata::text(&created, "uid");
+        if !uid.is_empty() {
+            let why = format!(
+                "uid mismatch: the provided object specified uid {uid}, and no existing object \
+                 was found"
+            );
             let (group, plural) = (&call.resource.group, &call.resource.plural);
             return Err(ApiError::conflict(group, plural, &call.target.name, why));
         }
-        match write::create(call, created, Ownership::Settled, &mut warnings).await {
-            Ok(written) => return written.answer(call, StatusCode::CREATED, &warnings),
+        write::check_place(call, &mut created)?;
+        match write::create(call, created, Ownership::Settled, warnings).await {
+            Ok(written) => return written.answer(call, StatusCode::CREATED, warnings),
             // Somebody else was faster: then this is a change of theirs.
             Err(error) if error.reason() == "AlreadyExists" => {}
             Err(error) => return Err(error),
@@ -144,45 +173,44 @@ async fn apply(
     let change = |live: &Value| {
         managed::apply(Some(live), &config, &types, &actor, force).map_err(apply_refused)
     };
-    let written: Written = write::modify(call, Ownership::Settled, &mut warnings, &change).await?;
-    written.answer(call, StatusCode::OK, &warnings)
+    let written: Written = write::modify(call, Ownership::Settled, warnings, &change).await?;
+    written.answer(call, StatusCode::OK, warnings)
 }
 
-/// An applied configuration names its object; the path names it too.
-fn check_names(call: &Call, config: &mut Value) -> ApiResult<()> {
+/// An applied configuration says of what type it is.
+fn check_type(call: &Call, config: &Value) -> ApiResult<()> {
+    let text = |field: &str| config[field].as_str().unwrap_or_default().to_owned();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    let expected = call.resource.api_version(&call.target.version);
+    if !config.is_object() || (api_version == expected && kind == call.resource.kind) {
+        return Ok(());
+    }
+    let slash = if api_version.contains('/') { "" } else { "/" };
+    Err(ApiError::bad_request(format!(
+        "invalid object type: {slash}{api_version}, Kind={kind}"
+    )))
+}
+
+/// Whoever applies a configuration does not say who owns its fields.
+fn check_owners(config: &mut Value) -> ApiResult<()> {
     if !config["metadata"]["managedFields"]
         .as_array()
         .is_none_or(Vec::is_empty)
     {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
-    let metadata = metadata::fields(config);
-    metadata.remove("managedFields");
-    if metadata
-        .get("name")
-        .and_then(Value::as_str)
-        .is_none_or(str::is_empty)
-    {
-        metadata.insert("name".to_owned(), json!(call.target.name));
-    }
-    if call.resource.namespaced && !metadata.contains_key("namespace") {
-        metadata.insert("namespace".to_owned(), json!(call.target.namespace));
-    }
-    let given = metadata::text(config, "name");
-    if given != call.target.name {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({given}) does not match the name on the URL ({})",
-            call.target.name
-        )));
+    if let Some(metadata) = config.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
     }
     Ok(())
 }
 
 fn refused(error: PatchError) -> ApiError {
     match error {
+        PatchError::UnknownDirective(why) => ApiError::unknown(why),
         PatchError::Malformed(why) => ApiError::bad_request(why),
         PatchError::TooLarge { .. } => ApiError::patch_too_large(error.to_string()),
-        PatchError::Rejected(_) => ApiError::unprocessable(error.to_string()),
+        PatchError::Rejected(_) => ApiError::unprocessable(),
     }
 }
 
@@ -203,7 +231,7 @@ fn apply_refused(error: ApplyError) -> ApiError {
             ApiError::apply_conflict(message, causes)
         }
         ApplyError::BadRequest(why) => ApiError::bad_request(why),
-        ApplyError::Typed(_) => ApiError::internal(message),
+        ApplyError::Typed(_) => ApiError::unknown(message),
     }
 }
 

@@ -21,15 +21,12 @@ use crate::{
 };
 
 pub(super) async fn dispatch(call: &Call) -> ApiResult<Response<Body>> {
-    let rules = call.resource.rules(&call.target.version);
     let group = call.resource.group.as_str();
     let plural = call.resource.plural.as_str();
     match (group, plural, call.target.subresource.as_str(), call.verb) {
-        (_, _, "status", _) if !rules.subresources.status => Err(ApiError::no_such_path()),
         (_, _, "status", Verb::Get) => get::get(call),
         (_, _, "status", Verb::Update) => update::update(call).await,
         (_, _, "status", Verb::Patch) => patch::patch(call).await,
-        (_, _, "scale", _) if !rules.subresources.scale => Err(ApiError::no_such_path()),
         (_, _, "scale", Verb::Get) => scale::get(call),
         (_, _, "scale", Verb::Update) => scale::update(call).await,
         (_, _, "scale", Verb::Patch) => scale::patch(call).await,
@@ -39,7 +36,31 @@ pub(super) async fn dispatch(call: &Call) -> ApiResult<Response<Body>> {
         ("", "serviceaccounts", "token", Verb::Create) => token::create(call),
         ("", "namespaces", "finalize", Verb::Update) => finalize(call).await,
         (_, _, "status" | "scale", _) => Err(ApiError::method_not_allowed()),
-        _ => Err(ApiError::no_such_path()),
+        _ => Err(not_served(call)),
+    }
+}
+
+/// Refuses a subresource that the kind does not have.
+pub(super) fn check_served(call: &Call) -> ApiResult<()> {
+    let has = call.resource.rules(&call.target.version).subresources;
+    match call.target.subresource.as_str() {
+        "status" if !has.status => Err(not_served(call)),
+        "scale" if !has.scale => Err(not_served(call)),
+        _ => Ok(()),
+    }
+}
+
+/// Where the object of a call has its replicas.
+pub(super) fn replicas_path(call: &Call) -> ApiResult<Vec<String>> {
+    Ok(scale::paths(call)?.spec_replicas)
+}
+
+/// 404 for a subresource. The server of custom kinds says it of the object.
+fn not_served(call: &Call) -> ApiError {
+    if call.resource.is_custom() {
+        call.not_found(&call.target.name)
+    } else {
+        ApiError::no_such_path()
     }
 }
 

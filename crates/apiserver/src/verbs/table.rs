@@ -38,14 +38,7 @@ impl Tables {
         let mut row = json!({"cells": self.printer.cells(object, Timestamp::now())});
         match self.include {
             Include::Nothing => {}
-            Include::Metadata => {
-                let mut partial = metadata::partial(object);
-                // Ownership is never printed and often larger than the rest.
-                if let Some(fields) = partial["metadata"].as_object_mut() {
-                    fields.remove("managedFields");
-                }
-                row["object"] = partial;
-            }
+            Include::Metadata => row["object"] = metadata::partial(object),
             Include::Object => row["object"] = object.clone(),
         }
         row

@@ -1,6 +1,7 @@
 //! PUT, on objects and on their status.
 
 use ::http::{Response, StatusCode};
+use serde_json::Value;
 
 use super::{
     create::sent,
@@ -15,13 +16,28 @@ pub(super) async fn update(call: &Call) -> ApiResult<Response<Body>> {
     let (object, complaints) = sent(call)?;
     let mut warnings = Vec::new();
     write::judge_fields(call, complaints, &mut warnings)?;
+    put(call, object, &mut warnings)
+        .await
+        .map_err(|error| error.with_warnings(std::mem::take(&mut warnings)))
+}
+
+async fn put(
+    call: &Call,
+    mut object: Value,
+    warnings: &mut Vec<String>,
+) -> ApiResult<Response<Body>> {
+    // What is wrong with the request is said before anything is looked up.
+    write::note_reset(call, &mut object);
+    let complaints = call.kind().admit(&mut object)?;
+    write::judge_fields(call, complaints, warnings)?;
+    write::check_place(call, &mut object)?;
     let rules = call.resource.rules(&call.target.version);
     let creates = rules.create_on_update && call.target.subresource.is_empty();
     if creates && call.stored().is_err() {
-        let written = write::create(call, object, Ownership::Follow, &mut warnings).await?;
-        return written.answer(call, StatusCode::CREATED, &warnings);
+        let written = write::create(call, object, Ownership::Follow, warnings).await?;
+        return written.answer(call, StatusCode::CREATED, warnings);
     }
-    let change = |_: &serde_json::Value| Ok(object.clone());
-    let written = write::modify(call, Ownership::Follow, &mut warnings, &change).await?;
-    written.answer(call, StatusCode::OK, &warnings)
+    let change = |_: &Value| Ok(object.clone());
+    let written = write::modify(call, Ownership::Follow, warnings, &change).await?;
+    written.answer(call, StatusCode::OK, warnings)
 }

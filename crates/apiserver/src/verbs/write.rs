@@ -3,6 +3,8 @@
 //! Laws: a write that changes nothing makes no revision; a write that names a revision succeeds
 //! on that revision only; a write that does not is computed again on whatever it lost to.
 
+mod form;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,13 +14,16 @@ use windlass_apimachinery::{
     managed,
 };
 
+pub(super) use form::{check_kind, expect_kind, judge_fields};
+
+use super::subresources;
 use crate::{
     admission::{
         self, quotas,
         webhooks::{self, Attempt, Operation},
     },
     bootstrap, convert, crd,
-    http::Call,
+    http::{Call, Verb},
     metadata,
     status::{ApiError, ApiResult},
     store::{Expect, Object, StoreError, Write},
@@ -33,10 +38,8 @@ const GENERATED_NAMES: usize = 8;
 pub(super) enum Written {
     /// It is durable, or there was nothing to write.
     Stored(Arc<Object>),
-    /// The object went, because its last finalizer did.
-    Gone(Arc<Object>),
-    /// It would have worked: a dry run.
-    Tried(Value),
+    /// This is not stored: it would have been, or the object went with its last finalizer.
+    NotStored(Value),
 }
 
 /// Who owns the fields of a new state.
@@ -46,86 +49,6 @@ pub(super) enum Ownership {
     Follow,
     /// Server-side apply has settled it already.
     Settled,
-}
-
-/// How a request treats fields that its kind does not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Strictness {
-    Ignore,
-    Warn,
-    Strict,
-}
-
-/// Turns complaints about fields into warnings or a refusal, as the client wishes.
-pub(super) fn judge_fields(
-    call: &Call,
-    complaints: Vec<String>,
-    warnings: &mut Vec<String>,
-) -> ApiResult<()> {
-    let strictness = match call.query.get("fieldValidation") {
-        Some("Ignore") => Strictness::Ignore,
-        Some("Strict") => Strictness::Strict,
-        _ => Strictness::Warn,
-    };
-    match strictness {
-        _ if complaints.is_empty() => Ok(()),
-        Strictness::Ignore => Ok(()),
-        Strictness::Warn => {
-            warnings.extend(complaints);
-            Ok(())
-        }
-        Strictness::Strict => {
-            let why = format!("strict decoding error: {}", complaints.join(", "));
-            Err(call.kind().cannot_be_handled(&why))
-        }
-    }
-}
-
-/// Makes sure a body is an object of the kind that the path names.
-pub(super) fn check_kind(call: &Call, object: &mut Value) -> ApiResult<()> {
-    let expected = call.resource.api_version(&call.target.version);
-    expect_kind(object, &expected, &call.resource.kind)
-}
-
-/// The same for any kind. What is left out is taken from the path.
-pub(super) fn expect_kind(object: &mut Value, api_version: &str, kind: &str) -> ApiResult<()> {
-    if !object.is_object() {
-        return Err(ApiError::bad_request(
-            "the object provided is unrecognized (must be of type Object)",
-        ));
-    }
-    if let Some(wrong @ (Value::Array(_) | Value::String(_) | Value::Number(_) | Value::Bool(_))) =
-        object.get("metadata")
-    {
-        let found = match wrong {
-            Value::Array(_) => "array",
-            Value::String(_) => "string",
-            Value::Number(_) => "number",
-            _ => "bool",
-        };
-        return Err(ApiError::bad_request(format!(
-            "{kind} in version \"{}\" cannot be handled as a {kind}: json: cannot unmarshal \
-             {found} into Go struct field {kind}.metadata of type v1.ObjectMeta",
-            api_version.rsplit('/').next().unwrap_or_default()
-        )));
-    }
-    for (field, expected) in [("apiVersion", api_version), ("kind", kind)] {
-        let given = object[field].as_str().unwrap_or_default();
-        if given.is_empty() {
-            object[field] = json!(expected);
-        } else if given != expected && field == "apiVersion" {
-            return Err(ApiError::bad_request(format!(
-                "the API version in the data ({given}) does not match the expected API version \
-                 ({expected})"
-            )));
-        } else if given != expected {
-            let version = api_version.rsplit('/').next().unwrap_or_default();
-            return Err(ApiError::bad_request(format!(
-                "{given} in version \"{version}\" cannot be handled as a {kind}: the kinds differ"
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// Makes a new object out of what the client sent.
@@ -138,20 +61,26 @@ pub(super) async fn create(
     let dry_run = call.query.dry_run();
     let kind = call.kind();
     let rules = call.resource.rules(&call.target.version);
+    let complaints = kind.admit(&mut object).map_err(|error| {
+        if ownership == Ownership::Settled {
+            return ApiError::unknown(error.message());
+        }
+        error
+    })?;
+    judge_fields(call, complaints, warnings)?;
     check_namespace(call, &mut object)?;
-    if !metadata::text(&object, "resourceVersion").is_empty() {
-        return Err(ApiError::bad_request(
-            "resourceVersion should not be set on objects to be created",
-        ));
+    warn_of_owners(&mut object, warnings);
+    let revision = metadata::text(&object, "resourceVersion").to_owned();
+    if ownership == Ownership::Settled && !revision.is_empty() && revision.parse::<u64>().is_err() {
+        return Err(not_a_revision(&revision));
     }
-    metadata::strip_system_fields(&mut object);
+    metadata::strip_system_fields(&mut object, rules.generation);
     if rules.subresources.status
         && let Some(fields) = object.as_object_mut()
     {
         fields.remove("status");
     }
-    let complaints = kind.admit(&mut object)?;
-    judge_fields(call, complaints, warnings)?;
+    kind.default(&mut object);
     if rules.stored_only {
         warnings.push(format!(
             "a {} is only stored: nothing in this cluster acts upon it",
@@ -164,18 +93,18 @@ pub(super) async fn create(
     if rules.generation {
         object["metadata"]["generation"] = json!(1);
     }
-    kind.prepare_create(&mut object);
 
     for _ in 0..GENERATED_NAMES {
         let mut candidate = object.clone();
         if generated {
             candidate["metadata"]["name"] = json!(metadata::generated_name(&prefix));
         }
-        // What the cluster fills in is nobody's: whoever applies the object again without it does
-        // not ask for its removal.
+        // What the kind and the cluster fill in is nobody's: whoever applies the object again
+        // without it does not ask for its removal.
         if ownership == Ownership::Follow {
             candidate = managed::update(None, &candidate, &kind.types(), &actor(call));
         }
+        kind.prepare_create(&mut candidate);
         // The reservation lives until the write is done.
         let _admitted = admission::create(call, &mut candidate)?;
         let name = metadata::text(&candidate, "name").to_owned();
@@ -200,12 +129,18 @@ pub(super) async fn create(
         webhooks::validate(named, Some(&candidate), warnings).await?;
         admission::validate(call, &candidate, None)?;
         let charge = quotas::charge(call, &candidate, None, dry_run).await?;
+        warn_of_finalizers(call, &candidate, None, warnings);
         let key = call.resource.key(&call.target.namespace, &name);
         if dry_run {
             if call.server.store.get(&key).is_some() {
-                return Err(already_exists(call, &name));
+                return Err(taken(call, &name));
             }
-            return Ok(Written::Tried(candidate));
+            return Ok(Written::NotStored(candidate));
+        }
+        if ownership == Ownership::Follow && is_revision(&revision) {
+            return Err(ApiError::unknown(
+                "resourceVersion should not be set on objects to be created",
+            ));
         }
         let stored = convert::store(&call.resource, candidate);
         match call
@@ -220,7 +155,7 @@ pub(super) async fn create(
                 return Ok(Written::Stored(object));
             }
             Err(StoreError::Conflict { .. }) if generated => {}
-            Err(StoreError::Conflict { .. }) => return Err(already_exists(call, &name)),
+            Err(StoreError::Conflict { .. }) => return Err(taken(call, &name)),
             Err(error) => return Err(error.into()),
         }
     }
@@ -241,8 +176,15 @@ pub(super) async fn modify(
         let live_object = call.stored()?;
         let live = convert::read(&call.resource, &call.target.version, &live_object);
         let mut noted = Vec::new();
-        let wanted = change(&live)?;
-        let (mut next, _admitted) = successor(call, &live, wanted, ownership, &mut noted)?;
+        let next =
+            change(&live).and_then(|wanted| successor(call, &live, wanted, ownership, &mut noted));
+        let (mut next, _admitted) = match next {
+            Ok(next) => next,
+            Err(error) => {
+                warnings.append(&mut noted);
+                return Err(error);
+            }
+        };
         let attempt = Attempt {
             call,
             operation: Operation::Update,
@@ -253,12 +195,16 @@ pub(super) async fn modify(
         };
         if let Some(mut mutated) = webhooks::mutate(attempt, Some(&next), &mut noted).await? {
             keep_fixed(call, &live, &mut mutated);
+            keep_identity(&live, &mut mutated);
             let kind = call.kind();
             kind.admit(&mut mutated)?;
             kind.prepare_update(&mut mutated, &live);
             next = mutated;
         }
-        finish(call, &live, &mut next)?;
+        if let Err(error) = finish(call, &live, &mut next, &mut noted) {
+            warnings.append(&mut noted);
+            return Err(error);
+        }
         webhooks::validate(attempt, Some(&next), &mut noted).await?;
         admission::validate(call, &next, Some(&live))?;
         let charge = quotas::charge(call, &next, Some(&live), dry_run).await?;
@@ -278,15 +224,16 @@ pub(super) async fn modify(
             return Ok(if unchanged {
                 Written::Stored(live_object)
             } else {
-                Written::Tried(next)
+                Written::NotStored(next)
             });
         }
         let ends = has_ended(call, &next) && !has_ended(call, &live);
-        let stored = convert::store(&call.resource, next);
-        let write = if goes {
-            Write::Delete(stored)
+        // Whoever removes the last finalizer sees what was removed, at the revision before.
+        // Watchers see what was stored last.
+        let (write, last) = if goes {
+            (Write::Delete(live_object.parse()), Some(next))
         } else {
-            Write::Put(stored)
+            (Write::Put(convert::store(&call.resource, next)), None)
         };
         let expect = Expect::Revision(live_object.revision());
         match call.server.store.commit(key.clone(), expect, write).await {
@@ -297,10 +244,9 @@ pub(super) async fn modify(
                 }
                 after_write(call).await;
                 warnings.append(&mut noted);
-                return Ok(if goes {
-                    Written::Gone(object)
-                } else {
-                    Written::Stored(object)
+                return Ok(match last {
+                    Some(last) => Written::NotStored(last),
+                    None => Written::Stored(object),
                 });
             }
             Err(StoreError::Conflict { .. }) => {}
@@ -360,6 +306,13 @@ fn successor(
 ) -> ApiResult<(Value, admission::Admitted)> {
     let kind = call.kind();
     let rules = call.resource.rules(&call.target.version);
+    note_reset(call, &mut wanted);
+    let complaints = kind
+        .admit(&mut wanted)
+        .map_err(|error| undecodable(call, ownership, &wanted, error))?;
+    judge_fields(call, complaints, warnings)
+        .map_err(|error| undecodable(call, ownership, &wanted, error))?;
+    warn_of_owners(&mut wanted, warnings);
     check_identity(call, live, &mut wanted)?;
     check_revision(
         call,
@@ -368,41 +321,73 @@ fn successor(
         rules.unconditional_update || ownership == Ownership::Settled,
     )?;
     keep_fixed(call, live, &mut wanted);
-    let complaints = kind.admit(&mut wanted)?;
-    judge_fields(call, complaints, warnings)?;
-    kind.prepare_update(&mut wanted, live);
-    let admitted = admission::update(call, &mut wanted, live)?;
-    if ownership == Ownership::Follow {
+    kind.default(&mut wanted);
+    if call.target.subresource == "scale" {
+        let replicas = subresources::replicas_path(call)?;
+        let actor = actor(call);
+        wanted = managed::update_through_scale(live, &wanted, &kind.types(), &actor, &replicas);
+    } else if ownership == Ownership::Follow {
         wanted = managed::update(Some(live), &wanted, &kind.types(), &actor(call));
     }
+    keep_identity(live, &mut wanted);
+    kind.prepare_update(&mut wanted, live);
+    let admitted = admission::update(call, &mut wanted, live)?;
     Ok((wanted, admitted))
 }
 
 /// What the server itself derives from the state that webhooks have left, and the kind's rules.
-fn finish(call: &Call, live: &Value, next: &mut Value) -> ApiResult<()> {
+fn finish(
+    call: &Call,
+    live: &Value,
+    next: &mut Value,
+    warnings: &mut Vec<String>,
+) -> ApiResult<()> {
     let kind = call.kind();
     if kind.is_definition() {
         crd::refresh_status(next, &call.catalog);
     }
     let rules = call.resource.rules(&call.target.version);
-    if rules.generation && !metadata::same_desire(live, next) {
+    let status_apart = rules.subresources.status || !call.resource.is_custom();
+    if rules.generation && !metadata::same_desire(live, next, status_apart) {
         let generation = live["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
         next["metadata"]["generation"] = json!(generation);
     }
-    kind.check(&call.target.name, &kind.validate_update(next, live))
+    let mut errors = kind.validate_update(next, live);
+    if call.target.subresource == "status" && call.resource.is_custom() {
+        // There the status is checked by itself, and says so.
+        for error in &mut errors {
+            if let Some(inner) = error.field.strip_prefix("status.") {
+                error.message = error.message.replace(
+                    &format!("{} in body", error.field),
+                    &format!("{inner} in body"),
+                );
+            }
+        }
+    }
+    kind.check(&call.target.name, &errors)?;
+    warn_of_finalizers(call, next, Some(live), warnings);
+    Ok(())
+}
+
+/// A deletion that has begun cannot be taken back. All else of the identity that is not said stays;
+/// what is said and differs is complained of.
+fn keep_identity(live: &Value, wanted: &mut Value) {
+    for field in ["uid", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        let goes = field != "uid" && metadata::is_deleting(live);
+        if goes || wanted["metadata"][field].is_null() {
+            carry_over(&mut wanted["metadata"], &live["metadata"], field);
+        }
+    }
 }
 
 /// Puts back what nobody may change: some of the metadata, and the part of the object that the
 /// request is not about.
 fn keep_fixed(call: &Call, live: &Value, wanted: &mut Value) {
     for field in [
-        "uid",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
         "generation",
         "resourceVersion",
         "selfLink",
+        "creationTimestamp",
     ] {
         carry_over(&mut wanted["metadata"], &live["metadata"], field);
     }
@@ -493,7 +478,8 @@ fn check_namespace(call: &Call, object: &mut Value) -> ApiResult<()> {
     }
 }
 
-fn check_identity(call: &Call, live: &Value, wanted: &mut Value) -> ApiResult<()> {
+/// The object is to be where the path says.
+pub(super) fn check_place(call: &Call, wanted: &mut Value) -> ApiResult<()> {
     check_namespace(call, wanted)?;
     let name = call.target.name.as_str();
     let given = metadata::text(wanted, "name");
@@ -504,8 +490,15 @@ fn check_identity(call: &Call, live: &Value, wanted: &mut Value) -> ApiResult<()
             "the name of the object ({given}) does not match the name on the URL ({name})"
         )));
     }
+    Ok(())
+}
+
+fn check_identity(call: &Call, live: &Value, wanted: &mut Value) -> ApiResult<()> {
+    check_place(call, wanted)?;
+    let name = call.target.name.as_str();
     let (uid, live_uid) = (metadata::text(wanted, "uid"), metadata::text(live, "uid"));
-    if !uid.is_empty() && uid != live_uid {
+    // A patch has no precondition: there a change of the uid is one that is not allowed.
+    if call.verb == Verb::Update && !uid.is_empty() && uid != live_uid {
         let why = format!(
             "Precondition failed: UID in precondition: {uid}, UID in object meta: {live_uid}"
         );
@@ -526,16 +519,11 @@ fn check_revision(
     may_be_unconditional: bool,
 ) -> ApiResult<()> {
     match metadata::text(wanted, "resourceVersion") {
+        given if !given.is_empty() && given.parse::<u64>().is_err() => Err(ApiError::unknown(
+            format!("strconv.ParseUint: parsing \"{given}\": invalid syntax"),
+        )),
         "" | "0" if may_be_unconditional => Ok(()),
-        "" | "0" => {
-            // Revisions are unsigned numbers in Go, which it writes so.
-            let error = FieldError {
-                kind: FieldErrorKind::Invalid,
-                field: "metadata.resourceVersion".to_owned(),
-                message: "Invalid value: 0x0: must be specified for an update".to_owned(),
-            };
-            call.kind().check(&call.target.name, &[error])
-        }
+        "" | "0" => Err(revision_missing(call)),
         given if given == metadata::text(live, "resourceVersion") => Ok(()),
         _ => Err(modified(call)),
     }
@@ -568,6 +556,113 @@ pub(super) async fn after_write(call: &Call) {
             }
         }
         _ => {}
+    }
+}
+
+/// 422 for an update that names no revision.
+fn revision_missing(call: &Call) -> ApiError {
+    let (group, name) = (&call.resource.group, &call.target.name);
+    // Revisions are unsigned numbers in Go, which it writes so for built-in kinds.
+    let (kind, zero) = if call.resource.is_custom() {
+        (&call.resource.plural, "0")
+    } else {
+        (&call.resource.kind, "0x0")
+    };
+    let error = FieldError {
+        kind: FieldErrorKind::Invalid,
+        field: "metadata.resourceVersion".to_owned(),
+        message: format!("Invalid value: {zero}: must be specified for an update"),
+    };
+    ApiError::invalid(group, kind, name, &[error])
+}
+
+/// 409 for a name that somebody has.
+fn taken(call: &Call, name: &str) -> ApiError {
+    let key = call.resource.key(&call.target.namespace, name);
+    let found = call.server.store.get(&key);
+    if found.is_some_and(|object| metadata::is_deleting(&object.parse())) {
+        return ApiError::still_exists(&call.resource.group, &call.resource.plural, name);
+    }
+    already_exists(call, name)
+}
+
+fn not_a_revision(text: &str) -> ApiError {
+    ApiError::unknown(format!(
+        "strconv.ParseUint: parsing \"{text}\": invalid syntax"
+    ))
+}
+
+fn is_revision(text: &str) -> bool {
+    text.parse::<u64>().is_ok_and(|revision| revision > 0)
+}
+
+/// An empty list of field owners resets them, but for custom kinds, whose decoder does not tell it
+/// from none.
+pub(super) fn note_reset(call: &Call, wanted: &mut Value) {
+    let Some(metadata) = wanted.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let empty = metadata
+        .get("managedFields")
+        .and_then(Value::as_array)
+        .is_some_and(Vec::is_empty);
+    if empty && call.resource.is_custom() {
+        metadata.remove("managedFields");
+    } else if empty {
+        metadata.insert("managedFields".to_owned(), json!([{}]));
+    }
+}
+
+/// What the result of a patch is told that cannot be decoded.
+fn undecodable(call: &Call, ownership: Ownership, wanted: &Value, error: ApiError) -> ApiError {
+    match (call.verb, ownership) {
+        (Verb::Patch, Ownership::Settled) => ApiError::unknown(error.message()),
+        (Verb::Patch, Ownership::Follow) => {
+            ApiError::patch_makes_no_object(wanted, error.message())
+        }
+        _ => error,
+    }
+}
+
+/// Owners that are named twice count once.
+fn warn_of_owners(object: &mut Value, warnings: &mut Vec<String>) {
+    let repeated = metadata::drop_repeated_owners(object);
+    if !repeated.is_empty() {
+        warnings.push(format!(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner \
+             references in 1.20+, and may reject such requests as early as 1.24; please fix your \
+             requests; duplicate UID(s) observed: {}",
+            repeated.join(", ")
+        ));
+    }
+}
+
+/// Finalizers had better have a domain.
+fn warn_of_finalizers(
+    call: &Call,
+    object: &Value,
+    live: Option<&Value>,
+    warnings: &mut Vec<String>,
+) {
+    if !call.resource.is_custom() {
+        return;
+    }
+    let known = live.map(metadata::finalizers).unwrap_or_default();
+    for finalizer in object["metadata"]["finalizers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        let name = finalizer.as_str().unwrap_or_default();
+        if !name.contains('/')
+            && !known.contains(name)
+            && !metadata::PLAIN_FINALIZERS.contains(&name)
+        {
+            warnings.push(format!(
+                "metadata.finalizers: \"{name}\": prefer a domain-qualified finalizer name to avoid \
+                 accidental conflicts with other finalizer writers"
+            ));
+        }
     }
 }
 

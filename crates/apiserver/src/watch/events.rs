@@ -97,7 +97,7 @@ impl Start {
         let revision = call
             .query
             .get("resourceVersion")
-            .map(|text| parse_revision(text).map_err(ApiError::untyped))
+            .map(|text| parse_revision(text).map_err(ApiError::unknown))
             .transpose()?;
         let initial = call
             .query
@@ -108,7 +108,10 @@ impl Start {
             (Some(true), Some(asked)) if asked > current => {
                 return Err(ApiError::revision_too_large(asked, current));
             }
-            (Some(true), _) if call.query.flag("allowWatchBookmarks") => Self::StateThenBookmark,
+            // Without a revision this is the same as asking for the initial events.
+            (Some(true), _) | (None, None | Some(0)) if call.query.flag("allowWatchBookmarks") => {
+                Self::StateThenBookmark
+            }
             (Some(true), _) | (None, None | Some(0)) => Self::State,
             (Some(false), None | Some(0)) => Self::Now,
             (Some(false) | None, Some(revision)) => Self::After(revision),
@@ -281,7 +284,7 @@ impl Lens {
     }
 
     fn bookmark(&mut self, revision: u64, ends_initial_events: bool) -> Bytes {
-        let mut meta = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        let mut meta = json!({"resourceVersion": revision.to_string()});
         if ends_initial_events {
             meta["annotations"] = json!({INITIAL_EVENTS_END: "true"});
         }

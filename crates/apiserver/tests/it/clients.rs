@@ -224,20 +224,24 @@ async fn what_is_wrong_with_metadata_is_told_once() {
     ];
     for (metadata, everywhere, built_in) in cases {
         let object = json!({"metadata": metadata});
-        let (_, status) = server
-            .request("POST", CONFIG_MAPS, Some(object.clone()))
-            .await;
+        let custom =
+            json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": metadata});
+        let (_, status) = server.request("POST", CONFIG_MAPS, Some(object)).await;
         let expected = [everywhere.clone(), built_in].concat();
         assert_eq!(causes(&status), expected, "{status}");
-        let (_, status) = server.request("POST", widgets, Some(object)).await;
+        let (_, status) = server.request("POST", widgets, Some(custom)).await;
         assert_eq!(causes(&status), everywhere, "{status}");
     }
-    let unconditional = json!({"metadata": {"name": "a", "labels": {"k": "v"}}});
+    let unconditional = json!({
+        "apiVersion": "example.com/v1",
+        "kind": "Widget",
+        "metadata": {"name": "a", "labels": {"k": "v"}},
+    });
     let one = format!("{widgets}/a");
     let (_, status) = server.request("PUT", &one, Some(unconditional)).await;
     assert_eq!(
         status["message"],
-        "Widget.example.com \"a\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must \
+        "widgets.example.com \"a\" is invalid: metadata.resourceVersion: Invalid value: 0: must \
          be specified for an update"
     );
     let (code, status) = server

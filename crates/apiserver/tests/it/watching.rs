@@ -188,6 +188,9 @@ async fn a_bookmark_comes_before_the_end_and_never_before_an_event() {
     let server = TestServer::start().await;
     let query = "allowWatchBookmarks=true&resourceVersion=0&timeoutSeconds=2";
     let mut events = lines(&server, query).await;
+    let initial = in_time("the end of what was there", events.next()).await;
+    let annotations = initial.unwrap()["object"]["metadata"]["annotations"].clone();
+    assert_eq!(annotations, json!({"k8s.io/initial-events-end": "true"}));
     server.create(CONFIG_MAPS, config_map("a", json!({}))).await;
     server
         .create(
@@ -293,6 +296,8 @@ async fn kube_reads_typed_events_from_a_watch() {
     let params = WatchParams::default().timeout(20);
     let mut events = api.watch(&params, "0").await.unwrap().boxed();
     create(&api, config_map("a", json!({}))).await.unwrap();
+    let first = in_time("the bookmark", events.next()).await.unwrap();
+    assert!(matches!(first.unwrap(), WatchEvent::Bookmark(_)));
     let event = in_time("an event", events.next()).await.unwrap().unwrap();
     assert!(
         matches!(event, WatchEvent::Added(object) if object.metadata.name.as_deref() == Some("a"))

@@ -18,7 +18,17 @@ pub(super) fn workload(kind: &str, object: &Value, errors: &mut Vec<FieldError>)
     let selector = spec.get("selector").filter(|selector| selector.is_object());
     let template_path = path.child("template");
     match selector {
-        None => errors.push(FieldError::required(path.child("selector"), "")),
+        None => {
+            errors.push(FieldError::required(path.child("selector"), ""));
+            // Nothing is selected, so not what the template makes either.
+            let labels = spec.pointer("/template/metadata/labels");
+            let metadata = template_path.child("metadata");
+            errors.push(FieldError::invalid(
+                metadata.child("labels"),
+                labels.unwrap_or(&Value::Null),
+                "`selector` does not match template `labels`",
+            ));
+        }
         Some(selector) => {
             let empty = entries(selector, "/matchLabels").is_none_or(serde_json::Map::is_empty)
                 && items(selector, "/matchExpressions").is_empty();

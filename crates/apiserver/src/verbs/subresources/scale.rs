@@ -11,6 +11,7 @@ use super::super::{
 use crate::{
     convert,
     http::{self as transport, Body, Call, decode_object},
+    metadata,
     registry::ScalePaths,
     status::{ApiError, ApiResult},
 };
@@ -29,6 +30,7 @@ pub(super) fn get(call: &Call) -> ApiResult<Response<Body>> {
 pub(super) async fn update(call: &Call) -> ApiResult<Response<Body>> {
     let mut sent = decode_object(&call.headers, &call.body)?.value;
     write::expect_kind(&mut sent, API_VERSION, "Scale")?;
+    check_sent(call, &sent)?;
     set(call, &|_| Ok(sent.clone())).await
 }
 
@@ -50,11 +52,13 @@ async fn set(
     let paths = paths(call)?;
     let through_object = |live: &Value| {
         let wanted = change(&scale_of(&paths, live))?;
+        check_sent(call, &wanted)?;
         let replicas = match &wanted["spec"]["replicas"] {
             Value::Null => 0,
             value => value
                 .as_i64()
-                .filter(|replicas| *replicas >= 0)
+                // Of a custom kind its own rules say what is wrong.
+                .filter(|replicas| *replicas >= 0 || call.resource.is_custom())
                 .ok_or_else(|| {
                     let why = "must be greater than or equal to 0";
                     let error = FieldError::invalid("spec.replicas", value, why);
@@ -63,21 +67,42 @@ async fn set(
         };
         let mut next = live.clone();
         put(&mut next, &paths.spec_replicas, json!(replicas));
-        next["metadata"]["resourceVersion"] = wanted["metadata"]["resourceVersion"].clone();
+        // A scale that names no revision is for whatever is there.
+        if !metadata::text(&wanted, "resourceVersion").is_empty() {
+            next["metadata"]["resourceVersion"] = wanted["metadata"]["resourceVersion"].clone();
+        }
         Ok(next)
     };
     let written = write::modify(call, Ownership::Follow, &mut Vec::new(), &through_object).await?;
     let scale = match &written {
-        Written::Stored(object) | Written::Gone(object) => scale_of(
+        Written::Stored(object) => scale_of(
             &paths,
             &convert::read(&call.resource, &call.target.version, object),
         ),
-        Written::Tried(value) => scale_of(&paths, value),
+        Written::NotStored(value) => scale_of(&paths, value),
     };
     Ok(transport::json(StatusCode::OK, &scale))
 }
 
-fn paths(call: &Call) -> ApiResult<ScalePaths> {
+/// The scale names the object of the path, and its replicas are a number.
+fn check_sent(call: &Call, scale: &Value) -> ApiResult<()> {
+    let types = schema::builtin("autoscaling", "v1", "Scale").unwrap_or_else(schema::deduced);
+    if let Some(mismatch) = schema::type_mismatch(&types, scale) {
+        return Err(ApiError::bad_request(format!(
+            "Scale in version \"v1\" cannot be handled as a Scale: {mismatch}"
+        )));
+    }
+    let given = metadata::text(scale, "name");
+    if !given.is_empty() && given != call.target.name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({})",
+            call.target.name
+        )));
+    }
+    Ok(())
+}
+
+pub(super) fn paths(call: &Call) -> ApiResult<ScalePaths> {
     if call.resource.is_custom() {
         let custom = call.resource.custom_version(&call.target.version);
         return custom
@@ -109,6 +134,12 @@ fn scale_of(paths: &ScalePaths, object: &Value) -> Value {
             meta[field] = value.clone();
         }
     }
+    let replicas = at(object, &paths.spec_replicas).as_i64().unwrap_or(0);
+    let spec = if replicas == 0 {
+        json!({})
+    } else {
+        json!({"replicas": replicas})
+    };
     let mut status = json!({"replicas": at(object, &paths.status_replicas).as_i64().unwrap_or(0)});
     if !selector.is_empty() {
         status["selector"] = json!(selector);
@@ -117,7 +148,7 @@ fn scale_of(paths: &ScalePaths, object: &Value) -> Value {
         "kind": "Scale",
         "apiVersion": API_VERSION,
         "metadata": meta,
-        "spec": {"replicas": at(object, &paths.spec_replicas).as_i64().unwrap_or(0)},
+        "spec": spec,
         "status": status,
     })
 }
