@@ -75,6 +75,13 @@ pub const ALLOWED: &[Allowed] = &[
         real: "prefer a domain-qualified finalizer name",
     },
     Allowed {
+        name: "warnings of a lost race",
+        status: Some(422),
+        places: &["/warnings/*"],
+        embedded: "",
+        real: "prefer a domain-qualified finalizer name",
+    },
+    Allowed {
         name: "Go types of patches",
         status: Some(400),
         places: MESSAGE,
