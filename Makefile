@@ -49,6 +49,7 @@ install: build ## Link windlass into PREFIX/bin, by default ~/.local/bin.
 	@command -v windlass >/dev/null || echo "windlass: $(PREFIX)/bin is not on your PATH; add it" >&2
 
 demo: build ## Set up, build, and run real Spark jobs on the embedded cluster.
+	@'$(WINDLASS)' warm $(SPARK_DEFAULT)
 	@hack/demo.sh '$(WINDLASS)'
 
 test: setup-test ## Run the tests.
@@ -59,7 +60,9 @@ lint: rust ## Check formatting and lints.
 	cargo clippy --workspace --all-targets -- -D warnings
 
 e2e: setup-all ## Run the long tests with every Spark version.
-	cargo test --workspace --test e2e -- --test-threads=1
+	cargo build --workspace --bins
+	'$(WINDLASS)' warm $(SPARK_ALL)
+	hack/e2e.sh
 
 bench: setup-all ## Measure what docs/benchmarks.md says.
 	cargo build --release -p windlass

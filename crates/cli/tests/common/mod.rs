@@ -44,9 +44,79 @@ pub(crate) fn windlass<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Answer {
     output.into()
 }
 
+/// kubectl, for one cluster and namespace.
+#[derive(Debug)]
+pub(crate) struct Kubectl {
+    pub(crate) kubeconfig: PathBuf,
+    pub(crate) home: PathBuf,
+}
+
+impl Kubectl {
+    /// A kubectl command against this cluster.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("kubectl");
+        command
+            .args(arguments)
+            .env("KUBECONFIG", &self.kubeconfig)
+            // kubectl keeps what it has discovered of a server.
+            .env("HOME", &self.home)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Gives kubectl a manifest on its standard input; it must succeed.
+    pub(crate) fn kubectl_with(&self, arguments: &[&str], manifest: &str) -> String {
+        use std::io::Write as _;
+        let mut child = self
+            .kubectl(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("kubectl is installed (make test installs it)");
+        let mut stdin = child.stdin.take().expect("its input is a pipe");
+        stdin
+            .write_all(manifest.as_bytes())
+            .expect("kubectl reads its input");
+        drop(stdin);
+        let answer: Answer = child.wait_with_output().expect("kubectl ends").into();
+        assert_eq!(answer.code, 0, "kubectl {arguments:?}: {}", answer.stderr);
+        answer.stdout
+    }
+
+    /// Creates or changes an object.
+    pub(crate) fn apply(&self, object: &serde_json::Value) {
+        self.kubectl_with(&["apply", "-f", "-"], &object.to_string());
+    }
+
+    /// Runs kubectl, which must succeed, and returns what it printed.
+    pub(crate) fn kubectl_ok(&self, arguments: &[&str]) -> String {
+        let answer: Answer = self
+            .kubectl(arguments)
+            .output()
+            .expect("kubectl is installed (make test installs it)")
+            .into();
+        assert_eq!(
+            answer.code, 0,
+            "kubectl {arguments:?}: {}{}",
+            answer.stdout, answer.stderr
+        );
+        answer.stdout
+    }
+
+    /// The object as JSON, if it exists.
+    pub(crate) fn get(&self, what: &[&str]) -> Option<serde_json::Value> {
+        let mut arguments = vec!["get", "--ignore-not-found", "-o", "json"];
+        arguments.extend(what);
+        let text = self.kubectl_ok(&arguments);
+        (!text.trim().is_empty()).then(|| serde_json::from_str(&text).expect("kubectl prints JSON"))
+    }
+}
+
 /// A `windlass up` of its own, ended with the test.
 pub(crate) struct Up {
     pub(crate) data: tempfile::TempDir,
+    kubectl: Kubectl,
     process: Child,
 }
 
@@ -71,7 +141,15 @@ impl Up {
             .stderr(std::fs::File::create(data.path().join("stderr.log")).expect("a log"))
             .spawn()
             .expect("windlass starts");
-        let mut up = Self { data, process };
+        let kubectl = Kubectl {
+            kubeconfig: data.path().join("kubeconfig"),
+            home: data.path().to_owned(),
+        };
+        let mut up = Self {
+            data,
+            kubectl,
+            process,
+        };
         up.wait_until_ready();
         up
     }
@@ -111,60 +189,6 @@ impl Up {
         command
     }
 
-    /// A kubectl command against this cluster.
-    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("kubectl");
-        command
-            .args(arguments)
-            .env("KUBECONFIG", self.data.path().join("kubeconfig"))
-            .env("HOME", self.data.path())
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// Gives kubectl a manifest on its standard input; it must succeed.
-    pub(crate) fn kubectl_with(&self, arguments: &[&str], manifest: &str) -> String {
-        use std::io::Write as _;
-        let mut child = self
-            .kubectl(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("kubectl is installed (make test installs it)");
-        let mut stdin = child.stdin.take().expect("its input is a pipe");
-        stdin
-            .write_all(manifest.as_bytes())
-            .expect("kubectl reads its input");
-        drop(stdin);
-        let answer: Answer = child.wait_with_output().expect("kubectl ends").into();
-        assert_eq!(answer.code, 0, "kubectl {arguments:?}: {}", answer.stderr);
-        answer.stdout
-    }
-
-    /// Runs kubectl, which must succeed, and returns what it printed.
-    pub(crate) fn kubectl_ok(&self, arguments: &[&str]) -> String {
-        let answer: Answer = self
-            .kubectl(arguments)
-            .output()
-            .expect("kubectl is installed (make test installs it)")
-            .into();
-        assert_eq!(
-            answer.code, 0,
-            "kubectl {arguments:?}: {}{}",
-            answer.stdout, answer.stderr
-        );
-        answer.stdout
-    }
-
-    /// The object as JSON, if it exists.
-    pub(crate) fn get(&self, what: &[&str]) -> Option<serde_json::Value> {
-        let mut arguments = vec!["get", "--ignore-not-found", "-o", "json"];
-        arguments.extend(what);
-        let text = self.kubectl_ok(&arguments);
-        (!text.trim().is_empty()).then(|| serde_json::from_str(&text).expect("kubectl prints JSON"))
-    }
-
     /// The process id of the control plane.
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
@@ -188,6 +212,14 @@ impl Up {
         self.process.wait().expect("a child can be waited for");
         let data = tempfile::tempdir().expect("a scratch folder");
         std::mem::replace(&mut self.data, data)
+    }
+}
+
+impl std::ops::Deref for Up {
+    type Target = Kubectl;
+
+    fn deref(&self) -> &Kubectl {
+        &self.kubectl
     }
 }
 

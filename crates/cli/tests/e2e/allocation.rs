@@ -2,10 +2,15 @@
 
 use serde_json::json;
 
-use crate::common::{Up, write};
+use crate::clusters::{Cluster, folder, scenarios};
+use crate::common::write;
 use crate::real::{
     VERSIONS, application, completed, eventually, executors, look, named, sign, state,
 };
+
+scenarios! {
+    executors_come_under_load_and_go_when_idle,
+}
 
 /// Tasks that wait until the test has seen enough of them run, and a driver that goes on after.
 const JOB: &str = r#"
@@ -32,11 +37,9 @@ print(f"after the rest: {spark.range(100).count()}", flush=True)
 spark.stop()
 "#;
 
-#[test]
-fn executors_come_under_load_and_go_when_idle() {
-    let up = Up::start();
+fn executors_come_under_load_and_go_when_idle(cluster: &Cluster) {
     let applications = VERSIONS.map(|version| {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         write(folder.path(), "job.py", JOB);
         let more = json!({
             "dynamicAllocation": {
@@ -53,27 +56,27 @@ fn executors_come_under_load_and_go_when_idle() {
         });
         let name = named("elastic", version);
         let object = application(&name, version, folder.path(), "job.py", &more);
-        up.kubectl_with(&["apply", "-f", "-"], &object.to_string());
+        cluster.apply(&object);
         (name, folder)
     });
     for (name, folder) in applications {
         let at = |file: &str| folder.path().join(file);
-        let count = || executors(&up, &name).len();
+        let count = || executors(cluster, &name).len();
         eventually("three executors under load", || {
             let count = count();
             assert!(count <= 3, "{name} has {count} executors");
             (count == 3).then_some(())
         });
         std::fs::write(at("enough"), "").unwrap();
-        sign(&up, &name, &at("idle"));
+        sign(cluster, &name, &at("idle"));
         eventually("one executor when idle", || (count() == 1).then_some(()));
-        let idle = look(&up, &name);
+        let idle = look(cluster, &name);
         assert_eq!(state(&idle), "RUNNING", "the driver goes on: {idle:#}");
         let listed = idle["status"]["executorState"].as_object().unwrap();
         assert!(listed.len() >= 3, "{idle:#}");
         std::fs::write(at("go-on"), "").unwrap();
 
-        let (application, log) = completed(&up, &name);
+        let (application, log) = completed(cluster, &name);
         assert!(log.contains("under load: 15"), "{log}");
         assert!(log.contains("after the rest: 100"), "{log}");
         let failed = application["status"]["executorState"]

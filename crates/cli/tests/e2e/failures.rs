@@ -6,11 +6,19 @@ use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::common::{Up, processes, write};
+use crate::clusters::{Cluster, folder, scenarios};
+use crate::common::{Kubectl, Up, processes, write};
 use crate::real::{
     self, VERSIONS, application, completed, condition, ended, eventually, executor_names, look,
     named, sign,
 };
+
+scenarios! {
+    a_job_that_fails_says_with_which_code_and_why,
+    a_job_with_two_retries_runs_three_times_and_never_has_two_drivers,
+    an_executor_that_is_killed_is_replaced_and_the_job_completes,
+    a_driver_that_is_deleted_by_hand_is_told_and_run_again_if_wanted,
+}
 
 /// Ends as its argument says.
 const FAILING: &str = r#"
@@ -20,13 +28,15 @@ from pyspark.sql import SparkSession
 if sys.argv[1] == "exits":
     sys.exit(3)
 spark = SparkSession.builder.getOrCreate()
+if sys.argv[1] == "tasks":
+    spark.sparkContext.parallelize([2, 1, 0], 1).map(lambda number: 1 / number).sum()
 raise ValueError(f"cannot count {spark.range(4).count()}")
 "#;
 
-#[test]
-fn a_job_that_fails_says_with_which_code_and_why() {
+fn a_job_that_fails_says_with_which_code_and_why(cluster: &Cluster) {
     let table = [
         ("python-throws", 1, "ValueError: cannot count"),
+        ("python-tasks", 1, "ZeroDivisionError: division by zero"),
         ("python-exits", 3, ""),
         (
             "jvm-throws",
@@ -35,9 +45,8 @@ fn a_job_that_fails_says_with_which_code_and_why() {
         ),
         ("jvm-exits", 7, ""),
     ];
-    let up = Up::start();
     for version in VERSIONS {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         write(folder.path(), "job.py", FAILING);
         let sources = [("Sum.java", include_str!("Sum.java"))];
         real::jar(folder.path(), "job.jar", version, &sources, "");
@@ -52,10 +61,10 @@ fn a_job_that_fails_says_with_which_code_and_why() {
             };
             let name = named(what, version);
             let object = application(&name, version, folder.path(), file, &more);
-            up.kubectl_with(&["apply", "-f", "-"], &object.to_string());
+            cluster.apply(&object);
         }
         for (what, code, cause) in table {
-            let application = ended(&up, &named(what, version));
+            let application = ended(cluster, &named(what, version));
             let status = &application["status"];
             let state = &status["applicationState"];
             assert_eq!(state["state"], "FAILED", "{application:#}");
@@ -102,9 +111,9 @@ struct Watch {
 }
 
 impl Watch {
-    fn of_drivers(up: &Up) -> Self {
+    fn of_drivers(cluster: &Kubectl) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let process = up
+        let process = cluster
             .kubectl(&["get", "pods", "-l", "spark-role=driver", "-o", "json"])
             .args(["--watch", "--output-watch-events"])
             .stdout(Stdio::from(file.reopen().unwrap()))
@@ -130,12 +139,10 @@ impl Drop for Watch {
     }
 }
 
-#[test]
-fn a_job_with_two_retries_runs_three_times_and_never_has_two_drivers() {
-    let up = Up::start();
-    let watch = Watch::of_drivers(&up);
+fn a_job_with_two_retries_runs_three_times_and_never_has_two_drivers(cluster: &Cluster) {
+    let watch = Watch::of_drivers(cluster);
     let applications = VERSIONS.map(|version| {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         write(folder.path(), "job.py", RETRIED);
         let more = json!({
             "restartPolicy": {
@@ -146,11 +153,11 @@ fn a_job_with_two_retries_runs_three_times_and_never_has_two_drivers() {
         });
         let name = named("again", version);
         let object = application(&name, version, folder.path(), "job.py", &more);
-        up.kubectl_with(&["apply", "-f", "-"], &object.to_string());
+        cluster.apply(&object);
         (name, folder)
     });
     for (name, folder) in applications {
-        let application = ended(&up, &name);
+        let application = ended(cluster, &name);
         let status = &application["status"];
         assert_eq!(status["applicationState"]["state"], "FAILED");
         assert_eq!(status["executionAttempts"], 3, "{application:#}");
@@ -192,6 +199,58 @@ fn a_job_with_two_retries_runs_three_times_and_never_has_two_drivers() {
     }
 }
 
+/// Waits until the test says how it ends, in its first run for ever.
+const DELETED: &str = r#"
+import os, time
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.getOrCreate()
+print(f"counted {spark.range(10).count()}", flush=True)
+first = not os.path.exists("/job/begun")
+open("/job/begun", "w").close()
+deadline = time.monotonic() + 280
+while first:
+    if time.monotonic() > deadline:
+        raise SystemExit("nobody deleted it")
+    time.sleep(0.1)
+spark.stop()
+"#;
+
+fn a_driver_that_is_deleted_by_hand_is_told_and_run_again_if_wanted(cluster: &Cluster) {
+    let restart = |policy: Value| json!({ "restartPolicy": policy });
+    let retried =
+        json!({ "type": "OnFailure", "onFailureRetries": 1, "onFailureRetryInterval": 1 });
+    let applications = [
+        ("deleted", restart(json!({ "type": "Never" }))),
+        ("deleted-again", restart(retried)),
+    ]
+    .map(|(name, more)| {
+        let folder = folder();
+        write(folder.path(), "job.py", DELETED);
+        cluster.apply(&application(
+            name,
+            VERSIONS[1],
+            folder.path(),
+            "job.py",
+            &more,
+        ));
+        (name, folder)
+    });
+    for (name, folder) in &applications {
+        sign(cluster, name, &folder.path().join("begun"));
+        cluster.kubectl_ok(&["delete", "pod", &format!("{name}-driver")]);
+    }
+    let told = ended(cluster, "deleted");
+    assert_eq!(told["status"]["applicationState"]["state"], "FAILED");
+    let message = told["status"]["applicationState"]["errorMessage"].as_str();
+    let message = message.unwrap();
+    assert!(message.contains("driver pod deleted-driver"), "{message}");
+    assert!(message.contains("deleted"), "{message}");
+    let (again, log) = completed(cluster, "deleted-again");
+    assert!(log.contains("counted 10"), "{log}");
+    assert_eq!(again["status"]["executionAttempts"], 2, "{again:#}");
+}
+
 /// Twice waits for two executors and lets the test kill one of them; each time the work is done
 /// by two again.
 const KILLED: &str = r#"
@@ -217,26 +276,24 @@ for round in [1, 2]:
 spark.stop()
 "#;
 
-#[test]
-fn an_executor_that_is_killed_is_replaced_and_the_job_completes() {
-    let up = Up::start();
+fn an_executor_that_is_killed_is_replaced_and_the_job_completes(cluster: &Cluster) {
     for version in VERSIONS {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         write(folder.path(), "job.py", KILLED);
         let name = named("wounded", version);
         // Dead executors stay, so that their end can be looked at.
         let more = json!({ "executor": { "instances": 2, "deleteOnTermination": false } });
         let object = application(&name, version, folder.path(), "job.py", &more);
-        up.kubectl_with(&["apply", "-f", "-"], &object.to_string());
+        cluster.apply(&object);
 
         let two = || {
             eventually("two executors", || {
-                let names = executor_names(&up, &name);
+                let names = executor_names(cluster, &name);
                 (names.len() == 2).then_some(names)
             })
         };
         let first = two();
-        up.kubectl_ok(&["delete", "pod", &first[0], "--force", "--grace-period=0"]);
+        cluster.kubectl_ok(&["delete", "pod", &first[0], "--force", "--grace-period=0"]);
         let second = two();
         assert!(!second.contains(&first[0]), "{first:?} {second:?}");
         fs::write(folder.path().join("killed-1"), "").unwrap();
@@ -247,20 +304,23 @@ fn an_executor_that_is_killed_is_replaced_and_the_job_completes() {
         let pid = rustix::process::Pid::from_raw(found[0].cast_signed()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         let third = eventually("a third executor", || {
-            let mut names = executor_names(&up, &name);
+            let mut names = executor_names(cluster, &name);
             names.retain(|one| one != victim);
             (names.len() == 2).then_some(names)
         });
-        let dead = up.get(&["pod", victim]).unwrap();
+        let dead = cluster.get(&["pod", victim]).unwrap();
         let statuses = dead["status"]["containerStatuses"].as_array().unwrap();
         let terminated = &statuses[0]["state"]["terminated"];
         assert_eq!(terminated["exitCode"], 137, "{dead:#}");
         fs::write(folder.path().join("killed-2"), "").unwrap();
 
-        let (application, log) = completed(&up, &name);
+        let (application, log) = completed(cluster, &name);
         assert!(log.contains("round 1: 15"), "{log}");
         assert!(log.contains("round 2: 15"), "{log}");
-        assert!(up.get(&["pod", victim]).is_some(), "it stays, as asked for");
+        assert!(
+            cluster.get(&["pod", victim]).is_some(),
+            "it stays, as asked for"
+        );
         let states = &application["status"]["executorState"];
         assert_eq!(states[victim], "FAILED", "{application:#}");
         for survivor in third {

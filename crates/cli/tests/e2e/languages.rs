@@ -2,8 +2,13 @@
 
 use std::path::Path;
 
-use crate::common::{Up, write};
+use crate::clusters::{Cluster, folder, scenarios};
+use crate::common::write;
 use crate::real::{self, VERSIONS, completed, named};
+
+scenarios! {
+    manifests_run_python_and_a_jvm_class_on_every_version,
+}
 
 const PYTHON: &str = r#"
 import sys
@@ -44,6 +49,7 @@ spec:
         path: {}
   driver:
     cores: 1
+    coreRequest: 100m
     memory: 512m
     serviceAccount: spark
     volumeMounts:
@@ -51,6 +57,7 @@ spec:
         mountPath: /programs
   executor:
     instances: 1
+    coreRequest: 100m
     memory: 512m
     volumeMounts:
       - name: programs
@@ -60,11 +67,9 @@ spec:
     )
 }
 
-#[test]
-fn manifests_run_python_and_a_jvm_class_on_every_version() {
-    let up = Up::start();
+fn manifests_run_python_and_a_jvm_class_on_every_version(cluster: &Cluster) {
     for version in VERSIONS {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         programs(folder.path(), version);
         let python = "{type: Python, mainApplicationFile: local:///programs/sum.py}";
         let jvm = "{type: Java, mainClass: org.example.Sum, mainApplicationFile: local:///programs/sum.jar}";
@@ -73,11 +78,11 @@ fn manifests_run_python_and_a_jvm_class_on_every_version() {
             let fields = program.trim_matches(['{', '}']).replace(", ", "\n  ");
             let name = named(what, version);
             let text = manifest(&name, version, folder.path(), &fields);
-            up.kubectl_with(&["apply", "-f", "-"], &text);
+            cluster.kubectl_with(&["apply", "-f", "-"], &text);
             name
         });
         for name in applications {
-            let (_, log) = completed(&up, &name);
+            let (_, log) = completed(cluster, &name);
             let expected = format!("the sum is 4950 with Spark {version}");
             assert!(log.contains(&expected), "{name}: {log}");
         }

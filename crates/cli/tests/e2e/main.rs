@@ -13,11 +13,13 @@ mod common;
 
 mod allocation;
 mod clients;
+mod clusters;
 mod examples;
 mod executor_fields;
 mod failures;
 mod images;
 mod kills;
 mod languages;
+mod operators;
 mod real;
 mod warm;

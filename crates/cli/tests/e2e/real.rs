@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::common::Up;
+use crate::common::Kubectl;
 
 /// The oldest and the newest Spark that `make e2e` installs.
 pub(crate) const VERSIONS: [&str; 2] = ["3.5.9", "4.3.0"];
 
 /// Nothing here takes longer on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(10);
 
 /// A name of an object for this version.
 pub(crate) fn named(what: &str, version: &str) -> String {
@@ -42,8 +42,20 @@ pub(crate) fn application(
             "mainApplicationFile": format!("local:///job/{file}"),
             "sparkConf": { "spark.ui.enabled": "false" },
             "volumes": [{ "name": "job", "hostPath": { "path": folder, "type": "Directory" } }],
-            "driver": { "memory": "512m", "serviceAccount": "spark", "volumeMounts": mounts },
-            "executor": { "instances": 1, "cores": 1, "memory": "512m", "volumeMounts": mounts },
+            "driver": {
+                // Several applications share a node of two cores.
+                "coreRequest": "100m",
+                "memory": "512m",
+                "serviceAccount": "spark",
+                "volumeMounts": mounts,
+            },
+            "executor": {
+                "instances": 1,
+                "cores": 1,
+                "coreRequest": "100m",
+                "memory": "512m",
+                "volumeMounts": mounts,
+            },
         },
     });
     merge(&mut application["spec"], more);
@@ -75,15 +87,15 @@ pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>
 }
 
 /// The application now.
-pub(crate) fn look(up: &Up, name: &str) -> Value {
-    let found = up.get(&["sparkapplication", name]);
+pub(crate) fn look(cluster: &Kubectl, name: &str) -> Value {
+    let found = cluster.get(&["sparkapplication", name]);
     found.unwrap_or_else(|| panic!("{name} is gone"))
 }
 
 /// The application once it has ended for good.
-pub(crate) fn ended(up: &Up, name: &str) -> Value {
+pub(crate) fn ended(cluster: &Kubectl, name: &str) -> Value {
     eventually(&format!("the end of {name}"), || {
-        let application = look(up, name);
+        let application = look(cluster, name);
         let state = state(&application);
         matches!(state, "COMPLETED" | "FAILED").then_some(application)
     })
@@ -96,9 +108,9 @@ pub(crate) fn state(application: &Value) -> &str {
 }
 
 /// Waits for a good end, and returns the application and what the driver printed.
-pub(crate) fn completed(up: &Up, name: &str) -> (Value, String) {
-    let application = ended(up, name);
-    let log = up.kubectl_ok(&["logs", &format!("{name}-driver")]);
+pub(crate) fn completed(cluster: &Kubectl, name: &str) -> (Value, String) {
+    let application = ended(cluster, name);
+    let log = cluster.kubectl_ok(&["logs", &format!("{name}-driver")]);
     assert_eq!(state(&application), "COMPLETED", "{application:#}\n{log}");
     let outcome = &application["status"]["attempt"]["outcome"];
     assert_eq!(outcome["exitCode"], 0, "{application:#}");
@@ -114,9 +126,9 @@ pub(crate) fn condition<'a>(application: &'a Value, kind: &str) -> &'a Value {
 }
 
 /// The executor pods of an application whose Spark container runs.
-pub(crate) fn executors(up: &Up, name: &str) -> Vec<Value> {
+pub(crate) fn executors(cluster: &Kubectl, name: &str) -> Vec<Value> {
     let selector = format!("sparkoperator.k8s.io/app-name={name},spark-role=executor");
-    let list = up.get(&["pods", "-l", &selector]).unwrap_or_default();
+    let list = cluster.get(&["pods", "-l", &selector]).unwrap_or_default();
     let pods = list["items"].as_array().cloned().unwrap_or_default();
     pods.into_iter().filter(runs).collect()
 }
@@ -131,8 +143,8 @@ fn runs(pod: &Value) -> bool {
 }
 
 /// The names of those pods.
-pub(crate) fn executor_names(up: &Up, application: &str) -> Vec<String> {
-    executors(up, application).iter().map(name).collect()
+pub(crate) fn executor_names(cluster: &Kubectl, application: &str) -> Vec<String> {
+    executors(cluster, application).iter().map(name).collect()
 }
 
 /// The name of an object.
@@ -144,12 +156,12 @@ pub(crate) fn name(object: &Value) -> String {
 }
 
 /// Waits until a file of the job is there, which the job itself makes.
-pub(crate) fn sign(up: &Up, application: &str, file: &Path) {
+pub(crate) fn sign(cluster: &Kubectl, application: &str, file: &Path) {
     eventually(&format!("{} of {application}", file.display()), || {
-        let application = look(up, application);
+        let application = look(cluster, application);
         let over = matches!(state(&application), "COMPLETED" | "FAILED");
         if over && !file.exists() {
-            let log = up.kubectl_ok(&["logs", &format!("{}-driver", name(&application))]);
+            let log = cluster.kubectl_ok(&["logs", &format!("{}-driver", name(&application))]);
             panic!("it ended without: {application:#}\n{log}");
         }
         file.exists().then_some(())

@@ -1,0 +1,239 @@
+//! The clusters that the scenarios run on: the embedded one, and a real Kubernetes.
+//!
+//! A scenario is written once, against [`Cluster`]. On both clusters the operator and the drivers
+//! have the shipped rules and no others: the embedded cluster enforces them by itself, and on
+//! Kubernetes the operator is a process with the token of the shipped ServiceAccount.
+
+use std::ops::Deref;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::common::{Answer, Kubectl, Up, WINDLASS, root};
+use crate::real::eventually;
+
+/// Where the kubeconfig of the real Kubernetes is looked for.
+const KUBECONFIG: &str = "WINDLASS_TEST_KUBECONFIG";
+/// The namespace of the operator.
+const SYSTEM: &str = "windlass-system";
+/// The namespace of the scenarios on Kubernetes. One at a time runs there.
+pub(crate) const NAMESPACE: &str = "windlass-scenario";
+
+/// A cluster with an operator.
+pub(crate) enum Cluster {
+    Embedded(Up),
+    Kubernetes(Kubernetes),
+}
+
+impl Cluster {
+    /// A new embedded cluster.
+    pub(crate) fn embedded() -> Self {
+        Self::Embedded(Up::start())
+    }
+
+    /// The real Kubernetes, with an operator and an empty namespace.
+    pub(crate) fn kubernetes() -> Self {
+        Self::Kubernetes(Kubernetes::prepare())
+    }
+}
+
+impl Deref for Cluster {
+    type Target = Kubectl;
+
+    fn deref(&self) -> &Kubectl {
+        match self {
+            Self::Embedded(up) => up,
+            Self::Kubernetes(kubernetes) => kubernetes,
+        }
+    }
+}
+
+/// A folder of a job, which the users of all images may read and write.
+pub(crate) fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    folder
+}
+
+/// A namespace of a real Kubernetes, and the operator that serves it.
+pub(crate) struct Kubernetes {
+    kubectl: Kubectl,
+    operator: Option<Operator>,
+    home: tempfile::TempDir,
+}
+
+impl Kubernetes {
+    /// Applies what a user would, empties the namespace and starts an operator.
+    pub(crate) fn prepare() -> Self {
+        let given = std::env::var_os(KUBECONFIG).map(PathBuf::from);
+        let given = given.unwrap_or_else(|| {
+            panic!(
+                "there is no Kubernetes to run this on: `make e2e` starts one, and {KUBECONFIG} \
+                 names the kubeconfig of another"
+            )
+        });
+        let home = tempfile::tempdir().unwrap();
+        let kubectl = |name: &str| Kubectl {
+            kubeconfig: home.path().join(name),
+            home: home.path().to_owned(),
+        };
+        let admin = kubectl("admin");
+        std::fs::copy(&given, &admin.kubeconfig).unwrap();
+        // What the operator of a user gets, from the same files.
+        let crds = Command::new(WINDLASS).arg("crd").output().unwrap();
+        admin.kubectl_with(
+            &["apply", "-f", "-"],
+            &String::from_utf8(crds.stdout).unwrap(),
+        );
+        let file = |name: &str| root().join("deploy/rbac").join(name);
+        let rules = file("operator.yaml").display().to_string();
+        admin.kubectl_ok(&["apply", "-f", &rules]);
+        let token = ["-n", SYSTEM, "create", "token", "windlass-operator"];
+        let token = admin.kubectl_ok(&token);
+        let operator = kubectl("operator");
+        std::fs::copy(&given, &operator.kubeconfig).unwrap();
+        let user = ["config", "set-credentials", "operator", "--token"];
+        operator.kubectl_ok(&[&user[..], &[token.trim()]].concat());
+        operator.kubectl_ok(&["config", "set-context", "--current", "--user=operator"]);
+
+        let ignored = ["--ignore-not-found", "--timeout=120s"];
+        let namespace = ["delete", "namespace", NAMESPACE];
+        admin.kubectl_ok(&[&namespace[..], &ignored].concat());
+        admin.kubectl_ok(&["create", "namespace", NAMESPACE]);
+        let drivers = std::fs::read_to_string(file("driver.yaml")).unwrap();
+        let drivers = drivers.replace("namespace: default", &format!("namespace: {NAMESPACE}"));
+        admin.kubectl_with(&["apply", "-f", "-"], &drivers);
+        let here = format!("--namespace={NAMESPACE}");
+        admin.kubectl_ok(&["config", "set-context", "--current", &here]);
+
+        let mut kubernetes = Self {
+            kubectl: admin,
+            operator: None,
+            home,
+        };
+        kubernetes.start_operator();
+        kubernetes
+    }
+
+    /// Starts the operator and waits until it leads.
+    pub(crate) fn start_operator(&mut self) {
+        self.operator = Some(self.another_operator());
+        self.until_somebody_leads();
+    }
+
+    /// One more operator, which is not waited for.
+    pub(crate) fn another_operator(&self) -> Operator {
+        Operator::start(&self.home.path().join("operator"), self.home.path())
+    }
+
+    /// Kills the operator as a crash would.
+    pub(crate) fn kill_operator(&mut self) {
+        drop(self.operator.take());
+    }
+
+    /// Waits until the holder of the Lease is an operator that lives.
+    pub(crate) fn until_somebody_leads(&self) {
+        let lease = ["lease", "windlass-operator", "-n", SYSTEM];
+        let before = self.kubectl.get(&lease);
+        let renewed = |lease: &Option<Value>| {
+            lease
+                .as_ref()
+                .map(|lease| lease["spec"]["renewTime"].clone())
+        };
+        eventually("an operator to lead", || {
+            let lease = self.kubectl.get(&lease);
+            (lease.is_some() && renewed(&lease) != renewed(&before)).then_some(())
+        });
+    }
+}
+
+impl Deref for Kubernetes {
+    type Target = Kubectl;
+
+    fn deref(&self) -> &Kubectl {
+        &self.kubectl
+    }
+}
+
+impl Drop for Kubernetes {
+    fn drop(&mut self) {
+        // A failed scenario is looked at before its namespace goes, and the next one makes it anew.
+        if !std::thread::panicking() {
+            let namespace = ["delete", "namespace", NAMESPACE, "--wait=false"];
+            self.kubectl.kubectl_ok(&namespace);
+        }
+    }
+}
+
+/// A `windlass operator`, killed with the value.
+pub(crate) struct Operator {
+    process: Child,
+    log: PathBuf,
+}
+
+impl Operator {
+    fn start(kubeconfig: &Path, folder: &Path) -> Self {
+        let log = folder.join(format!("operator-{}.log", random()));
+        // An operator that outlived its test would work for the next one, too.
+        let process = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", WINDLASS])
+            .args(["-v", "operator", "--listen", "127.0.0.1:0", "--kubeconfig"])
+            .arg(kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Self { process, log }
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            eprintln!("--- an operator said:\n{log}");
+        }
+    }
+}
+
+/// A part of a name that no other has.
+fn random() -> String {
+    let name = tempfile::NamedTempFile::new().unwrap();
+    let name = name.path().file_name().unwrap();
+    name.to_string_lossy().trim_start_matches('.').to_owned()
+}
+
+/// Stops, kills or starts a service of the node that hack/kubernetes runs.
+pub(crate) fn node_service(what: &str, name: &str) {
+    let script = root().join("hack/kubernetes/service");
+    let answer: Answer = Command::new(script)
+        .args([what, name])
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(answer.code, 0, "{what} {name}: {}", answer.stderr);
+}
+
+/// Makes the tests of scenarios, on each cluster one.
+macro_rules! scenarios {
+    ($($scenario:ident),+ $(,)?) => {
+        mod embedded {
+            $(#[test]
+            fn $scenario() {
+                super::$scenario(&crate::clusters::Cluster::embedded());
+            })+
+        }
+        mod kubernetes {
+            $(#[test]
+            fn $scenario() {
+                super::$scenario(&crate::clusters::Cluster::kubernetes());
+            })+
+        }
+    };
+}
+pub(crate) use scenarios;
