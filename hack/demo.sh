@@ -24,7 +24,7 @@ done
 
 start=$(date +%s)
 title "1. A SparkApplication: Pi, with two executors"
-expect 0 "$windlass" run -f "$root/examples/spark-pi.yaml" | tee "$folder/pi.out"
+expect 0 "$windlass" run "${quick[@]}" -f "$root/examples/spark-pi.yaml" | tee "$folder/pi.out"
 grep -q 'Pi is roughly 3\.1' "$folder/pi.out" || { echo "demo: Pi was not printed" >&2; exit 1; }
 pi=$(($(date +%s) - start))
 

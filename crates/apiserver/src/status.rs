@@ -20,7 +20,7 @@ pub struct ApiError {
     /// Whether the answer has details although there is nothing in them.
     bare_details: bool,
     /// What the client is told besides.
-    warnings: Vec<String>,
+    warnings: Box<[String]>,
 }
 
 impl fmt::Display for ApiError {
@@ -44,7 +44,7 @@ impl ApiError {
             details: Map::new(),
             metadata: Map::new(),
             bare_details: false,
-            warnings: Vec::new(),
+            warnings: Box::default(),
         }
     }
 
@@ -83,7 +83,7 @@ impl ApiError {
 
     /// The same refusal, with what was found on the way.
     pub(crate) fn with_warnings(mut self, warnings: Vec<String>) -> Self {
-        self.warnings = warnings;
+        self.warnings = warnings.into_boxed_slice();
         self
     }
 

@@ -140,13 +140,8 @@ pub struct RunArgs {
     /// Memory of the driver in JVM units (default: 1g).
     #[arg(long, value_name = "SIZE", conflicts_with = "file")]
     pub driver_memory: Option<String>,
-    /// Spark configuration, may be repeated.
-    #[arg(
-        short,
-        long = "conf",
-        value_name = "KEY=VALUE",
-        conflicts_with = "file"
-    )]
+    /// Spark configuration, may be repeated; wins over the sparkConf of a manifest.
+    #[arg(short, long = "conf", value_name = "KEY=VALUE")]
     pub conf: Vec<String>,
     /// Maven coordinates for the driver to fetch, comma separated.
     #[arg(

@@ -37,7 +37,7 @@ fn warm_all(args: &WarmArgs) -> Result<Exit, Failure> {
             continue;
         }
         output::talk(&format!(
-            "Spark {version}: archiving its classes (once, about a minute)"
+            "Spark {version}: archiving its classes (once, a minute or two)"
         ));
         let size = make(&spark, &archive)?;
         output::talk(&format!(
@@ -108,7 +108,8 @@ fn staging(folder: &Path) -> Result<PathBuf, Failure> {
     Ok(staging)
 }
 
-/// A run of its own process, so that the job's output can be kept back until it matters.
+/// A run in a process of its own, so that its progress is seen and the job's output is kept back
+/// until it matters.
 fn run_job(version: &str, folder: &Path, archive: &Path, data: &Path) -> Result<(), Failure> {
     let job = folder.join("warm.py");
     let manifest = folder.join("warm.yaml");
@@ -118,18 +119,18 @@ fn run_job(version: &str, folder: &Path, archive: &Path, data: &Path) -> Result<
         .map_err(Failure::internal)?;
     let windlass = std::env::current_exe().map_err(Failure::internal)?;
     let run = Command::new(windlass)
-        .args(["run", "--progress", "off", "--data-dir"])
+        .args(["run", "--data-dir"])
         .arg(data)
         .arg("-f")
         .arg(&manifest)
         .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
         .output()
         .map_err(Failure::internal)?;
     if run.status.success() {
         return Ok(());
     }
-    let lines = [run.stdout, run.stderr].concat();
-    let lines = String::from_utf8_lossy(&lines);
+    let lines = String::from_utf8_lossy(&run.stdout);
     let lines: Vec<&str> = lines.lines().collect();
     let last = lines[lines.len().saturating_sub(20)..].join("\n");
     Err(Failure::cluster(format!(

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::args::RunArgs;
 use crate::exit::Failure;
@@ -73,15 +73,6 @@ pub fn application(
         None => name_from(&located.file_stem),
     };
 
-    let mut conf = Map::new();
-    for pair in &run.conf {
-        let Some((key, value)) = pair.split_once('=') else {
-            return Err(Failure::bad_input(format!(
-                "--conf {pair}: write it as KEY=VALUE, for example --conf spark.sql.shuffle.partitions=8"
-            )));
-        };
-        conf.insert(key.trim().to_owned(), Value::from(value));
-    }
     let mut driver = json!({
         "cores": 1,
         "memory": run.driver_memory.as_deref().unwrap_or("1g"),
@@ -117,26 +108,42 @@ pub fn application(
     if !run.args.is_empty() {
         spec["arguments"] = json!(run.args);
     }
-    if !conf.is_empty() {
-        spec["sparkConf"] = Value::Object(conf);
-    }
     if !run.packages.is_empty() {
         spec["deps"] = json!({ "packages": run.packages });
     }
     spec["driver"] = driver;
     spec["executor"] = executor;
 
-    Ok(Job {
-        application: json!({
-            "apiVersion": "sparkoperator.k8s.io/v1beta2",
-            "kind": "SparkApplication",
-            "metadata": {
-                "name": name,
-                "namespace": run.namespace.as_deref().unwrap_or("default"),
-            },
-            "spec": spec,
-        }),
-    })
+    let mut application = json!({
+        "apiVersion": "sparkoperator.k8s.io/v1beta2",
+        "kind": "SparkApplication",
+        "metadata": {
+            "name": name,
+            "namespace": run.namespace.as_deref().unwrap_or("default"),
+        },
+        "spec": spec,
+    });
+    configure(&mut application, &run.conf)?;
+    Ok(Job { application })
+}
+
+/// Writes what `--conf` says into an application's `sparkConf`.
+pub fn configure(application: &mut Value, conf: &[String]) -> Result<(), Failure> {
+    for pair in conf {
+        let Some((key, value)) = pair.split_once('=') else {
+            return Err(Failure::bad_input(format!(
+                "--conf {pair}: write it as KEY=VALUE, for example --conf spark.sql.shuffle.partitions=8"
+            )));
+        };
+        let spec = &mut application["spec"];
+        // What is no map is reported with the manifest, by its field.
+        if (spec.is_object() || spec.is_null())
+            && (spec["sparkConf"].is_object() || spec["sparkConf"].is_null())
+        {
+            spec["sparkConf"][key.trim()] = Value::from(value);
+        }
+    }
+    Ok(())
 }
 
 /// Whether Spark would put files where the driver works: it copies jars, files and packages there,
@@ -339,6 +346,20 @@ mod tests {
             .map(|(arguments, embedded)| build(arguments, *embedded).unwrap_err())
             .collect();
         insta::assert_yaml_snapshot!(messages);
+    }
+
+    #[test]
+    fn settings_of_the_command_line_win_over_those_of_a_manifest() {
+        let mut application =
+            json!({ "spec": { "sparkConf": { "spark.a": "1", "spark.b": "2" } } });
+        let conf = ["spark.b=3".to_owned(), " spark.c =x=y".to_owned()];
+        configure(&mut application, &conf).unwrap();
+        let expected = json!({ "spark.a": "1", "spark.b": "3", "spark.c": "x=y" });
+        assert_eq!(application["spec"]["sparkConf"], expected);
+        // What is wrong in the manifest is told with the manifest.
+        let mut wrong = json!({ "spec": { "sparkConf": ["spark.a"] } });
+        configure(&mut wrong, &conf).unwrap();
+        assert_eq!(wrong, json!({ "spec": { "sparkConf": ["spark.a"] } }));
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
             if let Some(namespace) = &args.namespace {
                 manifest.application["metadata"]["namespace"] = Value::from(namespace.as_str());
             }
+            job::configure(&mut manifest.application, &args.conf)?;
             manifest
         }
         None => {
