@@ -25,6 +25,10 @@ impl Turn<'_> {
             return self.begin_suspension();
         }
         self.remove_other_drivers(driver);
+        // A node that does not answer sends no event either.
+        if let Some(due) = health::overdue_at(driver, self.limits).filter(|due| *due > self.now) {
+            self.wake_at(due);
+        }
         match health {
             Health::Pending(hold) => self.await_start(driver, hold),
             Health::Running { since } => {

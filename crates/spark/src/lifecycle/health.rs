@@ -105,6 +105,12 @@ pub fn of_driver(pod: &DriverPod, limits: &Limits, now: Timestamp) -> Health {
     }
 }
 
+/// When it is too long ago that the node should have ended the pod, if it should.
+pub fn overdue_at(pod: &DriverPod, limits: &Limits) -> Option<Timestamp> {
+    let by = pod.terminating.filter(|_| pod.node.is_some())?;
+    Some(later(by, limits.overdue_termination))
+}
+
 fn unreachable(pod: &DriverPod, limits: &Limits, now: Timestamp) -> Option<Hold> {
     if matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed) {
         return None;
@@ -125,8 +131,7 @@ fn unreachable(pod: &DriverPod, limits: &Limits, now: Timestamp) -> Option<Hold>
             format!("node {node} does not answer"),
         ));
     }
-    let overdue = |by: Timestamp| later(by, limits.overdue_termination) <= now;
-    (pod.node.is_some() && pod.terminating.is_some_and(overdue)).then(|| {
+    overdue_at(pod, limits).filter(|due| *due <= now).map(|_| {
         stuck(
             "DriverTerminationOverdue",
             format!("node {node} does not end pod {}", pod.name),

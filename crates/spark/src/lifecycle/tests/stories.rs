@@ -311,6 +311,20 @@ fn a_terminating_driver_is_waited_for() {
 }
 
 #[test]
+fn a_driver_that_outlives_its_deletion_is_told_as_soon_as_that_is_overdue() {
+    let mut story = Story::of(on_failure(1));
+    story.status = status_in(State::Running);
+    let dying = || driver(1).running().terminating();
+    let waits = story.sees(dying(), 91);
+    assert_eq!(
+        (story.state(), waits.wake_at),
+        (State::Running, Some(at(150)))
+    );
+    story.sees(dying(), 150);
+    assert_eq!(story.state(), State::Unknown);
+}
+
+#[test]
 fn a_missing_driver_gets_a_moment_to_come_back() {
     let mut story = Story::of(never());
     story.status = status_in(State::Running);
