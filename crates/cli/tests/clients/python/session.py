@@ -26,6 +26,12 @@ def chapter(title):
     print(f"\n== {title}")
 
 
+def own(annotations):
+    """Without those of the controller of Deployments, which comes when it comes."""
+    ours = {key: value for key, value in (annotations or {}).items() if "kubernetes.io/" not in key}
+    return ours or None
+
+
 def refusal(call):
     """Prints the error that a call must end with."""
     try:
@@ -162,7 +168,7 @@ def patches():
             {"op": "add", "path": "/metadata/annotations", "value": {"by": "json-patch"}},
         ],
     )
-    print("json:", patched.metadata.annotations)
+    print("json:", own(patched.metadata.annotations))
     try:
         test = [{"op": "test", "path": "/spec/replicas", "value": 5}]
         apps.patch_namespaced_deployment("web", NAMESPACE, test)
@@ -175,7 +181,7 @@ def patches():
         {"metadata": {"annotations": {"by": None, "now": "merge"}}},
         _content_type="application/merge-patch+json",
     )
-    print("merge:", patched.metadata.annotations)
+    print("merge:", own(patched.metadata.annotations))
     applied = apps.patch_namespaced_deployment(
         "web",
         NAMESPACE,
