@@ -23,11 +23,15 @@ const PORT: u16 = 8080;
 
 /// Prints the manifests.
 pub fn install(args: &InstallArgs) -> Result<Exit, Failure> {
-    let crds =
-        windlass_api::parse::to_yaml_documents(&windlass_api::crds()).map_err(Failure::internal)?;
-    let objects = objects(args)?;
-    let objects = windlass_api::parse::to_yaml_documents(&objects).map_err(Failure::internal)?;
-    output::data(&format!("{}\n{}", crds.trim_end(), objects.trim_end()))
+    output::data(documents(args)?.trim_end())
+}
+
+/// The manifests as YAML documents.
+fn documents(args: &InstallArgs) -> Result<String, Failure> {
+    let crds = windlass_api::crds();
+    let mut all = crds.iter().map(object).collect::<Result<Vec<_>, _>>()?;
+    all.extend(objects(args)?);
+    windlass_api::parse::to_yaml_documents(&all).map_err(Failure::internal)
 }
 
 /// Everything but the CustomResourceDefinitions, in an order in which it can be applied.
@@ -181,6 +185,16 @@ mod tests {
             of(&[]),
             of(&["etl", "ml"])
         ));
+    }
+
+    #[test]
+    fn what_is_printed_is_the_definitions_and_then_everything_else() {
+        let args = args(&[]);
+        let printed = windlass_api::parse::objects(&documents(&args).unwrap()).unwrap();
+        let (crds, others) = printed.split_at(windlass_api::crds().len());
+        let is_crd = |object: &Value| object["kind"] == "CustomResourceDefinition";
+        assert!(crds.iter().all(is_crd));
+        assert_eq!(others, objects(&args).unwrap());
     }
 
     #[test]

@@ -4,9 +4,7 @@ use serde_json::json;
 
 use crate::clusters::{Cluster, folder, scenarios};
 use crate::common::write;
-use crate::real::{
-    VERSIONS, application, completed, eventually, executors, look, named, sign, state,
-};
+use crate::real::{application, completed, eventually, executors, look, named, sign, state};
 
 scenarios! {
     executors_come_under_load_and_go_when_idle,
@@ -38,7 +36,7 @@ spark.stop()
 "#;
 
 fn executors_come_under_load_and_go_when_idle(cluster: &Cluster) {
-    let applications = VERSIONS.map(|version| {
+    let applications = cluster.versions().iter().map(|version| {
         let folder = folder();
         write(folder.path(), "job.py", JOB);
         let more = json!({
@@ -59,6 +57,8 @@ fn executors_come_under_load_and_go_when_idle(cluster: &Cluster) {
         cluster.apply(&object);
         (name, folder)
     });
+    // All of them begin before the first is waited for.
+    let applications: Vec<_> = applications.collect();
     for (name, folder) in applications {
         let at = |file: &str| folder.path().join(file);
         let count = || executors(cluster, &name).len();

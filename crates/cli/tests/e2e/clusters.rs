@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use crate::common::{Answer, Kubectl, Up, WINDLASS, root};
-use crate::real::eventually;
+use crate::real::{VERSIONS, eventually};
 
 /// Where the kubeconfig of the real Kubernetes is looked for.
 const KUBECONFIG: &str = "WINDLASS_TEST_KUBECONFIG";
@@ -36,6 +36,15 @@ impl Cluster {
     /// The real Kubernetes, with an operator and an empty namespace.
     pub(crate) fn kubernetes() -> Self {
         Self::Kubernetes(Kubernetes::prepare())
+    }
+
+    /// The versions of Spark that a scenario runs with here. What a version changes shows on the
+    /// embedded cluster, where jobs start faster; Kubernetes is to show what Windlass does.
+    pub(crate) fn versions(&self) -> &'static [&'static str] {
+        match self {
+            Self::Embedded(_) => &VERSIONS,
+            Self::Kubernetes(_) => &VERSIONS[1..],
+        }
     }
 }
 

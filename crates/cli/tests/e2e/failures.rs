@@ -45,7 +45,7 @@ fn a_job_that_fails_says_with_which_code_and_why(cluster: &Cluster) {
         ),
         ("jvm-exits", 7, ""),
     ];
-    for version in VERSIONS {
+    for &version in cluster.versions() {
         let folder = folder();
         write(folder.path(), "job.py", FAILING);
         let sources = [("Sum.java", include_str!("Sum.java"))];
@@ -141,7 +141,7 @@ impl Drop for Watch {
 
 fn a_job_with_two_retries_runs_three_times_and_never_has_two_drivers(cluster: &Cluster) {
     let watch = Watch::of_drivers(cluster);
-    let applications = VERSIONS.map(|version| {
+    let applications = cluster.versions().iter().map(|version| {
         let folder = folder();
         write(folder.path(), "job.py", RETRIED);
         let more = json!({
@@ -156,6 +156,8 @@ fn a_job_with_two_retries_runs_three_times_and_never_has_two_drivers(cluster: &C
         cluster.apply(&object);
         (name, folder)
     });
+    // All of them begin before the first is waited for.
+    let applications: Vec<_> = applications.collect();
     for (name, folder) in applications {
         let application = ended(cluster, &name);
         let status = &application["status"];
@@ -277,7 +279,7 @@ spark.stop()
 "#;
 
 fn an_executor_that_is_killed_is_replaced_and_the_job_completes(cluster: &Cluster) {
-    for version in VERSIONS {
+    for &version in cluster.versions() {
         let folder = folder();
         write(folder.path(), "job.py", KILLED);
         let name = named("wounded", version);
