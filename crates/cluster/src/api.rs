@@ -52,6 +52,9 @@ pub(crate) struct Api {
     client: kube::Client,
 }
 
+/// A request, unless it cannot be made.
+type Built = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
+
 impl Api {
     pub(crate) fn new(client: kube::Client) -> Self {
         Self { client }
@@ -102,21 +105,8 @@ impl Api {
         kind: &Kind,
         namespace: &str,
     ) -> Result<Vec<Value>, CallError> {
-        let mut items = Vec::new();
-        let mut params = ListParams::default().limit(PAGE);
-        loop {
-            let request = Request::new(kind.collection_path(Some(namespace)));
-            let mut page = self.call(request.list_metadata(&params)).await?;
-            if let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) {
-                items.extend(more);
-            }
-            match page.pointer("/metadata/continue").and_then(Value::as_str) {
-                Some(token) if !token.is_empty() => {
-                    params.continue_token = Some(token.to_owned());
-                }
-                _ => return Ok(items),
-            }
-        }
+        self.pages(kind, Some(namespace), Request::list_metadata)
+            .await
     }
 
     /// All objects of a kind, in a namespace if one is given.
@@ -125,11 +115,21 @@ impl Api {
         kind: &Kind,
         namespace: Option<&str>,
     ) -> Result<Vec<Value>, CallError> {
+        self.pages(kind, namespace, Request::list).await
+    }
+
+    /// The items of all pages of a list.
+    async fn pages(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        list: impl Fn(&Request, &ListParams) -> Built,
+    ) -> Result<Vec<Value>, CallError> {
+        let request = Request::new(kind.collection_path(namespace));
         let mut items = Vec::new();
         let mut params = ListParams::default().limit(PAGE);
         loop {
-            let request = Request::new(kind.collection_path(namespace));
-            let mut page = self.call(request.list(&params)).await?;
+            let mut page = self.call(list(&request, &params)).await?;
             if let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) {
                 items.extend(more);
             }
@@ -278,10 +278,7 @@ impl Api {
         }
     }
 
-    async fn call(
-        &self,
-        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<Value, CallError> {
+    async fn call(&self, request: Built) -> Result<Value, CallError> {
         let request = request.map_err(|error| CallError::Refused {
             code: 0,
             message: error.to_string(),

@@ -17,6 +17,8 @@ mod deployment;
 mod job;
 mod keeper;
 mod replica_set;
+#[cfg(test)]
+mod samples;
 mod shape;
 mod stateful_set;
 

@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use futures::{FutureExt as _, future::BoxFuture, stream::BoxStream};
 use windlass_apiserver::{ApiServer, Config, User};
-use windlass_streaming::backend::{
-    BackendError, ContainerRef, Duplex, ExecOptions, LogOptions, NodeBackend, Process,
-};
+use windlass_streaming::backend::NoNode;
 
 /// A server in this process, with a directory that goes with it.
 pub struct Embedded {
@@ -33,49 +30,5 @@ impl Embedded {
     /// A client that may do everything.
     pub fn client(&self) -> kube::Client {
         self.server.client(User::admin())
-    }
-}
-
-/// No sequence starts a container.
-struct NoNode;
-
-fn nothing<T>() -> BoxFuture<'static, Result<T, BackendError>> {
-    async { Err(BackendError::BadRequest("there is no node".to_owned())) }.boxed()
-}
-
-impl NodeBackend for NoNode {
-    fn logs(
-        &self,
-        _: ContainerRef,
-        _: LogOptions,
-    ) -> BoxFuture<
-        'static,
-        Result<BoxStream<'static, Result<bytes::Bytes, BackendError>>, BackendError>,
-    > {
-        async { Err(BackendError::BadRequest("there is no node".to_owned())) }.boxed()
-    }
-
-    fn exec(
-        &self,
-        _: ContainerRef,
-        _: ExecOptions,
-    ) -> BoxFuture<'static, Result<Process, BackendError>> {
-        nothing()
-    }
-
-    fn attach(
-        &self,
-        _: ContainerRef,
-        _: ExecOptions,
-    ) -> BoxFuture<'static, Result<Process, BackendError>> {
-        nothing()
-    }
-
-    fn port_forward(
-        &self,
-        _: ContainerRef,
-        _: u16,
-    ) -> BoxFuture<'static, Result<Box<dyn Duplex>, BackendError>> {
-        async { Err(BackendError::BadRequest("there is no node".to_owned())) }.boxed()
     }
 }

@@ -5,6 +5,7 @@
 use std::pin::Pin;
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -136,4 +137,49 @@ pub trait NodeBackend: Send + Sync + 'static {
         pod: ContainerRef,
         port: u16,
     ) -> BoxFuture<'static, Result<Box<dyn Duplex>, BackendError>>;
+}
+
+/// Stands for a node where none runs: an API server alone, in tests of what does not ask one.
+#[derive(Debug, Clone, Copy)]
+pub struct NoNode;
+
+impl NoNode {
+    fn nothing<T: Send + 'static>() -> BoxFuture<'static, Result<T, BackendError>> {
+        futures::future::ready(Err(BackendError::NotFound("no node".to_owned()))).boxed()
+    }
+}
+
+impl NodeBackend for NoNode {
+    fn logs(
+        &self,
+        _: ContainerRef,
+        _: LogOptions,
+    ) -> BoxFuture<'static, Result<BoxStream<'static, Result<Bytes, BackendError>>, BackendError>>
+    {
+        Self::nothing()
+    }
+
+    fn exec(
+        &self,
+        _: ContainerRef,
+        _: ExecOptions,
+    ) -> BoxFuture<'static, Result<Process, BackendError>> {
+        Self::nothing()
+    }
+
+    fn attach(
+        &self,
+        _: ContainerRef,
+        _: ExecOptions,
+    ) -> BoxFuture<'static, Result<Process, BackendError>> {
+        Self::nothing()
+    }
+
+    fn port_forward(
+        &self,
+        _: ContainerRef,
+        _: u16,
+    ) -> BoxFuture<'static, Result<Box<dyn Duplex>, BackendError>> {
+        Self::nothing()
+    }
 }

@@ -8,13 +8,10 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt as _, future::BoxFuture, stream::BoxStream};
 use kube::{Client, config::KubeConfigOptions, config::Kubeconfig};
 use tokio::sync::watch;
 use windlass_apiserver::{ApiServer, Config, store::Durability};
-use windlass_streaming::backend::{
-    BackendError, ContainerRef, Duplex, ExecOptions, LogOptions, NodeBackend, Process,
-};
+use windlass_streaming::backend::NoNode;
 
 use crate::common::crowd::{Size, crowd};
 
@@ -113,48 +110,4 @@ async fn no_acknowledged_write_is_lost_and_no_watch_misses_anything_when_the_ser
     assert!(tally.unanswered > 10, "{tally:?}");
     assert!(tally.resumed > 100, "{tally:?}");
     assert_eq!(tally.relisted, 0, "{tally:?}");
-}
-
-/// No pod is asked for anything here.
-struct NoNode;
-
-impl NodeBackend for NoNode {
-    fn logs(
-        &self,
-        _: ContainerRef,
-        _: LogOptions,
-    ) -> BoxFuture<
-        'static,
-        Result<BoxStream<'static, Result<bytes::Bytes, BackendError>>, BackendError>,
-    > {
-        nobody().boxed()
-    }
-
-    fn exec(
-        &self,
-        _: ContainerRef,
-        _: ExecOptions,
-    ) -> BoxFuture<'static, Result<Process, BackendError>> {
-        nobody().boxed()
-    }
-
-    fn attach(
-        &self,
-        _: ContainerRef,
-        _: ExecOptions,
-    ) -> BoxFuture<'static, Result<Process, BackendError>> {
-        nobody().boxed()
-    }
-
-    fn port_forward(
-        &self,
-        _: ContainerRef,
-        _: u16,
-    ) -> BoxFuture<'static, Result<Box<dyn Duplex>, BackendError>> {
-        nobody().boxed()
-    }
-}
-
-async fn nobody<T>() -> Result<T, BackendError> {
-    Err(BackendError::BadRequest("there is no node".to_owned()))
 }

@@ -5,14 +5,42 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use windlass_engine::{Kind, ObjectKey};
 
+use super::beside;
 use super::keeper::Step;
 use crate::life::{Matcher, Meta};
+use crate::mirror::{Mirror, View};
 use crate::objects::{Labels, Pod};
+use crate::queue::Queue;
 
 /// What can be owned.
 pub(super) trait Owned {
     fn meta(&self) -> &Meta;
     fn labels(&self) -> &Labels;
+}
+
+/// Who keeps owned objects, and takes those in that nobody owns.
+pub(super) trait Keeping: View {
+    fn matcher(&self) -> &Matcher;
+}
+
+/// Wakes whoever keeps an object that changed: its controller, or all who could take it in.
+pub(super) fn wake_keepers<K: Keeping, O: Owned>(
+    queue: &Queue<ObjectKey>,
+    keepers: &Mirror<K>,
+    key: &ObjectKey,
+    owned: &O,
+) {
+    match owned.meta().controller() {
+        Some(owner) if owner.kind == K::KIND.kind => queue.push(beside(key, &owner.name)),
+        Some(_) => {}
+        None => {
+            for (key, keeper) in keepers.in_namespace(key.namespace.as_deref()) {
+                if keeper.matcher().matches(owned.labels()) {
+                    queue.push(key);
+                }
+            }
+        }
+    }
 }
 
 impl Owned for Pod {

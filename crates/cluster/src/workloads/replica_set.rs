@@ -10,8 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use windlass_engine::{Kind, ObjectKey};
 
-use super::beside;
-use super::claiming::{Claimant, Keyed, Owned};
+use super::claiming::{Claimant, Keeping, Keyed, Owned, wake_keepers};
 use super::conditions::{Conditions, Says, Times, count, status_step};
 use super::keeper::{Plan, Said, Step, Workload, sooner, wait};
 use super::shape;
@@ -81,6 +80,12 @@ pub(super) struct ReplicaSets {
     pods: Arc<Mirror<Pod>>,
 }
 
+impl Keeping for ReplicaSet {
+    fn matcher(&self) -> &Matcher {
+        &self.matcher
+    }
+}
+
 impl ReplicaSets {
     pub(super) fn new(sets: Arc<Mirror<ReplicaSet>>, pods: Arc<Mirror<Pod>>) -> Self {
         Self { sets, pods }
@@ -109,19 +114,7 @@ impl Workload for ReplicaSets {
         let sets = Arc::clone(&self.sets);
         self.pods.listen(move |change| {
             for pod in [change.old, change.new].into_iter().flatten() {
-                match pod.meta.controller() {
-                    Some(owner) if owner.kind == "ReplicaSet" => {
-                        wake.push(beside(change.key, &owner.name));
-                    }
-                    Some(_) => {}
-                    None => {
-                        for (key, set) in sets.in_namespace(change.key.namespace.as_deref()) {
-                            if set.matcher.matches(&pod.labels) {
-                                wake.push(key);
-                            }
-                        }
-                    }
-                }
+                wake_keepers(&wake, &sets, change.key, pod);
             }
         });
     }

@@ -17,7 +17,7 @@ use serde_json::Value;
 use windlass_engine::{Kind, ObjectKey};
 
 use super::beside;
-use super::claiming::{Claimant, Keyed, Owned};
+use super::claiming::{Claimant, Keeping, Keyed, Owned, wake_keepers};
 use super::keeper::{Plan, Workload};
 use super::shape::Amount;
 use crate::api::{Api, CallError};
@@ -181,6 +181,12 @@ pub(super) struct StatefulSets {
     claims: Arc<Mirror<Claim>>,
 }
 
+impl Keeping for StatefulSet {
+    fn matcher(&self) -> &Matcher {
+        &self.matcher
+    }
+}
+
 impl StatefulSets {
     pub(super) fn new(
         sets: Arc<Mirror<StatefulSet>>,
@@ -230,19 +236,7 @@ impl Workload for StatefulSets {
         let sets = Arc::clone(&self.sets);
         self.pods.listen(move |change| {
             for pod in [change.old, change.new].into_iter().flatten() {
-                match pod.meta.controller() {
-                    Some(owner) if owner.kind == "StatefulSet" => {
-                        wake.push(beside(change.key, &owner.name));
-                    }
-                    Some(_) => {}
-                    None => {
-                        for (key, set) in sets.in_namespace(change.key.namespace.as_deref()) {
-                            if set.matcher.matches(&pod.labels) {
-                                wake.push(key);
-                            }
-                        }
-                    }
-                }
+                wake_keepers(&wake, &sets, change.key, pod);
             }
         });
         let wake = Arc::clone(queue);

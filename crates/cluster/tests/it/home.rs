@@ -5,10 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use futures::stream::BoxStream;
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams,
     PropagationPolicy,
@@ -16,9 +12,7 @@ use kube::api::{
 use serde_json::Value;
 use windlass_apiserver::{ApiServer, Config, User};
 use windlass_cluster::{Cluster, ClusterConfig};
-use windlass_streaming::backend::{
-    BackendError, ContainerRef, Duplex, ExecOptions, LogOptions, NodeBackend, Process,
-};
+use windlass_streaming::backend::NoNode;
 
 const DEADLINE: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -238,48 +232,4 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, holds: impl
         }
     });
     assert!(waited.await.is_ok(), "{what}: not in time");
-}
-
-/// No node runs anything here.
-struct NoNode;
-
-impl NoNode {
-    fn nothing<T: Send + 'static>() -> BoxFuture<'static, Result<T, BackendError>> {
-        futures::future::ready(Err(BackendError::NotFound("no node".to_owned()))).boxed()
-    }
-}
-
-impl NodeBackend for NoNode {
-    fn logs(
-        &self,
-        _: ContainerRef,
-        _: LogOptions,
-    ) -> BoxFuture<'static, Result<BoxStream<'static, Result<Bytes, BackendError>>, BackendError>>
-    {
-        Self::nothing()
-    }
-
-    fn exec(
-        &self,
-        _: ContainerRef,
-        _: ExecOptions,
-    ) -> BoxFuture<'static, Result<Process, BackendError>> {
-        Self::nothing()
-    }
-
-    fn attach(
-        &self,
-        _: ContainerRef,
-        _: ExecOptions,
-    ) -> BoxFuture<'static, Result<Process, BackendError>> {
-        Self::nothing()
-    }
-
-    fn port_forward(
-        &self,
-        _: ContainerRef,
-        _: u16,
-    ) -> BoxFuture<'static, Result<Box<dyn Duplex>, BackendError>> {
-        Self::nothing()
-    }
 }

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::StreamExt;
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt};
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, WatchEvent,
     WatchParams,
@@ -22,9 +20,7 @@ use windlass_cluster::{Cluster, ClusterConfig};
 use windlass_engine::{Engine, QueueConfig};
 use windlass_spark::controller::{OperatorConfig, spark_application};
 use windlass_spark::rbac;
-use windlass_streaming::backend::{
-    BackendError, ContainerRef, Duplex, ExecOptions, LogOptions, NodeBackend, Process,
-};
+use windlass_streaming::backend::NoNode;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -452,50 +448,6 @@ impl Objects {
 
     pub(crate) async fn until_gone(&self, name: &str) {
         self.until(name, Option::is_none).await;
-    }
-}
-
-/// No node runs anything here.
-struct NoNode;
-
-impl NoNode {
-    fn nothing<T: Send + 'static>() -> BoxFuture<'static, Result<T, BackendError>> {
-        futures::future::ready(Err(BackendError::NotFound("no node".to_owned()))).boxed()
-    }
-}
-
-impl NodeBackend for NoNode {
-    fn logs(
-        &self,
-        _: ContainerRef,
-        _: LogOptions,
-    ) -> BoxFuture<'static, Result<BoxStream<'static, Result<Bytes, BackendError>>, BackendError>>
-    {
-        Self::nothing()
-    }
-
-    fn exec(
-        &self,
-        _: ContainerRef,
-        _: ExecOptions,
-    ) -> BoxFuture<'static, Result<Process, BackendError>> {
-        Self::nothing()
-    }
-
-    fn attach(
-        &self,
-        _: ContainerRef,
-        _: ExecOptions,
-    ) -> BoxFuture<'static, Result<Process, BackendError>> {
-        Self::nothing()
-    }
-
-    fn port_forward(
-        &self,
-        _: ContainerRef,
-        _: u16,
-    ) -> BoxFuture<'static, Result<Box<dyn Duplex>, BackendError>> {
-        Self::nothing()
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::super::keeper::Step;
 use super::super::replica_set::REPLICA_SET;
 use super::*;
+use crate::workloads::samples::merge;
 
 fn now() -> Timestamp {
     "2026-01-01T01:00:00Z".parse().unwrap()
@@ -167,21 +168,6 @@ fn template(image: &str) -> Value {
         "metadata": {"labels": {"app": "web"}},
         "spec": {"containers": [{"name": "main", "image": image}]},
     })
-}
-
-fn merge(to: &mut Value, patch: &Value) {
-    if !to.is_object() {
-        *to = json!({});
-    }
-    for (field, value) in patch.as_object().unwrap() {
-        if value.is_null() {
-            to.as_object_mut().unwrap().remove(field);
-        } else if value.is_object() {
-            merge(&mut to[field], value);
-        } else {
-            to[field] = value.clone();
-        }
-    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::super::keeper::Step;
 use super::count::INDEX;
 use super::*;
+use crate::workloads::samples::merge;
 
 /// A Job and its pods as the API keeps them.
 #[derive(Clone)]
@@ -163,21 +164,6 @@ impl Stage {
             .iter()
             .find(|known| known["type"] == kind && known["status"] == "True")?;
         known["reason"].as_str()
-    }
-}
-
-fn merge(to: &mut Value, patch: &Value) {
-    if !to.is_object() {
-        *to = json!({});
-    }
-    for (field, value) in patch.as_object().unwrap() {
-        if value.is_null() {
-            to.as_object_mut().unwrap().remove(field);
-        } else if value.is_object() {
-            merge(&mut to[field], value);
-        } else {
-            to[field] = value.clone();
-        }
     }
 }
 

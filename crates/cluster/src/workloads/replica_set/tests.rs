@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use windlass_engine::ObjectKey;
 
 use super::*;
+use crate::workloads::samples::merge;
 
 fn now() -> Timestamp {
     "2026-01-01T01:00:00Z".parse().unwrap()
@@ -225,21 +226,6 @@ fn carry_out(set: &mut ReplicaSet, pods: &mut Vec<Value>, plan: &Plan, made: &mu
                 }
             }
             Step::Tell(_) => {}
-        }
-    }
-}
-
-fn merge(to: &mut Value, patch: &Value) {
-    if !to.is_object() {
-        *to = json!({});
-    }
-    for (field, value) in patch.as_object().unwrap() {
-        if value.is_null() {
-            to.as_object_mut().unwrap().remove(field);
-        } else if value.is_object() {
-            merge(&mut to[field], value);
-        } else {
-            to[field] = value.clone();
         }
     }
 }

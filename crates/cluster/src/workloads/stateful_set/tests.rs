@@ -6,6 +6,7 @@ use serde_json::json;
 use super::super::keeper::Step;
 use super::*;
 use crate::storage::CLAIM;
+use crate::workloads::samples::merge;
 
 /// A set and what the API keeps for it.
 #[derive(Clone)]
@@ -199,21 +200,6 @@ fn claim_template() -> Value {
     json!({"volumeClaimTemplates": [{
         "metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]},
     }]})
-}
-
-fn merge(to: &mut Value, patch: &Value) {
-    if !to.is_object() {
-        *to = json!({});
-    }
-    for (field, value) in patch.as_object().unwrap() {
-        if value.is_null() {
-            to.as_object_mut().unwrap().remove(field);
-        } else if value.is_object() {
-            merge(&mut to[field], value);
-        } else {
-            to[field] = value.clone();
-        }
-    }
 }
 
 #[test]
