@@ -1,4 +1,4 @@
-//! `windlass warm`: an archive of Spark's classes, so that Spark's JVMs start in half the time.
+//! `windlass warm`: an archive of Spark's classes, so that Spark's JVMs start with a third less CPU time.
 //!
 //! A JVM that ends can write the classes it has loaded, parsed and checked into a file that later
 //! JVMs map into their memory (class data sharing). A job that uses what most jobs use is run once

@@ -134,7 +134,7 @@ impl Kubernetes {
 
     /// One more operator, which is not waited for.
     pub(crate) fn another_operator(&self) -> Operator {
-        Operator::start(&self.home.path().join("operator"), self.home.path())
+        Operator::start(&self.home.path().join("operator"))
     }
 
     /// Kills the operator as a crash would.
@@ -179,12 +179,12 @@ impl Drop for Kubernetes {
 /// A `windlass operator`, killed with the value.
 pub(crate) struct Operator {
     process: Child,
-    log: PathBuf,
+    log: tempfile::NamedTempFile,
 }
 
 impl Operator {
-    fn start(kubeconfig: &Path, folder: &Path) -> Self {
-        let log = folder.join(format!("operator-{}.log", random()));
+    fn start(kubeconfig: &Path) -> Self {
+        let log = tempfile::NamedTempFile::new().unwrap();
         // An operator that outlived its test would work for the next one, too.
         let process = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", WINDLASS])
@@ -192,7 +192,7 @@ impl Operator {
             .arg(kubeconfig)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(std::fs::File::create(&log).unwrap())
+            .stderr(log.reopen().unwrap())
             .spawn()
             .unwrap();
         Self { process, log }
@@ -204,17 +204,10 @@ impl Drop for Operator {
         let _ = self.process.kill();
         let _ = self.process.wait();
         if std::thread::panicking() {
-            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let log = std::fs::read_to_string(self.log.path()).unwrap_or_default();
             eprintln!("--- an operator said:\n{log}");
         }
     }
-}
-
-/// A part of a name that no other has.
-fn random() -> String {
-    let name = tempfile::NamedTempFile::new().unwrap();
-    let name = name.path().file_name().unwrap();
-    name.to_string_lossy().trim_start_matches('.').to_owned()
 }
 
 /// Stops, kills or starts a service of the node that hack/kubernetes runs.

@@ -15,7 +15,7 @@ if [ -n "$JAVA_HOME" ]; then
   java_program="$JAVA_HOME/bin/java"
 fi
 
-# An archive of Spark's classes (class data sharing) spares the JVM half of its start. A JVM makes
+# An archive of Spark's classes (class data sharing) spares the JVM a third of its start. A JVM makes
 # one only of jars, and takes classes from it only where the same jars come first on its class path;
 # the folder of settings comes after them then, which no jar of Spark has a file for. The file
 # beside the archive says which jars. Whatever does not fit, the JVM starts without. Where the JVM
