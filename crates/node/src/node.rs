@@ -16,6 +16,7 @@ use kube::{Api, Client, Resource};
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
 
 use crate::addresses::Addresses;
 use crate::backend::NodeStreams;
@@ -38,6 +39,8 @@ const SOURCE_CHANGES: usize = 256;
 pub struct Node {
     streams: Arc<NodeStreams>,
     tasks: JoinSet<()>,
+    /// Whoever still has something of a pod to look after or to remove.
+    workers: TaskTracker,
 }
 
 impl Node {
@@ -99,13 +102,25 @@ impl Node {
             streams: Arc::clone(&streams),
             lifeline,
         });
-        tasks.spawn(watch_pods(context, known));
-        Ok(Self { streams, tasks })
+        let workers = TaskTracker::new();
+        tasks.spawn(watch_pods(context, known, workers.clone()));
+        Ok(Self {
+            streams,
+            tasks,
+            workers,
+        })
     }
 
     /// What the API server talks to.
     pub fn backend(&self) -> Arc<NodeStreams> {
         Arc::clone(&self.streams)
+    }
+
+    /// Waits until nothing is left here of any pod that the API had. Pods leave the API first and
+    /// this machine a moment later.
+    pub async fn emptied(&self) {
+        self.workers.close();
+        self.workers.wait().await;
     }
 
     /// Stops the agent. The pods keep running for the next agent to take over, unless they were
@@ -237,11 +252,12 @@ where
 }
 
 /// Gives every pod of the node a worker, and tells the workers what happens to their pods.
-async fn watch_pods(context: Arc<Context>, known: Vec<(String, PodDir)>) {
+async fn watch_pods(context: Arc<Context>, known: Vec<(String, PodDir)>, tracker: TaskTracker) {
     let mut pods = Pods {
         context,
         workers: HashMap::new(),
         tasks: JoinSet::new(),
+        tracker,
         known,
     };
     let config =
@@ -276,6 +292,7 @@ struct Pods {
     context: Arc<Context>,
     workers: HashMap<String, mpsc::Sender<Update>>,
     tasks: JoinSet<String>,
+    tracker: TaskTracker,
     /// Directories of earlier pods that nobody has asked for yet.
     known: Vec<(String, PodDir)>,
 }
@@ -294,10 +311,10 @@ impl Pods {
         self.workers.insert(uid.clone(), sender);
         self.known.retain(|(known, _)| *known != uid);
         let work = Box::pin(worker::run(Arc::clone(&self.context), pod, updates));
-        self.tasks.spawn(async move {
+        self.tasks.spawn(self.tracker.track_future(async move {
             work.await;
             uid
-        });
+        }));
     }
 
     async fn gone(&mut self, pod: &Pod) {
@@ -320,7 +337,7 @@ impl Pods {
         }
         for (uid, dir) in std::mem::take(&mut self.known) {
             tracing::info!(uid, "removing what is left of a pod that is gone");
-            tokio::spawn(worker::sweep(dir));
+            self.tracker.spawn(worker::sweep(dir));
         }
     }
 }

@@ -181,7 +181,7 @@ impl Embedded {
     pub async fn stop(self) -> Result<(), Failure> {
         self.operator.stop().await?;
         self.cluster.make_no_more_pods();
-        teardown::end_pods(&self.server.client(User::admin())).await?;
+        teardown::end_pods(&self.server.client(User::admin()), &self.node).await?;
         self.node.shutdown().await;
         self.cluster.shutdown().await;
         self.server.shutdown().await;

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
+use windlass_node::Node;
 
 use crate::exit::Failure;
 
@@ -15,8 +16,8 @@ const GRACE_SECONDS: u32 = 5;
 /// How long the end of all pods is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Deletes every pod and waits until the node has ended them all.
-pub(super) async fn end_pods(client: &Client) -> Result<(), Failure> {
+/// Deletes every pod and waits until the node has ended them all and removed what they left.
+pub(super) async fn end_pods(client: &Client, node: &Node) -> Result<(), Failure> {
     let all: Api<Pod> = Api::all(client.clone());
     let mut changes = watcher(all.clone(), watcher::Config::default())
         .default_backoff()
@@ -25,6 +26,7 @@ pub(super) async fn end_pods(client: &Client) -> Result<(), Failure> {
         loop {
             let pods = all.list(&ListParams::default()).await?;
             if pods.items.is_empty() {
+                node.emptied().await;
                 return Ok::<(), kube::Error>(());
             }
             for pod in pods.items {

@@ -42,6 +42,9 @@ const COUNTER: &str = "
         sleep 0.02
     done";
 
+/// Does nothing for ever.
+const SLEEPER: &str = "trap 'exit 0' TERM; sleep infinity & wait";
+
 /// Ends when it is told to.
 const ENDS: &str = "until [ -e /signs/end ]; do sleep 0.02; done; echo the last words; exit 7";
 
@@ -159,7 +162,12 @@ fn down_ends_everything_unless_it_is_told_to_keep_the_pods() {
     let up = Up::start();
     let marker = up.data.path().display().to_string();
     let counter = pod("counter", &marker, signs.path(), COUNTER);
-    up.kubectl_with(&["create", "-f", "-"], &counter.to_string());
+    let sleepers = (0..15).map(|n| pod(&format!("sleeper-{n}"), &marker, signs.path(), SLEEPER));
+    let pods: Vec<String> = sleepers
+        .chain([counter])
+        .map(|pod| pod.to_string())
+        .collect();
+    up.kubectl_with(&["create", "-f", "-"], &pods.join("\n"));
     let before = running(&up, "counter");
 
     let kept = up.windlass(&["down", "--keep-pods"]);
