@@ -18,6 +18,15 @@ const TOKEN: &str = "conformance";
 /// How long the servers may take to get ready.
 const START: Duration = Duration::from_mins(2);
 
+/// Whether an acknowledged write has to be on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disk {
+    /// It has, as in production.
+    Waits,
+    /// What is stored need not outlive the machine.
+    IsNotWaitedFor,
+}
+
 /// The running servers.
 pub struct Real {
     client: kube::Client,
@@ -27,8 +36,13 @@ pub struct Real {
 }
 
 impl Real {
-    /// Builds what is missing, and starts. To be called on a thread that stays.
+    /// Builds what is missing, and starts for tests. To be called on a thread that stays.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_on(Disk::IsNotWaitedFor).await
+    }
+
+    /// The same with a choice. To be called on a thread that stays.
+    pub async fn start_on(disk: Disk) -> anyhow::Result<Self> {
         let binaries = binaries()?;
         let directory = tempfile::tempdir()?;
         let at = directory.path();
@@ -36,13 +50,12 @@ impl Real {
         let [store, peers, api] = free_ports()?;
         let store = format!("http://127.0.0.1:{store}");
         let peers = format!("http://127.0.0.1:{peers}");
-        // What is stored need not outlive the machine.
         let etcd = Process::start(
             at,
             &binaries.join("etcd"),
             &[
                 format!("--data-dir={}", at.join("etcd").display()),
-                "--unsafe-no-fsync".to_owned(),
+                format!("--unsafe-no-fsync={}", disk == Disk::IsNotWaitedFor),
                 format!("--listen-client-urls={store}"),
                 format!("--advertise-client-urls={store}"),
                 format!("--listen-peer-urls={peers}"),
@@ -93,6 +106,12 @@ impl Real {
     /// A client that may do everything.
     pub fn client(&self) -> kube::Client {
         self.client.clone()
+    }
+
+    /// The processes of both servers.
+    pub fn process_ids(&self) -> Vec<u32> {
+        let ids = self.processes.iter().map(|process| process.child.id());
+        ids.collect()
     }
 
     async fn wait_until_ready(&mut self) -> anyhow::Result<()> {

@@ -1,0 +1,142 @@
+//! The servers that are measured, as processes.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use windlass_apiserver::{ApiServer, Config};
+use windlass_conformance::real::{Disk, Real};
+use windlass_streaming::backend::NoNode;
+
+/// The argument that makes this program an embedded server.
+pub(crate) const SERVE: &str = "serve";
+
+/// The unit of time of proc(5), which is the same on every architecture that Linux runs on here.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A running server.
+pub(crate) struct Contender {
+    server: Server,
+    client: kube::Client,
+    started_in: Duration,
+}
+
+enum Server {
+    Embedded(
+        Child,
+        #[expect(dead_code, reason = "removed with it")] tempfile::TempDir,
+    ),
+    Real(Real),
+}
+
+impl Contender {
+    /// The embedded API server alone, as everything beside it is missing in the other one, too.
+    pub(crate) async fn embedded() -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let begun = Instant::now();
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg(SERVE)
+            .arg(directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let output = child.stdout.take().context("its output is piped")?;
+        let mut lines = BufReader::new(output).lines();
+        let kubeconfig = lines.next_line().await?.context("it did not start")?;
+        let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+        let options = KubeConfigOptions::default();
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+        let client = kube::Client::try_from(config)?;
+        client.apiserver_version().await?;
+        Ok(Self {
+            started_in: begun.elapsed(),
+            server: Server::Embedded(child, directory),
+            client,
+        })
+    }
+
+    /// kube-apiserver and etcd.
+    pub(crate) async fn real() -> anyhow::Result<Self> {
+        let begun = Instant::now();
+        let real = Real::start_on(Disk::Waits).await?;
+        Ok(Self {
+            started_in: begun.elapsed(),
+            client: real.client(),
+            server: Server::Real(real),
+        })
+    }
+
+    /// What to call it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.server {
+            Server::Embedded(..) => "embedded",
+            Server::Real(_) => "kube-apiserver + etcd",
+        }
+    }
+
+    /// A client that may do everything.
+    pub(crate) fn client(&self) -> kube::Client {
+        self.client.clone()
+    }
+
+    /// From the start of its processes to the first answer.
+    pub(crate) fn started_in(&self) -> Duration {
+        self.started_in
+    }
+
+    /// CPU time of its processes so far, in seconds.
+    pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        let ticks = self.sum(|process| {
+            let stat = std::fs::read_to_string(process.join("stat"))?;
+            let (_, fields) = stat.rsplit_once(')').context("stat names the program")?;
+            let fields: Vec<&str> = fields.split_whitespace().collect();
+            // proc(5): utime and stime are the 14th and 15th field, the program the second.
+            Ok(fields[11].parse::<f64>()? + fields[12].parse::<f64>()?)
+        })?;
+        Ok(ticks / TICKS_PER_SECOND)
+    }
+
+    /// Memory that its processes have resident, in MiB.
+    pub(crate) fn resident_mib(&self) -> anyhow::Result<f64> {
+        let kib = self.sum(|process| {
+            let status = std::fs::read_to_string(process.join("status"))?;
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+            let line = line.context("status tells the resident memory")?;
+            let number = line.trim().trim_end_matches(" kB");
+            Ok(number.parse::<f64>()?)
+        })?;
+        Ok(kib / 1024.0)
+    }
+
+    fn sum(&self, figure: impl Fn(&Path) -> anyhow::Result<f64>) -> anyhow::Result<f64> {
+        let ids = match &self.server {
+            Server::Embedded(child, _) => vec![child.id().context("it still runs")?],
+            Server::Real(real) => real.process_ids(),
+        };
+        ids.iter()
+            .map(|id| figure(&Path::new("/proc").join(id.to_string())))
+            .sum()
+    }
+}
+
+/// Runs an embedded server until this process is ended; says on stdout where its kubeconfig is.
+pub(crate) async fn serve(directory: &Path) -> anyhow::Result<()> {
+    let mut config = Config::new(directory.join("data"));
+    config.port = 0;
+    let server = ApiServer::start(config, Arc::new(NoNode)).await?;
+    let kubeconfig = directory.join("kubeconfig");
+    std::fs::write(&kubeconfig, server.kubeconfig())?;
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{}", kubeconfig.display())?;
+    stdout.flush()?;
+    drop(stdout);
+    std::future::pending().await
+}
