@@ -189,8 +189,20 @@ fn a_driver_on_a_node_that_does_not_answer_is_not_doubled() {
     });
     assert_eq!(driver_processes(name), 1);
 
+    let node = drivers(&cluster, name)[0]["spec"]["nodeName"].clone();
+    let node = node.as_str().unwrap();
     let back = KubeletIsBack::after_kill();
+    eventually("the node to be lost", || {
+        let node = cluster.get(&["node", node])?;
+        let conditions = node["status"]["conditions"].as_array()?;
+        let ready = conditions.iter().find(|it| it["type"] == "Ready")?;
+        (ready["status"] == "Unknown").then_some(())
+    });
+    // Kubernetes takes no pods from a lost node where no other one is left, unless this comes from
+    // someone else; and it removes it when it finds out that no other one is left.
+    let taint = "node.kubernetes.io/unreachable=:NoExecute";
     eventually("the driver to be deleted", || {
+        cluster.kubectl_ok(&["taint", "node", node, taint, "--overwrite"]);
         let pods = drivers(&cluster, name);
         (!pods[0]["metadata"]["deletionTimestamp"].is_null()).then_some(())
     });
