@@ -11,6 +11,7 @@ pub mod jvm;
 pub mod names;
 pub mod parse;
 pub mod quantity;
+pub mod schedule;
 pub mod schema;
 pub mod spark;
 
@@ -20,10 +21,13 @@ use serde_json::Value;
 
 /// Every CRD this project defines, as JSON objects to apply.
 pub fn crds() -> Vec<Value> {
-    [spark::SparkApplication::crd()]
-        .iter()
-        .map(to_object)
-        .collect()
+    [
+        spark::SparkApplication::crd(),
+        spark::ScheduledSparkApplication::crd(),
+    ]
+    .iter()
+    .map(to_object)
+    .collect()
 }
 
 /// The files under `deploy/crds` and what is in them.
