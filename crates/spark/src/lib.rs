@@ -5,5 +5,6 @@ pub mod lifecycle;
 pub mod lower;
 pub mod observe;
 pub mod rbac;
+pub mod schedule;
 pub mod spark_submit;
 pub mod submission;

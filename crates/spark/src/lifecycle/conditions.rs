@@ -70,15 +70,15 @@ pub fn has_reason(conditions: &[Condition], kind: ConditionKind, reason: &str) -
 
 /// A condition to be set.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Setting<'a> {
-    pub(super) kind: ConditionKind,
-    pub(super) truth: Truth,
-    pub(super) reason: &'a str,
-    pub(super) message: &'a str,
+pub(crate) struct Setting<'a> {
+    pub(crate) kind: ConditionKind,
+    pub(crate) truth: Truth,
+    pub(crate) reason: &'a str,
+    pub(crate) message: &'a str,
 }
 
 /// Sets a condition; what it replaces keeps its time unless the truth changed.
-pub(super) fn set(
+pub(crate) fn set(
     conditions: &mut Vec<Condition>,
     setting: Setting<'_>,
     generation: i64,

@@ -1,0 +1,4 @@
+mod laws;
+mod table;
+mod takeover;
+mod world;
