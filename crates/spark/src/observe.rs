@@ -13,8 +13,9 @@ use windlass_engine::Object;
 use crate::lifecycle::observed::{
     Blocked, DriverPod, ExecutorPod, Exit, FailedInit, Owner, PodPhase, SparkContainer, UiService,
 };
+use crate::schedule::{Run, RunState};
 
-pub use trim::{CHILD, POD};
+pub use trim::{CHILD, DRIVER_OF_RUN, POD, RUN};
 
 /// The application a pod, Service or ConfigMap belongs to.
 pub const APP_NAME: &str = "sparkoperator.k8s.io/app-name";
@@ -114,6 +115,32 @@ pub fn executor_pod(pod: &Object) -> ExecutorPod {
         unschedulable: unschedulable(value),
         blocked: blocked(value, container),
     }
+}
+
+/// Reads the application of a run.
+pub fn run(application: &Object) -> Run {
+    let value = application.as_value();
+    let state = value.pointer("/status/applicationState/state");
+    Run {
+        name: application.name().to_owned(),
+        uid: application.uid().to_owned(),
+        created: time(value, "/metadata/creationTimestamp").unwrap_or(Timestamp::UNIX_EPOCH),
+        state: match state.and_then(Value::as_str) {
+            Some("COMPLETED") => RunState::Succeeded,
+            Some("FAILED") => RunState::Failed,
+            _ => RunState::Live,
+        },
+        deleting: application.is_deleting(),
+    }
+}
+
+/// Whether a pod runs a driver that has not ended.
+pub fn is_live_driver(pod: &Object) -> bool {
+    let ended = matches!(
+        phase(pod.as_value()),
+        PodPhase::Succeeded | PodPhase::Failed
+    );
+    Role::of(pod) == Some(Role::Driver) && !ended
 }
 
 /// Reads what has the name of the UI Service of the application with this uid.

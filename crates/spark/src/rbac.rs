@@ -39,22 +39,34 @@ pub fn driver_rules() -> Vec<PolicyRule> {
 /// What the operator does for Spark applications.
 pub fn operator_rules() -> Vec<PolicyRule> {
     vec![
-        // Follow applications; remove those whose time to live is over.
+        // Follow applications; start the runs of schedules; remove what has had its time.
         rule(
             "sparkoperator.k8s.io",
             &["sparkapplications"],
-            &["get", "list", "watch", "delete"],
+            &["get", "list", "watch", "create", "delete"],
         ),
-        // Report. Status is the only part of an application that the operator writes.
+        // Follow schedules.
         rule(
             "sparkoperator.k8s.io",
-            &["sparkapplications/status"],
+            &["scheduledsparkapplications"],
+            &["get", "list", "watch"],
+        ),
+        // Report. Status is the only part of what users wrote that the operator writes.
+        rule(
+            "sparkoperator.k8s.io",
+            &[
+                "sparkapplications/status",
+                "scheduledsparkapplications/status",
+            ],
             &["update"],
         ),
         // Owner references that block deletion of their owner need it where that is enforced.
         rule(
             "sparkoperator.k8s.io",
-            &["sparkapplications/finalizers"],
+            &[
+                "sparkapplications/finalizers",
+                "scheduledsparkapplications/finalizers",
+            ],
             &["update"],
         ),
         // Create drivers, follow them and their executors, remove what an attempt left.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use windlass_engine::engine::EngineError;
 use windlass_engine::lease::LeaseConfig;
 use windlass_engine::{Engine, EngineBuilder, QueueConfig};
-use windlass_spark::controller::{OperatorConfig, spark_application};
+use windlass_spark::controller::{OperatorConfig, scheduled_spark_application, spark_application};
 
 use crate::args::OperatorArgs;
 use crate::exit::{Exit, Failure};
@@ -71,6 +71,7 @@ fn builder(client: Client, config: &OperatorConfig) -> EngineBuilder {
     Engine::builder(client)
         .namespaces(namespaces)
         .controller(spark_application(config), QueueConfig::default())
+        .controller(scheduled_spark_application(), QueueConfig::default())
 }
 
 /// Serves a cluster until a signal comes.

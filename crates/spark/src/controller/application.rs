@@ -423,8 +423,8 @@ impl Findings {
     }
 }
 
-/// Without its status an application has no memory, and nothing is safe to do.
-fn leave_alone(object: &Object, error: &str, now: Timestamp) -> Plan<Value> {
+/// Without its status an object has no memory, and nothing is safe to do.
+pub(super) fn leave_alone(object: &Object, error: &str, now: Timestamp) -> Plan<Value> {
     Plan {
         status: object.status().clone(),
         basis: Basis::Cached,
@@ -433,7 +433,7 @@ fn leave_alone(object: &Object, error: &str, now: Timestamp) -> Plan<Value> {
             severity: Severity::Warning,
             reason: "StatusUnreadable".to_owned(),
             action: "Read".to_owned(),
-            note: format!("{error}: repair the status, or create the application anew"),
+            note: format!("{error}: repair the status, or create the object anew"),
         }],
         wake_at: now.checked_add(jiff::SignedDuration::from_mins(5)).ok(),
     }

@@ -12,6 +12,7 @@
 mod application;
 mod effects;
 mod last_words;
+mod scheduled;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::lifecycle::spec::Limits;
 use crate::lower::Settings;
 
 pub use application::{Sight, SparkApplications};
+pub use scheduled::{ScheduleSight, ScheduledSparkApplications};
 
 /// `sparkapplications.sparkoperator.k8s.io`.
 pub const SPARK_APPLICATION: Kind = Kind::namespaced(
@@ -28,6 +30,14 @@ pub const SPARK_APPLICATION: Kind = Kind::namespaced(
     "v1beta2",
     "SparkApplication",
     "sparkapplications",
+);
+
+/// `scheduledsparkapplications.sparkoperator.k8s.io`.
+pub const SCHEDULED_SPARK_APPLICATION: Kind = Kind::namespaced(
+    "sparkoperator.k8s.io",
+    "v1beta2",
+    "ScheduledSparkApplication",
+    "scheduledsparkapplications",
 );
 
 /// The settings of the operator.
@@ -104,5 +114,12 @@ pub fn spark_application(config: &OperatorConfig) -> SparkApplications {
     SparkApplications::new(config.limits(), config.settings(), config.ui_services)
 }
 
+/// The controller of ScheduledSparkApplications.
+pub fn scheduled_spark_application() -> ScheduledSparkApplications {
+    ScheduledSparkApplications
+}
+
+#[cfg(test)]
+mod scheduled_tests;
 #[cfg(test)]
 mod tests;

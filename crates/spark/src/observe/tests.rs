@@ -1,4 +1,5 @@
 use serde_json::json;
+use windlass_api::spark::scheduled::SCHEDULE_LABEL;
 
 use super::*;
 
@@ -179,6 +180,8 @@ fn an_object_in_any_shape_reads_as_something() {
         let mut small = value.clone();
         (POD.apply)(&mut small);
         (CHILD.apply)(&mut small);
+        (RUN.apply)(&mut small);
+        assert_eq!(run(&Object::new(value.clone())).state, RunState::Live);
         let pod = driver_pod(&Object::new(value));
         assert_eq!(
             (pod.phase, pod.spark),
@@ -209,5 +212,54 @@ fn a_ui_service_is_told_by_its_owner() {
             panic!("it is ours");
         };
         assert_eq!(address.as_deref(), expected);
+    }
+}
+
+#[test]
+fn trimming_changes_nothing_that_is_read_of_a_run() {
+    let states = ["", "RUNNING", "COMPLETED", "FAILED", "SUBMISSION_FAILED"];
+    let expected = [
+        RunState::Live,
+        RunState::Live,
+        RunState::Succeeded,
+        RunState::Failed,
+        RunState::Live,
+    ];
+    for (state, expected) in states.into_iter().zip(expected) {
+        let application = Object::new(json!({
+            "metadata": {
+                "name": "report-1", "namespace": "jobs", "uid": "u1", "resourceVersion": "7",
+                "creationTimestamp": "2026-03-01T02:00:00Z",
+                "labels": {SCHEDULE_LABEL: "report", "team": "etl"},
+                "ownerReferences": [{"uid": "s1"}],
+            },
+            "spec": {"sparkVersion": "4.3.0"},
+            "status": {"applicationState": {"state": state}, "executorState": {"e": "RUNNING"}},
+        }));
+        let mut small = application.as_value().clone();
+        (RUN.apply)(&mut small);
+        let small = Object::new(small);
+        assert_eq!(run(&small), run(&application));
+        assert_eq!(run(&small).state, expected);
+        assert_eq!(small.label(SCHEDULE_LABEL), Some("report"));
+        assert_eq!(small.owner_uids().next(), Some("s1"));
+        assert!(small.spec().is_null());
+    }
+}
+
+#[test]
+fn a_driver_is_live_until_its_pod_has_ended() {
+    for (phase, live) in [
+        ("Pending", true),
+        ("Running", true),
+        ("Unknown", true),
+        ("Succeeded", false),
+        ("Failed", false),
+    ] {
+        let pod = a_driver(json!({"phase": phase}));
+        let mut small = pod.as_value().clone();
+        (DRIVER_OF_RUN.apply)(&mut small);
+        assert_eq!(is_live_driver(&pod), live, "{phase}");
+        assert_eq!(is_live_driver(&Object::new(small)), live, "{phase}");
     }
 }

@@ -4,6 +4,7 @@
 //! bytes; with five thousand applications that is the difference between megabytes and gigabytes.
 
 use serde_json::{Map, Value};
+use windlass_api::spark::scheduled::SCHEDULE_LABEL;
 use windlass_engine::Trim;
 
 use super::{APP_NAME, APP_SELECTOR, EXECUTOR_ID, LAUNCHED_BY, ROLE, SUBMISSION_ID};
@@ -20,6 +21,18 @@ pub const CHILD: Trim = Trim {
     apply: trim_child,
 };
 
+/// Keeps of the application of a run what [`super::run`] reads.
+pub const RUN: Trim = Trim {
+    name: "spark-run",
+    apply: |run| trim_to_state(run, &["applicationState"]),
+};
+
+/// Keeps of the driver pod of a run whether it has ended.
+pub const DRIVER_OF_RUN: Trim = Trim {
+    name: "spark-driver-of-run",
+    apply: |pod| trim_to_state(pod, &["phase"]),
+};
+
 const METADATA: [&str; 8] = [
     "name",
     "namespace",
@@ -30,7 +43,8 @@ const METADATA: [&str; 8] = [
     "labels",
     "ownerReferences",
 ];
-const LABELS: [&str; 6] = [
+const LABELS: [&str; 7] = [
+    SCHEDULE_LABEL,
     APP_NAME,
     APP_SELECTOR,
     EXECUTOR_ID,
@@ -71,6 +85,14 @@ fn trim_pod(pod: &mut Value) {
             });
         }
     });
+}
+
+fn trim_to_state(object: &mut Value, status_fields: &[&str]) {
+    trim_metadata(object);
+    if let Value::Object(fields) = object {
+        keep(fields, &["apiVersion", "kind", "metadata", "status"]);
+    }
+    with(object, "status", |status| keep(status, status_fields));
 }
 
 fn trim_child(object: &mut Value) {

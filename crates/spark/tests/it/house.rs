@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use windlass_apiserver::{ApiServer, Config, User};
 use windlass_cluster::{Cluster, ClusterConfig};
 use windlass_engine::{Engine, QueueConfig};
-use windlass_spark::controller::{OperatorConfig, spark_application};
+use windlass_spark::controller::{OperatorConfig, scheduled_spark_application, spark_application};
 use windlass_spark::rbac;
 use windlass_streaming::backend::NoNode;
 
@@ -165,6 +165,7 @@ impl House {
         let engine = Engine::builder(client)
             .namespaces(namespaces.to_vec())
             .controller(spark_application(&config), QueueConfig::default())
+            .controller(scheduled_spark_application(), QueueConfig::default())
             .build()
             .unwrap();
         async move { engine.run(stop).await.unwrap() }
@@ -217,6 +218,14 @@ impl Place {
             "sparkoperator.k8s.io/v1beta2",
             "SparkApplication",
             "sparkapplications",
+        )
+    }
+
+    pub(crate) fn schedules(&self) -> Objects {
+        self.named(
+            "sparkoperator.k8s.io/v1beta2",
+            "ScheduledSparkApplication",
+            "scheduledsparkapplications",
         )
     }
 

@@ -13,4 +13,6 @@ mod golden;
 mod house;
 mod lives;
 mod mishaps;
+mod schedule_sweep;
+mod schedules;
 mod sweep;

@@ -57,6 +57,13 @@ impl Call {
         self.method != Method::GET
     }
 
+    /// Whether it makes, removes or lists whole applications.
+    pub(crate) fn is_for_runs(&self) -> bool {
+        let creates = self.method == Method::POST && self.path.ends_with("/sparkapplications");
+        let applications = self.path.contains("/sparkapplications");
+        creates || (applications && self.method == Method::DELETE)
+    }
+
     /// Events are told beside the work, in their own time.
     pub(crate) fn is_event(&self) -> bool {
         self.path.starts_with("/apis/events.k8s.io/")

@@ -200,7 +200,7 @@ async fn until_ended(place: &Place) {
 }
 
 /// Runs an operator by its script, and another one when that has died of it.
-async fn operate(client: kube::Client, namespace: String, script: Arc<Script>) {
+pub(crate) async fn operate(client: kube::Client, namespace: String, script: Arc<Script>) {
     let places = [namespace];
     let run = |client| House::operate(client, &places, CancellationToken::new());
     tokio::select! {
