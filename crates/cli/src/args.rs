@@ -52,6 +52,8 @@ pub enum Command {
     Crd,
     /// Print the driver's log of an application.
     Logs(LogsArgs),
+    /// Start a run of a schedule now, and print its name.
+    Trigger(TriggerArgs),
     /// Print a shell completion script.
     Completion {
         /// The shell.
@@ -343,6 +345,19 @@ pub struct LogsArgs {
     /// What to do when the cluster goes away.
     #[command(flatten)]
     pub reconnect: ReconnectArgs,
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// Arguments of `windlass trigger`.
+#[derive(Debug, Args)]
+pub struct TriggerArgs {
+    /// Name of the ScheduledSparkApplication.
+    pub name: String,
+    /// Namespace of the ScheduledSparkApplication.
+    #[arg(short, long, default_value = "default")]
+    pub namespace: String,
     /// The cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,

@@ -59,6 +59,7 @@ async fn act(command: Command) -> Result<Exit, Failure> {
         Command::Down(args) => commands::up::down(args).await,
         Command::Status(args) => commands::status::status(args).await,
         Command::Logs(args) => commands::status::logs(args).await,
+        Command::Trigger(args) => commands::trigger::trigger(args).await,
         Command::Render(args) => commands::render::render(args),
         Command::Validate(args) => commands::render::validate(args),
         Command::Operator(args) => Box::pin(commands::operator::operator(args)).await,

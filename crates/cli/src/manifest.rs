@@ -5,9 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 use windlass_api::decode::{decode, is_kind};
-use windlass_api::spark::SparkApplication;
 use windlass_api::spark::application::validate;
-
+use windlass_api::spark::{ScheduledSparkApplication, SparkApplication, scheduled};
 use windlass_api::{field, parse};
 
 use crate::exit::Failure;
@@ -37,9 +36,14 @@ pub fn objects(file: &Path) -> Result<Vec<Value>, Failure> {
 
 /// Reads a file that must hold exactly one SparkApplication.
 pub fn load(file: &Path) -> Result<Manifest, Failure> {
+    sort(objects(file)?, file)
+}
+
+/// Tells the one SparkApplication of a file from what stands beside it.
+pub fn sort(objects: Vec<Value>, file: &Path) -> Result<Manifest, Failure> {
     let mut applications = Vec::new();
     let mut others = Vec::new();
-    for object in objects(file)? {
+    for object in objects {
         if is_kind::<SparkApplication>(&object) {
             applications.push(object);
         } else {
@@ -71,6 +75,20 @@ pub fn check(application: &Value, source: &str) -> Result<SparkApplication, Fail
     let decoded: SparkApplication = decode(application)
         .map_err(|error| refuse(source, error.to_string().lines().map(ToOwned::to_owned)))?;
     let errors = validate(&decoded);
+    if errors.is_empty() {
+        return Ok(decoded);
+    }
+    Err(refuse(
+        source,
+        errors.iter().map(field::FieldError::to_string),
+    ))
+}
+
+/// Checks a schedule completely, with its template; the error tells every mistake with its field.
+pub fn check_scheduled(object: &Value, source: &str) -> Result<ScheduledSparkApplication, Failure> {
+    let decoded: ScheduledSparkApplication = decode(object)
+        .map_err(|error| refuse(source, error.to_string().lines().map(ToOwned::to_owned)))?;
+    let errors = scheduled::validate(&decoded);
     if errors.is_empty() {
         return Ok(decoded);
     }

@@ -4,5 +4,6 @@ pub mod install;
 pub mod operator;
 pub mod render;
 pub mod status;
+pub mod trigger;
 pub mod up;
 pub mod warm;

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use windlass_api::decode::is_kind;
 use windlass_api::parse::to_yaml_documents;
-use windlass_api::spark::SparkApplication;
+use windlass_api::spark::scheduled::{SCHEDULE_LABEL, run_name, template};
+use windlass_api::spark::{ScheduledSparkApplication, SparkApplication};
 use windlass_spark::submission::{SparkVersion, SubmitError, SubmitIds};
 use windlass_spark::{lower, spark_submit, submission};
 
@@ -33,8 +35,17 @@ pub fn render(args: RenderArgs) -> Result<Exit, Failure> {
 /// What the operator would create for the first attempt of an application.
 fn render_file(file: &std::path::Path) -> Result<Vec<Value>, Failure> {
     let source = file.display().to_string();
-    let manifest = manifest::load(file)?;
-    let application = manifest::check(&manifest.application, &source)?;
+    let objects = manifest::objects(file)?;
+    let of_kind = |object: &&Value| is_kind::<ScheduledSparkApplication>(object);
+    let application = match objects.iter().find(of_kind) {
+        Some(scheduled) if !objects.iter().any(is_kind::<SparkApplication>) => {
+            run_of(&manifest::check_scheduled(scheduled, &source)?)
+        }
+        _ => {
+            let manifest = manifest::sort(objects, file)?;
+            manifest::check(&manifest.application, &source)?
+        }
+    };
     let (objects, lowered) = lower::render(&application, &lower::Settings::default())
         .map_err(|error| refused(&source, &error))?;
     for note in &lowered.not_applied {
@@ -44,6 +55,17 @@ fn render_file(file: &std::path::Path) -> Result<Vec<Value>, Failure> {
         talk(&format!("note: {source}: {note}"));
     }
     Ok(objects)
+}
+
+/// A run of a schedule. Its name has a 0 where others have their time, so that two renderings can
+/// be compared.
+fn run_of(scheduled: &ScheduledSparkApplication) -> SparkApplication {
+    let name = scheduled.metadata.name.as_deref().unwrap_or_default();
+    let mut run = template(scheduled, run_name(name, jiff::Timestamp::UNIX_EPOCH));
+    let mut labels = scheduled.metadata.labels.clone().unwrap_or_default();
+    labels.insert(SCHEDULE_LABEL.to_owned(), name.to_owned());
+    run.metadata.labels = Some(labels);
+    run
 }
 
 /// What spark-submit would create for a command line.
@@ -89,12 +111,14 @@ pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
             || object["kind"].as_str().is_none()
         {
             checked += 1;
-            match manifest::check(&object, &source)
-                .and_then(|application| lowers(&application, &source))
-            {
-                Ok(()) => {}
-                Err(failure) => problems.push(failure.message),
-            }
+            let found = if is_kind::<ScheduledSparkApplication>(&object) {
+                manifest::check_scheduled(&object, &source)
+                    .and_then(|scheduled| lowers(&run_of(&scheduled), &source))
+            } else {
+                manifest::check(&object, &source)
+                    .and_then(|application| lowers(&application, &source))
+            };
+            problems.extend(found.err().map(|failure| failure.message));
         }
     }
     if !problems.is_empty() {
@@ -102,7 +126,8 @@ pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
     }
     if checked == 0 {
         return Err(Failure::bad_input(format!(
-            "{source}: holds nothing of Windlass: give a SparkApplication (sparkoperator.k8s.io/v1beta2)"
+            "{source}: holds nothing of Windlass: give a SparkApplication or \
+             ScheduledSparkApplication (sparkoperator.k8s.io/v1beta2)"
         )));
     }
     out(&format!("{source}: {checked} valid"));

@@ -12,7 +12,12 @@ use crate::common::{Answer, root, windlass};
 use crate::machine::Machine;
 
 /// The documents whose commands are run.
-const DOCUMENTS: [&str; 3] = ["README.md", "docs/run.md", "docs/compatibility.md"];
+const DOCUMENTS: [&str; 4] = [
+    "README.md",
+    "docs/run.md",
+    "docs/schedules.md",
+    "docs/compatibility.md",
+];
 
 /// Commands that are shown and not run here, each with the reason.
 const ELSEWHERE: &[(&str, &str)] = &[
