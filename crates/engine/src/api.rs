@@ -32,6 +32,15 @@ pub fn client(mut config: kube::Config) -> Result<Client, kube::Error> {
     Client::try_from(config)
 }
 
+/// How long a pod that is deleted gets to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grace {
+    /// As long as it says itself.
+    Own,
+    /// It is gone at once, whatever its node has to say.
+    None,
+}
+
 /// The API as the engine calls it.
 #[derive(Clone)]
 pub struct ApiClient {
@@ -296,8 +305,18 @@ impl ApiClient {
 
     /// Deletes exactly one incarnation of an object. That it is gone already, or that another one
     /// took its name, is success.
-    pub async fn delete(&self, kind: &Kind, key: &ObjectKey, uid: &str) -> Result<(), ApiError> {
+    pub async fn delete(
+        &self,
+        kind: &Kind,
+        key: &ObjectKey,
+        uid: &str,
+        grace: Grace,
+    ) -> Result<(), ApiError> {
         let params = DeleteParams {
+            grace_period_seconds: match grace {
+                Grace::Own => None,
+                Grace::None => Some(0),
+            },
             preconditions: Some(Preconditions {
                 uid: Some(uid.to_owned()),
                 resource_version: None,

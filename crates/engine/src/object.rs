@@ -84,6 +84,12 @@ impl Object {
         self.0.get("metadata")?.get("labels")?.get(name)?.as_str()
     }
 
+    /// One annotation's value.
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        let annotations = self.0.get("metadata")?.get("annotations")?;
+        annotations.get(name)?.as_str()
+    }
+
     /// The uids of all owners.
     pub fn owner_uids(&self) -> impl Iterator<Item = &str> {
         self.owners()

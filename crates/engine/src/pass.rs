@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::api::{ApiClient, ApiError, Fault};
+use crate::api::{ApiClient, ApiError, Fault, Grace};
 use crate::controller::{Class, Controller};
 use crate::events::Recorder;
 use crate::externals::Externals;
@@ -330,7 +330,10 @@ impl<C: Controller> Pass<'_, C> {
                 Effect::Create(body) => self.create(body, state).await,
                 Effect::Apply(body) => self.apply(body, state).await,
                 Effect::Patch { target, patch } => self.patch(target, patch, state).await,
-                Effect::Delete { target, uid } => self.delete(target, uid, state).await,
+                Effect::Delete { target, uid } => self.delete(target, uid, Grace::Own, state).await,
+                Effect::ForceDelete { target, uid } => {
+                    self.delete(target, uid, Grace::None, state).await
+                }
             };
             match result {
                 Ok(()) => {}
@@ -379,11 +382,12 @@ impl<C: Controller> Pass<'_, C> {
         &self,
         target: &ObjectRef,
         uid: &str,
+        grace: Grace,
         state: &mut ObjectState,
     ) -> Result<(), ApiError> {
         let kind = self.kind_of(target);
         let key = target.into();
-        self.api.delete(&kind, &key, uid).await?;
+        self.api.delete(&kind, &key, uid, grace).await?;
         state.gate.expect_deleted(&kind, &key, uid, patience());
         Ok(())
     }
@@ -461,7 +465,8 @@ pub(crate) fn failure_event(error: &PassError) -> Option<EventNote> {
 }
 
 fn rests_on_live_reads<S>(plan: &Plan<S>) -> bool {
-    let deletes = |effect: &Effect| matches!(effect, Effect::Delete { .. });
+    let deletes =
+        |effect: &Effect| matches!(effect, Effect::Delete { .. } | Effect::ForceDelete { .. });
     plan.basis == Basis::Live || plan.effects.iter().any(deletes)
 }
 
@@ -515,11 +520,16 @@ mod tests {
         };
         let target = Kind::POD.object_ref(&ObjectKey::namespaced("team", "a"));
         let delete = Effect::Delete {
+            target: target.clone(),
+            uid: "u".to_owned(),
+        };
+        let force = Effect::ForceDelete {
             target,
             uid: "u".to_owned(),
         };
         assert!(!rests_on_live_reads(&plan(Basis::Cached, vec![])));
         assert!(rests_on_live_reads(&plan(Basis::Live, vec![])));
         assert!(rests_on_live_reads(&plan(Basis::Cached, vec![delete])));
+        assert!(rests_on_live_reads(&plan(Basis::Cached, vec![force])));
     }
 }

@@ -36,7 +36,7 @@ pub enum Basis {
     #[default]
     Cached,
     /// Reads that went to the API just before: what follows cannot be taken back. A plan with a
-    /// [`Effect::Delete`] always rests on live reads, whatever it says here.
+    /// [`Effect::Delete`] or [`Effect::ForceDelete`] always rests on live reads, whatever it says here.
     Live,
 }
 
@@ -57,6 +57,14 @@ pub enum Effect {
     /// Delete exactly this incarnation of the object (uid precondition). Absence is success.
     Delete {
         /// The object to delete.
+        target: ObjectRef,
+        /// The uid that was observed.
+        uid: String,
+    },
+    /// Delete exactly this incarnation of a pod at once, whatever its node has to say (uid
+    /// precondition, no grace period): it may go on running there. Absence is success.
+    ForceDelete {
+        /// The pod to delete.
         target: ObjectRef,
         /// The uid that was observed.
         uid: String,

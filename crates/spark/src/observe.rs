@@ -11,7 +11,8 @@ use serde_json::Value;
 use windlass_engine::Object;
 
 use crate::lifecycle::observed::{
-    Blocked, DriverPod, ExecutorPod, Exit, FailedInit, Owner, PodPhase, SparkContainer, UiService,
+    Blocked, Disruption, DriverPod, ExecutorPod, Exit, FailedInit, Owner, PodPhase, SparkContainer,
+    UiService,
 };
 use crate::schedule::{Run, RunState};
 
@@ -79,6 +80,7 @@ pub fn driver_pod(pod: &Object) -> DriverPod {
         phase: phase(value),
         reason: text(value, "/status/reason"),
         message: text(value, "/status/message"),
+        disruption: disruption(value),
         unschedulable: unschedulable(value),
         blocked: blocked(value, container),
         failed_init: failed_init(value),
@@ -253,6 +255,18 @@ fn failed_init(pod: &Value) -> Option<FailedInit> {
             let name = text(status, "/name")?;
             (exit.code != 0).then_some(FailedInit { name, exit })
         })
+}
+
+fn disruption(pod: &Value) -> Option<Disruption> {
+    let is_target = |condition: &&Value| {
+        condition.get("type").and_then(Value::as_str) == Some("DisruptionTarget")
+            && condition.get("status").and_then(Value::as_str) == Some("True")
+    };
+    let target = list(pod, "/status/conditions").iter().find(is_target)?;
+    Some(Disruption {
+        reason: text(target, "/reason").unwrap_or_else(|| "DisruptionTarget".to_owned()),
+        message: text(target, "/message"),
+    })
 }
 
 fn unschedulable(pod: &Value) -> Option<String> {

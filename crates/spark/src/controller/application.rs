@@ -15,8 +15,8 @@ use serde_json::Value;
 use windlass_api::names::{LABEL_MAX, shorten};
 use windlass_api::spark::SparkApplication;
 use windlass_api::spark::application::{
-    ApplicationStateType as State, Attempt, Resolved, RestartPolicyType,
-    SparkApplicationStatus as Status,
+    ApplicationStateType as State, Attempt, NodeLossPolicy, RERUN_REQUESTED_AT, Resolved,
+    RestartPolicyType, SparkApplicationStatus as Status,
 };
 use windlass_engine::api::ApiError;
 use windlass_engine::plan::{Basis, Effect, EventNote, Plan, Severity};
@@ -26,9 +26,10 @@ use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, W
 use super::effects::effects_of;
 use super::last_words::{self, LastWords};
 use super::{SPARK_APPLICATION, effects};
+use crate::lifecycle::changes::{self, Changes};
 use crate::lifecycle::conditions::{self, ConditionKind};
 use crate::lifecycle::observed::{Companions, DriverPod, Observed, Owner, Refusal, SparkContainer};
-use crate::lifecycle::spec::{Budget, Fitness, Limits, RestartKind, RestartPolicy, Spec};
+use crate::lifecycle::spec::{Budget, Fitness, Limits, NodeLoss, RestartKind, RestartPolicy, Spec};
 use crate::lifecycle::{self, Reason};
 use crate::lower::{self, LowerError, Lowered, Settings};
 use crate::observe::{self, APP_NAME, APP_SELECTOR, LAUNCHED_BY, Role};
@@ -122,7 +123,7 @@ impl SparkApplications {
             }
         };
         let mut lowered = None;
-        if is_about_to_be_submitted(&status, object.generation()) {
+        if is_in_question(&status, &spec) {
             let attempt = attempt_of(&status, &spec);
             spec.fitness = match lower::lower(&app, &attempt, &self.settings) {
                 Ok(made) => {
@@ -158,8 +159,15 @@ impl SparkApplications {
             generation: object.generation(),
             deleting: object.is_deleting(),
             suspend: app.is_some_and(|app| app.spec.suspend),
+            rerun: object
+                .annotation(RERUN_REQUESTED_AT)
+                .filter(|token| !token.is_empty())
+                .map(str::to_owned),
+            fields: runs_another_spec(status, object.generation())
+                .then(|| changes::fields_of(object.spec())),
             driver_pod: app.map_or_else(default_name, lower::driver_pod_name),
             restart: app.map_or_else(no_restart, restart_policy),
+            node_loss: app.map_or(NodeLoss::Wait, node_loss),
             time_to_live: time_to_live
                 .map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0))),
             ui_service: self.ui_services,
@@ -439,7 +447,44 @@ pub(super) fn leave_alone(object: &Object, error: &str, now: Timestamp) -> Plan<
     }
 }
 
-/// Whether anybody needs to know what would be submitted.
+/// Whether the spec may be another than the one the current attempt runs: it has another
+/// generation, or nobody noted what the attempt runs.
+fn runs_another_spec(status: &Status, generation: i64) -> bool {
+    status
+        .attempt
+        .as_ref()
+        .is_none_or(|attempt| attempt.fields.is_empty() || attempt.generation != Some(generation))
+}
+
+/// Whether anybody needs to know what would be submitted: before a submission, and when the spec
+/// is to replace what runs.
+fn is_in_question(status: &Status, spec: &Spec) -> bool {
+    let was_refused = conditions::has_reason(
+        &status.conditions,
+        ConditionKind::Validated,
+        Reason::InvalidSpec.as_str(),
+    );
+    let is_final = status.application_state.state.is_terminal();
+    is_about_to_be_submitted(status, spec.generation)
+        || differs(status, spec, is_final)
+        || (was_refused && !is_final)
+}
+
+fn differs(status: &Status, spec: &Spec, is_final: bool) -> bool {
+    let (Some(attempt), Some(wanted)) = (&status.attempt, &spec.fields) else {
+        return false;
+    };
+    if attempt.fields.is_empty() {
+        return false;
+    }
+    let changes = Changes::between(&attempt.fields, wanted);
+    if is_final {
+        !changes.restart.is_empty()
+    } else {
+        !changes.is_empty()
+    }
+}
+
 fn is_about_to_be_submitted(status: &Status, generation: i64) -> bool {
     match status.application_state.state {
         State::New
@@ -522,6 +567,13 @@ fn restart_policy(app: &SparkApplication) -> RestartPolicy {
             retries.on_submission_failure_interval,
         ),
         failure: budget(retries.on_failure, retries.on_failure_interval),
+    }
+}
+
+fn node_loss(app: &SparkApplication) -> NodeLoss {
+    match app.spec.restart_policy.node_loss.unwrap_or_default() {
+        NodeLossPolicy::Wait => NodeLoss::Wait,
+        NodeLossPolicy::Replace => NodeLoss::Replace,
     }
 }
 

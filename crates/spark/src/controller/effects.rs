@@ -53,6 +53,11 @@ pub(super) fn effects_of(
             Action::DeletePod { name, uid } => {
                 effects.push(delete(&Kind::POD, object, name, uid));
             }
+            Action::ForceDeletePod { name, uid } => {
+                if let Effect::Delete { target, uid } = delete(&Kind::POD, object, name, uid) {
+                    effects.push(Effect::ForceDelete { target, uid });
+                }
+            }
             Action::DeleteService { name, uid } => {
                 effects.push(delete(&Kind::SERVICE, object, name, uid));
             }
@@ -74,6 +79,7 @@ pub(super) fn subject_of(effect: &Effect) -> Option<Subject> {
         Effect::Create(_)
         | Effect::Patch { .. }
         | Effect::Delete { .. }
+        | Effect::ForceDelete { .. }
         | Effect::External { .. } => None,
     }
 }

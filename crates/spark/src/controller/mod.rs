@@ -62,6 +62,12 @@ pub struct OperatorConfig {
     pub missing_reference_deadline: Duration,
     /// A driver pod that is missing for this long is gone.
     pub missing_driver_grace: Duration,
+    /// How long the driver pod of a finished application stays for its log; for as long as the
+    /// application when not given.
+    pub finished_driver_retention: Option<Duration>,
+    /// A driver whose node has not answered for this long is replaced, where its application wants
+    /// that.
+    pub silent_node_deadline: Duration,
     /// How many live executors a status lists.
     pub tracked_executors: usize,
     /// Whether drivers get a Service for their UI.
@@ -81,6 +87,8 @@ impl Default for OperatorConfig {
             misfit_deadline: limits.misfit,
             missing_reference_deadline: limits.missing_reference,
             missing_driver_grace: limits.missing_driver,
+            finished_driver_retention: limits.finished_driver,
+            silent_node_deadline: limits.silent_node,
             tracked_executors: limits.live_executors,
             ui_services: true,
         }
@@ -95,6 +103,8 @@ impl OperatorConfig {
             misfit: self.misfit_deadline,
             missing_reference: self.missing_reference_deadline,
             missing_driver: self.missing_driver_grace,
+            finished_driver: self.finished_driver_retention,
+            silent_node: self.silent_node_deadline,
             live_executors: self.tracked_executors,
             ..Limits::default()
         }
@@ -123,3 +133,5 @@ pub fn scheduled_spark_application() -> ScheduledSparkApplications {
 mod scheduled_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod walk;

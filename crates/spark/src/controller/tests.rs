@@ -189,6 +189,41 @@ fn leftover_executors_are_deleted_by_uid() {
 }
 
 #[test]
+fn a_driver_on_a_lost_node_is_removed_by_force_where_its_user_wants_that() {
+    let (intended, plan) = settle(pi(&Value::Null), &Findings::default());
+    let running = json!({"phase": "Running"});
+    let pod = stored(&plan.effects[0], running);
+    let (followed, _) = settle(
+        intended,
+        &Findings {
+            pods: vec![pod.clone()],
+            ..Findings::default()
+        },
+    );
+    let mut value = followed.into_value();
+    value["spec"]["restartPolicy"] = json!({"type": "Never", "nodeLoss": "Replace"});
+    value["status"]["driverInfo"]["podReason"] = json!("DriverUnreachable");
+    value["status"]["driverInfo"]["podReasonSince"] = json!("2026-03-01T11:00:00Z");
+    let mut pod = pod.into_value();
+    pod["status"] = json!({"phase": "Unknown"});
+    let (lost, plan) = settle(
+        Object::new(value),
+        &Findings {
+            pods: vec![Object::new(pod)],
+            ..Findings::default()
+        },
+    );
+    assert_eq!(lost.status()["attempt"]["outcome"]["reason"], "NodeLost");
+    let [Effect::ForceDelete { target, uid }] = &plan.effects[..] else {
+        panic!("the pod is removed: {:?}", plan.effects);
+    };
+    assert_eq!(
+        (target.name.as_str(), uid.as_str()),
+        ("pi-driver", "driver-uid")
+    );
+}
+
+#[test]
 fn a_wrong_field_is_a_failed_application_that_names_it() {
     let mut value = pi(&Value::Null).into_value();
     value["spec"]["driver"]["memory"] = json!("much");

@@ -17,6 +17,9 @@ pub enum ConditionKind {
     Running,
     /// The application ended well.
     Succeeded,
+    /// Fields of the spec that the next attempt will have. Only present while the current one does
+    /// not.
+    UpdatePending,
     /// The spec can be submitted.
     Validated,
 }
@@ -29,6 +32,7 @@ impl ConditionKind {
             Self::FieldNotApplied => "FieldNotApplied",
             Self::Running => "Running",
             Self::Succeeded => "Succeeded",
+            Self::UpdatePending => "UpdatePending",
             Self::Validated => "Validated",
         }
     }

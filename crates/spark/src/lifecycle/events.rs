@@ -25,6 +25,7 @@ pub(super) fn announce(before: &Status, after: &Status) -> Vec<EventNote> {
     } else {
         notes.extend(state_change(after));
     }
+    notes.extend(refused_update(before, after));
     notes.extend(executor_changes(before, after));
     notes.extend(executors_held_up(before, after));
     notes
@@ -100,7 +101,14 @@ fn state_change(after: &Status) -> Option<EventNote> {
         State::Invalidating => normal(
             "SparkApplicationInvalidating",
             "Restart",
-            "the spec changed: what runs under the old one is removed".to_owned(),
+            format!(
+                "{}: what runs makes way",
+                after
+                    .attempt
+                    .as_ref()
+                    .and_then(|attempt| attempt.outcome.as_ref()?.message.as_deref())
+                    .unwrap_or("the spec changed")
+            ),
         ),
         State::Suspending => normal(
             "SparkApplicationSuspending",
@@ -133,6 +141,26 @@ fn pending_driver(before: &Status, after: &Status) -> Option<EventNote> {
     Some(match after.driver_info.pod_reason {
         Some(_) => warning("SparkDriverPending", "Follow", note),
         None => normal("SparkDriverPending", "Follow", note),
+    })
+}
+
+/// A change of the spec that cannot be submitted, while an attempt goes on.
+fn refused_update(before: &Status, after: &Status) -> Option<EventNote> {
+    let kind = ConditionKind::Validated;
+    let now = conditions::find(&after.conditions, kind)?;
+    let is_refused = now.status == conditions::Truth::False.as_str();
+    let is_known = conditions::find(&before.conditions, kind)
+        .is_none_or(|was| was.status == now.status && was.message == now.message);
+    let goes_on = matches!(
+        after.application_state.state,
+        State::Submitted | State::Running | State::Unknown
+    );
+    (is_refused && !is_known && goes_on).then(|| {
+        warning(
+            "SparkApplicationSpecUpdateFailed",
+            "Validate",
+            now.message.clone(),
+        )
     })
 }
 

@@ -6,9 +6,10 @@ use windlass_api::spark::application::ApplicationStateType as State;
 
 use super::conditions::{self, ConditionKind, Truth};
 use super::health::{self, Ending, Health, Hold, Obstacle};
-use super::machine::{Action, Turn};
+use super::machine::{Action, Turn, changed};
 use super::observed::{Companions, DriverPod, Subject, UiService};
 use super::reason::Reason;
+use super::spec::{Fitness, NodeLoss};
 use super::time::{in_words, later, to_the_second};
 
 impl Turn<'_> {
@@ -23,6 +24,9 @@ impl Turn<'_> {
         }
         if self.spec.suspend {
             return self.begin_suspension();
+        }
+        if let Some((reason, message)) = self.wanted_anew() {
+            return self.begin_restart(&reason, &message);
         }
         self.remove_other_drivers(driver);
         // A node that does not answer sends no event either.
@@ -56,9 +60,12 @@ impl Turn<'_> {
                 self.ensure_ui();
             }
             Health::Unreachable(hold) => {
+                self.note_pod_reason(Some(&hold.reason));
+                if self.is_given_up(driver) {
+                    return self.give_up_node(driver);
+                }
                 self.enter(State::Unknown);
                 self.blame(hold.message.clone());
-                self.note_pod_reason(Some(&hold.reason));
                 self.set(
                     ConditionKind::Running,
                     Truth::Unknown,
@@ -96,6 +103,34 @@ impl Turn<'_> {
         );
     }
 
+    /// Whether the user lets a driver go whose node has been silent for long enough.
+    fn is_given_up(&mut self, driver: &DriverPod) -> bool {
+        if self.spec.node_loss == NodeLoss::Wait {
+            return false;
+        }
+        let since = self.status.driver_info.pod_reason_since.as_ref();
+        let since = since.map_or(self.now, |since| since.0);
+        let due = later(since, self.limits.silent_node);
+        if self.now < due {
+            self.wake_at(due);
+        }
+        // Whoever asked for the deletion knows that the driver ends.
+        self.now >= due
+            || (driver.terminating.is_some() && health::overdue(driver, self.limits, self.now))
+    }
+
+    fn give_up_node(&mut self, driver: &DriverPod) {
+        self.require_live();
+        let node = driver.node.as_deref().unwrap_or("of the driver");
+        let message = format!(
+            "node {node} does not answer, and restartPolicy.nodeLoss is Replace: driver pod {} is \
+             given up",
+            driver.name
+        );
+        let ending = self.ending_now(Reason::NodeLost, message);
+        self.end_attempt(&ending);
+    }
+
     fn await_start(&mut self, driver: &DriverPod, hold: Hold) {
         let started = self
             .status
@@ -111,6 +146,13 @@ impl Turn<'_> {
             hold.message = known;
         }
         let troubling = hold.is_troubling();
+        // Nothing is lost by replacing what does not get off the ground, and the change may be
+        // what was missing.
+        let pending = self.changes().next_attempt;
+        if troubling && !pending.is_empty() && matches!(self.spec.fitness, Fitness::Fit { .. }) {
+            let (reason, message) = changed(&pending);
+            return self.begin_restart(&reason, &message);
+        }
         self.note_pod_reason(troubling.then_some(&hold.reason));
         if let Some(ending) = self.give_up_waiting(driver, &hold) {
             self.require_live();

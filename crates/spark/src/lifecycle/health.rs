@@ -6,7 +6,9 @@
 use jiff::Timestamp;
 
 use super::cause;
-use super::observed::{Blocked, DriverPod, ExecutorPod, Exit, PodPhase, SparkContainer};
+use super::observed::{
+    Blocked, Disruption, DriverPod, ExecutorPod, Exit, PodPhase, SparkContainer,
+};
 use super::reason::Reason;
 use super::spec::Limits;
 use super::time::{later, to_the_second};
@@ -111,6 +113,11 @@ pub fn overdue_at(pod: &DriverPod, limits: &Limits) -> Option<Timestamp> {
     Some(later(by, limits.overdue_termination))
 }
 
+/// Whether the node should have ended the pod by now.
+pub fn overdue(pod: &DriverPod, limits: &Limits, now: Timestamp) -> bool {
+    overdue_at(pod, limits).is_some_and(|due| due <= now)
+}
+
 fn unreachable(pod: &DriverPod, limits: &Limits, now: Timestamp) -> Option<Hold> {
     if matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed) {
         return None;
@@ -149,6 +156,8 @@ fn ending_of_container(pod: &DriverPod, exit: &Exit, now: Timestamp) -> Ending {
     let (reason, message) = match (exit.code, exit.reason.as_deref()) {
         (0, _) => (Reason::Completed, "the driver completed".to_owned()),
         _ if pod.reason.as_deref() == Some("Evicted") => (Reason::Evicted, evicted(pod)),
+        // What a driver does that is told to go is not what made it go.
+        _ if pod.disruption.is_some() => (Reason::Evicted, evicted(pod)),
         (code, Some("OOMKilled")) => (
             Reason::OomKilled,
             format!(
@@ -206,6 +215,8 @@ fn ending_of_pod(pod: &DriverPod, now: Timestamp) -> Ending {
     }
     let (reason, message) = match pod.reason.as_deref() {
         Some("Evicted") => (Reason::Evicted, evicted(pod)),
+        // A pod that a taint or a drain ended before it ran.
+        None if pod.disruption.is_some() => (Reason::Evicted, evicted(pod)),
         Some("NodeLost") => (
             Reason::NodeLost,
             said_by_pod(pod, "the driver's node was lost"),
@@ -232,16 +243,22 @@ fn ending_of_pod(pod: &DriverPod, now: Timestamp) -> Ending {
 
 fn evicted(pod: &DriverPod) -> String {
     let node = pod.node.as_deref().unwrap_or("its node");
-    said_by_pod(pod, &format!("the driver was evicted from {node}"))
+    match &pod.disruption {
+        Some(Disruption { reason, message }) => {
+            let said = message.as_deref().or(pod.message.as_deref());
+            let what = format!("the driver was evicted from {node} ({reason})");
+            with_words(&what, said)
+        }
+        None => said_by_pod(pod, &format!("the driver was evicted from {node}")),
+    }
 }
 
 fn said_by_pod(pod: &DriverPod, what: &str) -> String {
-    match pod
-        .message
-        .as_deref()
-        .map(one_line)
-        .filter(|said| !said.is_empty())
-    {
+    with_words(what, pod.message.as_deref())
+}
+
+fn with_words(what: &str, said: Option<&str>) -> String {
+    match said.map(one_line).filter(|said| !said.is_empty()) {
         Some(said) => format!("{what}: {said}"),
         None => what.to_owned(),
     }

@@ -15,12 +15,14 @@ use windlass_api::spark::application::{
 };
 use windlass_engine::plan::{Basis, EventNote};
 
+use super::changes::{self, Changes, Fields};
 use super::conditions::{self, ConditionKind, Setting, Truth};
 use super::events;
 use super::executors::{self, Outlook};
 use super::health::{self, Ending, Health};
 use super::observed::{DriverPod, ExecutorPod, Observed};
 use super::reason::Reason;
+use super::retry::Tally;
 use super::spec::{Fitness, Limits, Spec};
 use super::time::{later, to_the_second};
 
@@ -51,6 +53,13 @@ pub enum Action {
     EnsureCompanions {
         /// The uid of the driver pod.
         driver_uid: String,
+    },
+    /// Delete exactly this pod without waiting for the word of its node.
+    ForceDeletePod {
+        /// The pod's name.
+        name: String,
+        /// The uid that was observed.
+        uid: String,
     },
     /// Create the Service in front of the driver's UI.
     EnsureUiService,
@@ -103,7 +112,7 @@ pub(super) struct Turn<'a> {
     pub(super) limits: &'a Limits,
     pub(super) seen: &'a Observed,
     pub(super) now: Timestamp,
-    before: &'a Status,
+    pub(super) before: &'a Status,
     pub(super) status: Status,
     actions: Vec<Action>,
     wake_at: Option<Timestamp>,
@@ -112,9 +121,10 @@ pub(super) struct Turn<'a> {
 
 impl Turn<'_> {
     fn step(&mut self) {
+        self.take_over_attempt();
+        self.take_over_fields();
+        self.note_spec();
         if !self.state().is_terminal() {
-            self.take_over_attempt();
-            self.note_spec();
             self.keep_executor_book();
         }
         match (self.state(), &self.status.attempt) {
@@ -143,6 +153,9 @@ impl Turn<'_> {
     fn decide(mut self) -> Decision {
         if self.state() != State::Running {
             conditions::clear(&mut self.status.conditions, ConditionKind::ExecutorsHeldUp);
+        }
+        if !self.follows_a_driver() || self.changes().next_attempt.is_empty() {
+            conditions::clear(&mut self.status.conditions, ConditionKind::UpdatePending);
         }
         let settled = self.status == *self.before;
         if !settled {
@@ -176,6 +189,9 @@ impl Turn<'_> {
             submission: u32::try_from(status.submission_attempts)
                 .unwrap_or(0)
                 .max(1),
+            deferrals: 0,
+            charged_failures: None,
+            failure_streak: 0,
             submission_id: submission_id.clone(),
             spark_application_id: status.spark_application_id.clone().unwrap_or_default(),
             driver_pod_name: status
@@ -184,6 +200,7 @@ impl Turn<'_> {
                 .clone()
                 .unwrap_or_else(|| self.spec.driver_pod.clone()),
             generation: None,
+            fields: Fields::new(),
             created_time: status
                 .last_submission_attempt_time
                 .clone()
@@ -192,6 +209,44 @@ impl Turn<'_> {
             start_time: None,
             outcome: None,
         });
+    }
+
+    /// What another operator, or an earlier version of this one, ran is not known by field: what is
+    /// wanted now stands for it, and only later changes count.
+    fn take_over_fields(&mut self) {
+        if let (Some(attempt), Some(fields)) = (&mut self.status.attempt, &self.spec.fields)
+            && attempt.fields.is_empty()
+        {
+            attempt.fields.clone_from(fields);
+        }
+    }
+
+    /// In what the wanted spec differs from what the current attempt runs.
+    pub(super) fn changes(&self) -> Changes {
+        match (&self.status.attempt, &self.spec.fields) {
+            (Some(attempt), Some(wanted)) if !attempt.fields.is_empty() => {
+                Changes::between(&attempt.fields, wanted)
+            }
+            _ => Changes::default(),
+        }
+    }
+
+    /// Why the user wants another run than the current or last one, if so and if it can be had.
+    pub(super) fn wanted_anew(&self) -> Option<(Reason, String)> {
+        if matches!(self.spec.fitness, Fitness::Unfit { .. }) {
+            return None;
+        }
+        if self.rerun_is_requested() {
+            let message = "another run was requested".to_owned();
+            return Some((Reason::RerunRequested, message));
+        }
+        let restart = self.changes().restart;
+        let is_fit = matches!(self.spec.fitness, Fitness::Fit { .. });
+        (is_fit && !restart.is_empty()).then(|| changed(&restart))
+    }
+
+    fn rerun_is_requested(&self) -> bool {
+        self.spec.rerun.is_some() && self.spec.rerun != self.status.rerun_requested_at
     }
 
     fn note_spec(&mut self) {
@@ -218,7 +273,10 @@ impl Turn<'_> {
                 }
             }
             Fitness::Unfit { problems } => {
-                let message = problems.join("; ");
+                let mut message = problems.join("; ");
+                if self.follows_a_driver() {
+                    message.push_str("; the running attempt keeps the spec it was submitted with");
+                }
                 let reason = Reason::InvalidSpec;
                 self.set(
                     ConditionKind::Validated,
@@ -229,6 +287,28 @@ impl Turn<'_> {
             }
             Fitness::Unassessed => {}
         }
+        let pending = self.changes().next_attempt;
+        if pending.is_empty() || !self.follows_a_driver() {
+            return;
+        }
+        let effect = if pending.len() == 1 { "takes" } else { "take" };
+        let message = format!(
+            "{} {effect} effect with the next attempt",
+            changes::named(&pending)
+        );
+        self.set(
+            ConditionKind::UpdatePending,
+            Truth::True,
+            "NextAttempt",
+            &message,
+        );
+    }
+
+    fn follows_a_driver(&self) -> bool {
+        matches!(
+            self.state(),
+            State::Submitted | State::Running | State::Unknown
+        )
     }
 
     fn keep_executor_book(&mut self) {
@@ -236,7 +316,11 @@ impl Turn<'_> {
             return;
         };
         let ended_well = match &attempt.outcome {
-            Some(outcome) => Some(outcome.state == State::Completed),
+            // What the operator itself stops does not fail.
+            Some(outcome) => Some(matches!(
+                outcome.state,
+                State::Completed | State::Suspended | State::Invalidating
+            )),
             None => self.current_driver().and_then(|driver| {
                 match health::of_driver(driver, self.limits, self.now) {
                     Health::Ended(ending) => Some(ending.is_success()),
@@ -314,6 +398,15 @@ impl<'a> Turn<'a> {
         });
     }
 
+    /// Deletes exactly this pod, whose node cannot be asked.
+    pub(super) fn force_delete_pod(&mut self, name: &str, uid: &str) {
+        self.require_live();
+        self.act(Action::ForceDeletePod {
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+        });
+    }
+
     pub(super) fn require_live(&mut self) {
         self.basis = Basis::Live;
     }
@@ -340,6 +433,16 @@ impl<'a> Turn<'a> {
         let mut attempt = Attempt::new(&self.spec.uid, number, driver_pod.clone(), stamp.clone());
         attempt.round_start = round_start;
         attempt.generation = Some(self.spec.generation);
+        attempt.fields = self.wanted_fields();
+        if round == Round::Same {
+            let tally = self.tally_for_next();
+            let uncharged = number.saturating_sub(round_start);
+            attempt.charged_failures = (tally.charged != uncharged).then_some(tally.charged);
+            attempt.failure_streak = tally.in_a_row;
+        }
+        if self.spec.rerun.is_some() {
+            self.status.rerun_requested_at.clone_from(&self.spec.rerun);
+        }
         self.status.archive_attempt();
         self.status.submission_id = Some(attempt.submission_id.clone());
         self.status.spark_application_id = Some(attempt.spark_application_id.clone());
@@ -366,6 +469,59 @@ impl<'a> Turn<'a> {
             "InProgress",
             "the application has not ended",
         );
+    }
+
+    /// What an attempt that is intended now runs, by field.
+    fn wanted_fields(&self) -> Fields {
+        let known = self.status.attempt.as_ref().map(|it| &it.fields);
+        let wanted = self.spec.fields.as_ref().or(known);
+        wanted.cloned().unwrap_or_default()
+    }
+
+    /// Before its driver exists, an attempt follows the spec; and any request for a run is granted
+    /// with it.
+    pub(super) fn follow_spec(&mut self) {
+        if self.rerun_is_requested() {
+            self.status.rerun_requested_at.clone_from(&self.spec.rerun);
+        }
+        let (generation, fields) = (Some(self.spec.generation), self.wanted_fields());
+        let Some(attempt) = &mut self.status.attempt else {
+            return;
+        };
+        if attempt.generation != generation || attempt.fields != fields {
+            attempt.generation = generation;
+            attempt.fields = fields;
+            // Not if a driver of the spec before is there after all.
+            self.require_live();
+        }
+    }
+
+    /// The failures up to and including the current attempt's.
+    pub(super) fn tally_for_next(&self) -> Tally {
+        let Some(attempt) = &self.status.attempt else {
+            return Tally {
+                charged: 0,
+                in_a_row: 0,
+            };
+        };
+        let before = Tally {
+            charged: attempt.charged_before(),
+            in_a_row: attempt.failure_streak,
+        };
+        match &attempt.outcome {
+            Some(outcome) if outcome.state == State::Failed => {
+                let started = attempt.start_time.as_ref();
+                let was_healthy = started.is_some_and(|started| {
+                    outcome.end_time.0 >= later(started.0, self.limits.healthy_run)
+                });
+                Tally::after_run(before, &outcome.reason, was_healthy, self.limits)
+            }
+            Some(outcome) if outcome.state == State::Completed => Tally {
+                charged: before.charged,
+                in_a_row: 0,
+            },
+            _ => before,
+        }
     }
 
     /// The number of the attempt after the current one.
@@ -458,6 +614,12 @@ impl<'a> Turn<'a> {
             .iter()
             .find(|pod| pod.name == driver_pod && !is_owned(pod, self.spec))
     }
+}
+
+/// The words for a spec that is another job's.
+pub(super) fn changed(paths: &[&str]) -> (Reason, String) {
+    let message = format!("{} changed", changes::named(paths));
+    (Reason::SpecChanged, message)
 }
 
 fn is_owned(pod: &DriverPod, spec: &Spec) -> bool {

@@ -6,8 +6,11 @@
 //! - **One driver.** A driver is created only when a live look finds no other driver of the
 //!   application, the attempt before it has ended, and its executors are gone.
 //! - **The container decides.** The result is the exit of the Spark container.
-//! - **Final means final.** COMPLETED and FAILED are decided on live reads and never left, but
-//!   for an application that never ran because its spec was invalid, once the spec is repaired.
+//! - **Final means final.** COMPLETED and FAILED are decided on live reads, and left only when the
+//!   user asks for another job: by a change that makes it one ([`changes`]), by asking for another
+//!   run, or by repairing a spec that could not be submitted.
+//! - **A change is a difference.** What an attempt runs is in the status; what differs from it
+//!   counts, however and whenever it came about.
 //! - **Nothing waits for an event.** Every other state says when it will look again.
 //! - **Quiet when done.** Planning again from what was decided decides nothing new.
 //!
@@ -22,9 +25,12 @@
 //! | `SUBMISSION_FAILED` | budget left and pause over / else | `PENDING_RERUN` / `FAILED` |
 //! | any with work left | suspended | `SUSPENDING`, then `SUSPENDED` |
 //! | `SUSPENDED` | resumed | `RESUMING` |
+//! | `SUBMITTED`, `RUNNING`, `UNKNOWN` | spec is another job's, or a rerun was requested | `INVALIDATING` |
+//! | `COMPLETED`, `FAILED`, `FAILING`, `SUBMISSION_FAILED` | the same | `PENDING_RERUN` |
 //! | `INVALIDATING` | nothing left | `PENDING_RERUN` |
 
 pub mod cause;
+pub mod changes;
 pub mod conditions;
 mod events;
 pub mod executors;

@@ -84,6 +84,8 @@ pub struct DriverPod {
     pub reason: Option<String>,
     /// The sentence that belongs to the reason.
     pub message: Option<String>,
+    /// Why the cluster ended it for reasons of its own (drain, preemption, taint).
+    pub disruption: Option<Disruption>,
     /// Why no node takes the pod, in the scheduler's words.
     pub unschedulable: Option<String>,
     /// What keeps a container from starting, where the node says more than "creating".
@@ -120,6 +122,15 @@ pub enum PodPhase {
     Failed,
     /// Its node does not answer.
     Unknown,
+}
+
+/// The cluster ended a pod for reasons of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disruption {
+    /// The cluster's word (`EvictionByEvictionAPI`, `PreemptionByScheduler`, ...).
+    pub reason: String,
+    /// The cluster's sentence.
+    pub message: Option<String>,
 }
 
 /// Why a container has not started.

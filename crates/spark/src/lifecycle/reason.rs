@@ -35,6 +35,8 @@ pub enum Reason {
     Suspended,
     /// The spec changed.
     SpecChanged,
+    /// The user asked for another run.
+    RerunRequested,
     /// A word of Kubernetes for something that has no name here.
     Other(String),
 }
@@ -58,6 +60,7 @@ impl Reason {
             Self::DriverNameTaken => "DriverNameTaken",
             Self::Suspended => "Suspended",
             Self::SpecChanged => "SpecChanged",
+            Self::RerunRequested => "RerunRequested",
             Self::Other(word) => word,
         }
     }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::changes::Fields;
 use super::health::Obstacle;
 
 /// The application as the state machine sees it.
@@ -22,10 +23,16 @@ pub struct Spec {
     pub deleting: bool,
     /// The user asked for the application not to run for now.
     pub suspend: bool,
+    /// The request to run again, as it was last made.
+    pub rerun: Option<String>,
+    /// What the user wrote, by field; `None` where it is what the current attempt runs anyway.
+    pub fields: Option<Fields>,
     /// The name the next driver pod gets.
     pub driver_pod: String,
     /// What happens after an attempt.
     pub restart: RestartPolicy,
+    /// What happens to a driver whose node does not answer.
+    pub node_loss: NodeLoss,
     /// How long a finished application is kept, where the user limits it.
     pub time_to_live: Option<Duration>,
     /// Whether the driver's UI gets a Service.
@@ -73,12 +80,22 @@ pub enum RestartKind {
     Always,
 }
 
+/// What happens to a driver whose node does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeLoss {
+    /// It is waited for: it may still run there.
+    Wait,
+    /// Its pod is removed without the node's word. The user knows that a second driver beside one
+    /// that still runs there does no harm.
+    Replace,
+}
+
 /// How often something is repeated, and how long to wait before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     /// Repetitions after the first try: 2 means three runs.
     pub retries: u32,
-    /// The pause, measured from the failure.
+    /// The pause after the first failure, measured from it.
     pub interval: Duration,
 }
 
@@ -98,6 +115,22 @@ pub struct Limits {
     pub missing_driver: Duration,
     /// A pod that is still terminating this long after its grace period sits on a dead node.
     pub overdue_termination: Duration,
+    /// A driver that cannot be created because another pod is leaving its name is given up after
+    /// this long.
+    pub taken_name: Duration,
+    /// A driver whose node has not answered for this long is replaced, where the user wants that.
+    pub silent_node: Duration,
+    /// The longest pause between two attempts.
+    pub longest_pause: Duration,
+    /// The longest pause between two looks at a quota.
+    pub longest_quota_pause: Duration,
+    /// After a run of this length, pauses begin anew.
+    pub healthy_run: Duration,
+    /// How many failures in a row that came from outside are not charged.
+    pub free_failures: u32,
+    /// How long the driver pod of a finished application stays for its log; `None` for as long as
+    /// the application.
+    pub finished_driver: Option<Duration>,
     /// How often to look again when nothing happens.
     pub resync: Duration,
     /// How many live executors the status lists.
@@ -115,6 +148,13 @@ impl Default for Limits {
             missing_reference: Duration::from_mins(10),
             missing_driver: Duration::from_secs(10),
             overdue_termination: Duration::from_mins(1),
+            taken_name: Duration::from_mins(10),
+            silent_node: Duration::from_mins(5),
+            longest_pause: Duration::from_mins(5),
+            longest_quota_pause: Duration::from_mins(1),
+            healthy_run: Duration::from_mins(10),
+            free_failures: 10,
+            finished_driver: None,
             resync: Duration::from_mins(5),
             live_executors: 1000,
             finished_executors: 50,

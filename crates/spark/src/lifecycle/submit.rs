@@ -7,7 +7,7 @@ use super::conditions::{ConditionKind, Truth};
 use super::machine::{Action, Round, Turn};
 use super::observed::{DriverPod, Refusal, Subject};
 use super::reason::Reason;
-use super::retry::{self, Cause, Verdict};
+use super::retry::{self, Cause, Tally, Verdict};
 use super::spec::Fitness;
 use super::time::{later, to_the_second};
 
@@ -30,6 +30,7 @@ impl Turn<'_> {
             // Another operator decided to submit; our attempt needs names of our own.
             return self.intend(self.next_number(), Round::Same, self.state());
         }
+        self.follow_spec();
         if attempt.driver_pod_name != self.spec.driver_pod {
             return self.intend_other_name();
         }
@@ -62,7 +63,16 @@ impl Turn<'_> {
             let message = message.unwrap_or_else(|| "the driver was refused".to_owned());
             return self.refuse(Reason::SubmissionRefused, &message);
         };
-        match retry::after_failure(&self.spec.restart, Cause::Submission, attempt.submission) {
+        if self.wanted_anew().is_some() {
+            return self.run_again(Round::Fresh);
+        }
+        let cause = Cause::of_submission(&outcome.reason);
+        let tally = Tally {
+            charged: attempt.submission,
+            in_a_row: attempt.submission.saturating_add(attempt.deferrals),
+        };
+        let seed = &attempt.submission_id;
+        match retry::after_failure(&self.spec.restart, cause, tally, self.limits, seed) {
             Verdict::Retry { after } => {
                 let due = later(outcome.end_time.0, after);
                 if self.now < due {
@@ -70,7 +80,11 @@ impl Turn<'_> {
                 }
                 let stamp = self.stamp();
                 if let Some(attempt) = &mut self.status.attempt {
-                    attempt.submission = attempt.submission.saturating_add(1);
+                    let count = match cause {
+                        Cause::Quota => &mut attempt.deferrals,
+                        Cause::Submission | Cause::Run => &mut attempt.submission,
+                    };
+                    *count = count.saturating_add(1);
                     attempt.outcome = None;
                 }
                 self.status.last_submission_attempt_time = Some(stamp);
@@ -145,7 +159,8 @@ impl Turn<'_> {
         };
         let leaving =
             stranger.terminating.is_some() || stranger.owner.as_ref().is_some_and(|it| it.gone);
-        if leaving {
+        let due = later(attempt.created_time.0, self.limits.taken_name);
+        if leaving && self.now < due {
             let message = format!(
                 "waiting for pod {} of {owner} to go: it has the name",
                 stranger.name

@@ -11,7 +11,7 @@ use super::machine::{Action, Round, Turn};
 use super::observed::{DriverPod, ExecutorPod, UiService};
 use super::reason::Reason;
 use super::retry::{self, Cause, Verdict};
-use super::spec::{Fitness, RestartKind};
+use super::spec::{Fitness, NodeLoss, RestartKind};
 use super::time::later;
 
 impl Turn<'_> {
@@ -49,7 +49,6 @@ impl Turn<'_> {
         let Some(attempt) = self.status.attempt.clone() else {
             return;
         };
-        let runs = attempt.runs();
         let Some(outcome) = attempt.outcome else {
             let message = self.status.application_state.error_message.clone();
             let message = message.unwrap_or_else(|| "the driver failed".to_owned());
@@ -59,10 +58,14 @@ impl Turn<'_> {
         if !self.is_over(Drivers::MayStay) {
             return;
         }
-        match retry::after_failure(&self.spec.restart, Cause::Run, runs) {
+        if self.wanted_anew().is_some() {
+            return self.run_again(Round::Fresh);
+        }
+        let (tally, seed) = (self.tally_for_next(), &attempt.submission_id);
+        match retry::after_failure(&self.spec.restart, Cause::Run, tally, self.limits, seed) {
             Verdict::Retry { after } => {
                 let due = later(outcome.end_time.0, after);
-                if self.now < due {
+                if self.now < due && !self.spec.suspend {
                     self.wake_at(due);
                 } else {
                     self.run_again(Round::Same);
@@ -73,6 +76,20 @@ impl Turn<'_> {
                 self.give_up(&outcome.reason, &message, outcome.end_time);
             }
         }
+    }
+
+    /// From the states with a driver: what runs makes way for another run.
+    pub(super) fn begin_restart(&mut self, reason: &Reason, message: &str) {
+        let ending = self.ending_now(reason.clone(), message);
+        self.record_outcome(State::Invalidating, &ending);
+        self.enter(State::Invalidating);
+        self.forget_ui();
+        self.set(
+            ConditionKind::Running,
+            Truth::False,
+            reason.as_str(),
+            message,
+        );
     }
 
     /// `INVALIDATING`: what ran under the old spec goes, the new one is run.
@@ -98,10 +115,25 @@ impl Turn<'_> {
 
     /// `SUSPENDING`: what runs goes.
     pub(super) fn suspend(&mut self) {
+        if let Some(ending) = self.success_of_its_own() {
+            self.require_live();
+            return self.end_attempt(&ending);
+        }
         if self.is_over(Drivers::MustGo) {
             let message = "the application was suspended";
             self.note_interruption(State::Suspended, Reason::Suspended, message);
             self.rest_suspended();
+        }
+    }
+
+    /// The driver completed before it was told to go: there is nothing left to suspend.
+    fn success_of_its_own(&self) -> Option<Ending> {
+        let driver = self
+            .current_driver()
+            .filter(|it| it.terminating.is_none())?;
+        match self.health(driver) {
+            Health::Ended(ending) if ending.is_success() => Some(ending),
+            _ => None,
         }
     }
 
@@ -113,12 +145,14 @@ impl Turn<'_> {
         self.is_over(Drivers::MustGo);
     }
 
-    /// COMPLETED and FAILED: the result stands. What turns up late is removed, and an application
-    /// that never ran because of its spec gets its chance when the spec is repaired.
+    /// COMPLETED and FAILED: the result stands until the user wants another one. What turns up late
+    /// is removed, and an application that never ran because of its spec gets its chance when the
+    /// spec is repaired.
     pub(super) fn stay_final(&mut self) {
+        let retire = self.finished_drivers_go();
         for driver in self.our_drivers() {
             let live = !matches!(self.health(driver), Health::Ended(_));
-            if live && driver.terminating.is_none() {
+            if (live || retire) && driver.terminating.is_none() {
                 self.delete_pod(&driver.name, &driver.uid);
             }
         }
@@ -126,6 +160,9 @@ impl Turn<'_> {
         if self.spec_was_repaired() {
             let number = self.next_number();
             return self.intend(number, Round::Fresh, State::New);
+        }
+        if !self.spec.suspend && self.wanted_anew().is_some() {
+            return self.run_again(Round::Fresh);
         }
         let (Some(keep), Some(ended)) = (self.spec.time_to_live, &self.status.termination_time)
         else {
@@ -140,6 +177,20 @@ impl Turn<'_> {
         }
     }
 
+    /// Whether the driver pod has been kept for its log for long enough; wakes when it will have.
+    fn finished_drivers_go(&mut self) -> bool {
+        let (Some(keep), Some(ended)) =
+            (self.limits.finished_driver, &self.status.termination_time)
+        else {
+            return false;
+        };
+        let due = later(ended.0, keep);
+        if self.now < due && self.our_drivers().next().is_some() {
+            self.wake_at(due);
+        }
+        self.now >= due
+    }
+
     fn spec_was_repaired(&self) -> bool {
         let rejected = conditions::has_reason(
             &self.status.conditions,
@@ -148,11 +199,11 @@ impl Turn<'_> {
         );
         rejected
             && self.status.application_state.state == State::Failed
-            && self.status.observed_generation != Some(self.spec.generation)
+            && self.before.observed_generation != Some(self.spec.generation)
             && matches!(self.spec.fitness, Fitness::Fit { .. })
     }
 
-    fn run_again(&mut self, round: Round) {
+    pub(super) fn run_again(&mut self, round: Round) {
         self.require_live();
         if self.spec.suspend {
             self.rest_suspended();
@@ -199,14 +250,24 @@ impl Turn<'_> {
                 continue;
             }
             gone = false;
-            let message = format!("waiting for driver pod {} to go", driver.name);
+            let message = match self.health(driver) {
+                Health::Unreachable(hold) => hold.message,
+                _ => format!("waiting for driver pod {} to go", driver.name),
+            };
+            // A node that does not answer sends no event either.
+            if let Some(due) = health::overdue_at(driver, self.limits).filter(|due| *due > self.now)
+            {
+                self.wake_at(due);
+            }
             self.set(
                 ConditionKind::Running,
                 Truth::Unknown,
                 "DriverLeaving",
                 &message,
             );
-            if driver.terminating.is_none() {
+            if self.is_forsaken(driver) {
+                self.force_delete_pod(&driver.name, &driver.uid);
+            } else if driver.terminating.is_none() {
                 self.delete_pod(&driver.name, &driver.uid);
             }
         }
@@ -220,6 +281,19 @@ impl Turn<'_> {
             );
         }
         gone
+    }
+
+    /// A driver that was told to go, on a node that does not answer, where the user lets it go.
+    fn is_forsaken(&self, driver: &DriverPod) -> bool {
+        let outcome = self
+            .status
+            .attempt
+            .as_ref()
+            .and_then(|it| it.outcome.as_ref());
+        let is_lost = outcome.is_some_and(|it| it.reason == Reason::NodeLost.as_str());
+        self.spec.node_loss == NodeLoss::Replace
+            && matches!(self.health(driver), Health::Unreachable(_))
+            && (is_lost || health::overdue(driver, self.limits, self.now))
     }
 
     /// Whether no executor is left; those that are, are told to go.
@@ -252,6 +326,11 @@ impl Turn<'_> {
         let due = later(ended, self.limits.overdue_termination);
         if self.now < due {
             return self.wake_at(due);
+        }
+        if self.spec.node_loss == NodeLoss::Replace {
+            for executor in left.iter().filter(|executor| executor.terminating) {
+                self.force_delete_pod(&executor.name, &executor.uid);
+            }
         }
         let place = |executor: &&ExecutorPod| match &executor.node {
             Some(node) => format!("{} on {node}", executor.name),

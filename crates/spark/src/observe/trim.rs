@@ -77,7 +77,10 @@ fn trim_pod(pod: &mut Value) {
             ],
         );
         if let Some(conditions) = status.get_mut("conditions").and_then(Value::as_array_mut) {
-            conditions.retain(|it| it["type"] == "PodScheduled" && it["status"] == "False");
+            conditions.retain(|it| {
+                (it["type"] == "PodScheduled" && it["status"] == "False")
+                    || (it["type"] == "DisruptionTarget" && it["status"] == "True")
+            });
         }
         for statuses in ["containerStatuses", "initContainerStatuses"] {
             each(status, statuses, |container| {

@@ -28,8 +28,9 @@ pub use self::{
     defaults::{Resolved, Retries},
     parts::{
         BatchSchedulerOptions, Dependencies, DeployMode, DriverIngressOptions, DynamicAllocation,
-        GpuSpec, IngressTls, MonitoringSpec, NameKey, NamePath, Port, PrometheusSpec,
-        RestartPolicy, RestartPolicyType, SecretInfo, SecretType, ServiceType, SparkUiOptions,
+        GpuSpec, IngressTls, MonitoringSpec, NameKey, NamePath, NodeLossPolicy, Port,
+        PrometheusSpec, RestartPolicy, RestartPolicyType, SecretInfo, SecretType, ServiceType,
+        SparkUiOptions,
     },
     pieces::{PodPieces, RolePieces},
     pod::{DriverSpec, ExecutorSpec, SparkPodSpec},
@@ -43,6 +44,9 @@ use crate::schema;
 
 /// The API group of the Spark kinds.
 pub const GROUP: &str = "sparkoperator.k8s.io";
+
+/// The annotation by which a user asks for another run: a time, or any text that is new.
+pub const RERUN_REQUESTED_AT: &str = "windlass.dev/rerun-requested-at";
 
 /// What a user asks for.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -42,6 +42,20 @@ pub struct RestartPolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub on_failure_retry_interval: Option<i64>,
+    /// What happens to a driver whose node does not answer: Wait, or Replace after some minutes,
+    /// although it may still run there; Wait when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_loss: Option<NodeLossPolicy>,
+}
+
+/// What happens to a driver whose node does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum NodeLossPolicy {
+    /// The node, or the one who deletes the pod or the node, has the last word.
+    #[default]
+    Wait,
+    /// The pod is removed, and the attempt has failed without being charged.
+    Replace,
 }
 
 /// When an application is run again.

@@ -63,6 +63,10 @@ pub struct SparkApplicationStatus {
     /// Executors of the current attempt that executorState no longer lists.
     #[serde(default, skip_serializing_if = "ExecutorCounts::is_empty")]
     pub executor_counts: ExecutorCounts,
+    /// The last request to run again (the annotation windlass.dev/rerun-requested-at) that was
+    /// granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_requested_at: Option<String>,
 }
 
 impl SparkApplicationStatus {
@@ -71,7 +75,11 @@ impl SparkApplicationStatus {
 
     /// Moves the current attempt to the history, which forgets the oldest when it is full.
     pub fn archive_attempt(&mut self) {
-        self.attempt_history.extend(self.attempt.take());
+        self.attempt_history
+            .extend(self.attempt.take().map(|attempt| Attempt {
+                fields: BTreeMap::new(),
+                ..attempt
+            }));
         let excess = self
             .attempt_history
             .len()
@@ -85,6 +93,14 @@ impl SparkApplicationStatus {
     reason = "serde calls it with a reference"
 )]
 fn is_zero(count: &i32) -> bool {
+    *count == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_none_yet(count: &u32) -> bool {
     *count == 0
 }
 
@@ -318,6 +334,19 @@ pub struct Attempt {
     #[serde(default = "first")]
     #[schemars(with = "i32", range(min = 1))]
     pub submission: u32,
+    /// How often its submission was put off because a quota left no room, which is not charged.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    #[schemars(with = "i32", range(min = 0))]
+    pub deferrals: u32,
+    /// The failures before it that count against the restart budget; all earlier runs of the round
+    /// where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i32>", range(min = 0))]
+    pub charged_failures: Option<u32>,
+    /// The failures in a row before it, without a healthy run in between.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    #[schemars(with = "i32", range(min = 0))]
+    pub failure_streak: u32,
     /// The submission id; a label of the pods.
     #[serde(rename = "submissionID")]
     pub submission_id: String,
@@ -328,6 +357,9 @@ pub struct Attempt {
     /// The generation of the specification it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
+    /// Digests of the fields it runs, by which a change is told; not kept in the history.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<String, String>,
     /// When it was decided.
     pub created_time: Time,
     /// When its driver pod was seen.
@@ -353,6 +385,12 @@ impl Attempt {
             .saturating_add(1)
     }
 
+    /// How many failures before this attempt count against the restart budget.
+    pub fn charged_before(&self) -> u32 {
+        self.charged_failures
+            .unwrap_or_else(|| self.number.saturating_sub(self.round_start))
+    }
+
     /// The intent to run attempt `number` of the object with this uid.
     pub fn new(uid: &str, number: u32, driver_pod_name: String, now: Time) -> Self {
         let id = AttemptId::new(uid, number);
@@ -360,10 +398,14 @@ impl Attempt {
             number,
             round_start: number,
             submission: 1,
+            deferrals: 0,
+            charged_failures: None,
+            failure_streak: 0,
             submission_id: id.submission_id(),
             spark_application_id: id.application_id(),
             driver_pod_name,
             generation: None,
+            fields: BTreeMap::new(),
             created_time: now,
             submitted_time: None,
             start_time: None,

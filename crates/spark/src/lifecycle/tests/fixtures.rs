@@ -8,11 +8,12 @@ use windlass_api::spark::application::{
     ApplicationStateType as State, SparkApplicationStatus as Status,
 };
 
+use crate::lifecycle::changes::Fields;
 use crate::lifecycle::observed::{
     Blocked, Companions, DriverPod, ExecutorPod, Exit, Observed, Owner, PodPhase, Refusal,
     SparkContainer, Subject, UiService,
 };
-use crate::lifecycle::spec::{Budget, Fitness, Limits, RestartKind, RestartPolicy, Spec};
+use crate::lifecycle::spec::{Budget, Fitness, Limits, NodeLoss, RestartKind, RestartPolicy, Spec};
 use crate::lifecycle::{Decision, plan};
 
 pub(super) const UID: &str = "0b6b1f3e-7f0a-4a39-9a5b-0d3f2f2b8a11";
@@ -62,14 +63,24 @@ pub(super) fn pi(restart: RestartPolicy) -> Spec {
         generation: 1,
         deleting: false,
         suspend: false,
+        rerun: None,
+        fields: None,
         driver_pod: "pi-driver".into(),
         restart,
+        node_loss: NodeLoss::Wait,
         time_to_live: None,
         ui_service: true,
         fitness: Fitness::Fit {
             not_applied: vec![],
         },
     }
+}
+
+/// What `pi` consists of, as far as changes matter.
+pub(super) fn fields(image: &str, labels: &str) -> Fields {
+    [("image", image), ("driver.labels", labels)]
+        .map(|(path, value)| (path.to_owned(), value.to_owned()))
+        .into()
 }
 
 /// A driver pod of this attempt of `pi`, waiting for a node.
@@ -92,6 +103,7 @@ pub(super) fn driver(attempt: u32) -> DriverPod {
         phase: PodPhase::Pending,
         reason: None,
         message: None,
+        disruption: None,
         unschedulable: None,
         blocked: None,
         failed_init: None,

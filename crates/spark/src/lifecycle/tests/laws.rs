@@ -35,6 +35,9 @@ fn a_step() -> impl Strategy<Value = Step> {
         1 => Just(Step::RefusalFlips),
         1 => Just(Step::SuspendFlips),
         1 => Just(Step::DriverIsRenamed),
+        1 => Just(Step::ImageChanges),
+        1 => Just(Step::LabelChanges),
+        1 => Just(Step::RerunIsRequested),
     ]
 }
 
@@ -60,6 +63,7 @@ proptest! {
         prop_assert!(!world.cluster.drivers.iter().any(|pod| alive(pod.phase)));
         prop_assert!(!world.cluster.executors.iter().any(|pod| alive(pod.phase)));
         prop_assert_eq!(&world.cluster.ui, &UiService::Absent);
+        prop_assert!(!World::is_wish_open(&world.cluster), "a wish was forgotten");
 
         let writes = world.writes;
         world.calm_down(0);
@@ -173,5 +177,63 @@ fn a_finished_application_is_not_run_again_by_an_operator_that_sees_the_past() {
             world.cluster.drivers.is_empty(),
             "a second run from {back} steps back"
         );
+    }
+}
+
+/// An application that is changed, asked to run again, suspended and resumed, always while no
+/// operator looks.
+fn demands_in_the_dark(dies_after: Option<usize>) -> World {
+    let mut world = World::new(on_failure(1));
+    let mut dead = dies_after.is_none();
+    let mut pass = |world: &mut World| {
+        let left = dies_after
+            .unwrap_or(usize::MAX)
+            .saturating_sub(world.writes);
+        let before = world.writes;
+        let dies_after = (!dead).then_some(left);
+        world.step(&Step::Pass { dies_after });
+        dead |= world.writes - before == left;
+    };
+    let mut demands = [
+        vec![Step::ImageChanges],
+        vec![Step::LabelChanges],
+        vec![Step::RerunIsRequested],
+        vec![Step::SuspendFlips],
+        vec![Step::ImageChanges, Step::SuspendFlips],
+        // Taken back before anybody saw it.
+        vec![Step::SuspendFlips, Step::SuspendFlips],
+    ]
+    .into_iter();
+    for _ in 0..40 {
+        for _ in 0..4 {
+            world.step(&Step::Refresh);
+            pass(&mut world);
+            world.step(&Step::DriverStarts);
+            world.step(&Step::Refresh);
+            pass(&mut world);
+            world.step(&Step::Reap);
+            world.step(&Step::Wait(10));
+        }
+        match demands.next() {
+            Some(steps) => steps.iter().for_each(|step| world.step(step)),
+            None => world.step(&Step::DriverExits(0)),
+        }
+    }
+    world
+}
+
+#[test]
+fn what_users_demand_while_no_operator_looks_is_done_whenever_the_operator_dies() {
+    let undisturbed = demands_in_the_dark(None);
+    let expected = result_of(&undisturbed);
+    assert_eq!(expected.0, State::Completed);
+    assert_eq!(
+        expected.1.len(),
+        4,
+        "the first run, a changed image, a rerun, and one after the suspension"
+    );
+    for writes in 0..=undisturbed.writes {
+        let world = demands_in_the_dark(Some(writes));
+        assert_eq!(result_of(&world), expected, "after {writes} writes");
     }
 }

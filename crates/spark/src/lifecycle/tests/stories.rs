@@ -12,33 +12,29 @@ use crate::lifecycle::{Action, Decision, plan};
 use windlass_engine::plan::Basis;
 
 /// An application whose story is told.
-struct Story {
-    spec: Spec,
-    status: Status,
-    states: Vec<State>,
-    events: Vec<String>,
+pub(super) struct Story {
+    pub(super) spec: Spec,
+    pub(super) status: Status,
+    pub(super) states: Vec<State>,
+    pub(super) events: Vec<String>,
+    pub(super) limits: Limits,
 }
 
 impl Story {
-    fn of(restart: RestartPolicy) -> Self {
+    pub(super) fn of(restart: RestartPolicy) -> Self {
         Self {
             spec: pi(restart),
             status: Status::default(),
             states: Vec::new(),
             events: Vec::new(),
+            limits: Limits::default(),
         }
     }
 
     /// Lets the engine look until the status stays; says what it would do then.
-    fn look(&mut self, seen: &Observed, seconds: i64) -> Decision {
+    pub(super) fn look(&mut self, seen: &Observed, seconds: i64) -> Decision {
         for _ in 0..10 {
-            let decision = plan(
-                &self.spec,
-                &Limits::default(),
-                &self.status,
-                seen,
-                at(seconds),
-            );
+            let decision = plan(&self.spec, &self.limits, &self.status, seen, at(seconds));
             if decision.status == self.status {
                 return decision;
             }
@@ -52,19 +48,19 @@ impl Story {
         panic!("the status never settles");
     }
 
-    fn state(&self) -> State {
+    pub(super) fn state(&self) -> State {
         self.status.application_state.state
     }
 
-    fn sees(&mut self, driver: DriverPod, seconds: i64) -> Decision {
+    pub(super) fn sees(&mut self, driver: DriverPod, seconds: i64) -> Decision {
         self.look(&seen(vec![driver], vec![]), seconds)
     }
 
-    fn sees_nothing(&mut self, seconds: i64) -> Decision {
+    pub(super) fn sees_nothing(&mut self, seconds: i64) -> Decision {
         self.look(&seen(vec![], vec![]), seconds)
     }
 
-    fn fails(&mut self, attempt: u32, code: i32, seconds: i64) {
+    pub(super) fn fails(&mut self, attempt: u32, code: i32, seconds: i64) {
         let mut ended = driver(attempt).exited(code);
         if let crate::lifecycle::observed::SparkContainer::Exited(exit) = &mut ended.spark {
             exit.finished_at = Some(at(seconds));
@@ -156,7 +152,7 @@ fn a_job_that_throws_fails_with_its_exit_code() {
 fn two_retries_mean_three_runs_each_after_its_pause() {
     let mut story = Story::of(on_failure(2));
     story.sees_nothing(0);
-    for (attempt, ended) in [(1, 20), (2, 40), (3, 60)] {
+    for (attempt, ended, pause) in [(1, 20, 5), (2, 40, 10), (3, 60, 0)] {
         story.fails(attempt, 1, ended);
         assert_eq!(
             story.status.execution_attempts,
@@ -167,10 +163,11 @@ fn two_retries_mean_three_runs_each_after_its_pause() {
         }
         assert_eq!(story.state(), State::Failing);
         let waits = story.sees(driver(attempt).exited(1), ended + 4);
-        assert_eq!(waits.wake_at, Some(at(ended + 5)));
+        let due = waits.wake_at.unwrap();
+        assert!(due <= at(ended + pause) && due > at(ended + pause * 3 / 4));
         assert_eq!(story.state(), State::Failing);
 
-        let clears = story.sees(driver(attempt).exited(1), ended + 5);
+        let clears = story.sees(driver(attempt).exited(1), ended + pause);
         assert_eq!(story.state(), State::PendingRerun);
         let old = Action::DeletePod {
             name: "pi-driver".into(),
@@ -178,7 +175,7 @@ fn two_retries_mean_three_runs_each_after_its_pause() {
         };
         assert_eq!(clears.actions, [old], "the old driver goes first");
         assert_eq!(
-            story.sees_nothing(ended + 6).actions,
+            story.sees_nothing(ended + pause + 1).actions,
             [Action::CreateDriver]
         );
     }
@@ -193,7 +190,7 @@ fn a_refused_submission_has_a_budget_of_its_own() {
     let refused = |seconds| Observed {
         refusal: Some(crate::lifecycle::observed::Refusal {
             at: at(seconds),
-            ..refusal(403, "exceeded quota")
+            ..refusal(403, "pods is forbidden")
         }),
         ..Observed::nothing()
     };

@@ -140,6 +140,7 @@ fn outcome(before: State, decision: &Decision) -> String {
         Action::EnsureCompanions { .. } => "create its objects".to_owned(),
         Action::EnsureUiService => "create UI service".to_owned(),
         Action::DeletePod { name, .. } => format!("delete {name}"),
+        Action::ForceDeletePod { name, .. } => format!("force away {name}"),
         Action::DeleteService { name, .. } => format!("delete {name}"),
         Action::DeleteApplication => "delete application".to_owned(),
     }));
@@ -230,6 +231,7 @@ fn what_holds_in_every_state() {
                         action,
                         Action::CreateDriver
                             | Action::DeletePod { .. }
+                            | Action::ForceDeletePod { .. }
                             | Action::DeleteService { .. }
                             | Action::DeleteApplication
                     )

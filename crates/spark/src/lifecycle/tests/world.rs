@@ -8,7 +8,8 @@ use windlass_api::spark::application::{
     ApplicationStateType as State, SparkApplicationStatus as Status,
 };
 
-use super::fixtures::{at, driver, executor, exit, pi, ui};
+use super::fixtures::{at, driver, executor, exit, fields, pi, ui};
+use crate::lifecycle::changes::Changes;
 use crate::lifecycle::observed::{
     Companions, DriverPod, ExecutorPod, Observed, PodPhase, Refusal, SparkContainer, Subject,
     UiService,
@@ -67,6 +68,12 @@ pub(super) enum Step {
     SuspendFlips,
     /// The user gives the driver another name.
     DriverIsRenamed,
+    /// The user changes what is run.
+    ImageChanges,
+    /// The user changes a label.
+    LabelChanges,
+    /// The user asks for another run.
+    RerunIsRequested,
 }
 
 /// The world, and what must never happen in it.
@@ -88,7 +95,10 @@ impl World {
     pub(super) fn new(restart: RestartPolicy) -> Self {
         let cluster = Cluster {
             revision: 1,
-            spec: pi(restart),
+            spec: Spec {
+                fields: Some(fields("a", "x")),
+                ..pi(restart)
+            },
             status: Status::default(),
             drivers: Vec::new(),
             executors: Vec::new(),
@@ -171,12 +181,41 @@ impl World {
                 .into();
                 spec.generation += 1;
             }
+            Step::ImageChanges => self.change("image"),
+            Step::LabelChanges => self.change("driver.labels"),
+            Step::RerunIsRequested => {
+                self.cluster.spec.rerun = Some(format!("request {}", self.cluster.revision));
+            }
         }
         if self.cluster != before {
             self.cluster.revision += 1;
             self.past.push(self.cluster.clone());
         }
         self.check(&before);
+    }
+
+    fn change(&mut self, path: &str) {
+        let revision = self.cluster.revision;
+        let spec = &mut self.cluster.spec;
+        let fields = spec.fields.get_or_insert_default();
+        let value = if fields.get(path).is_some_and(|was| was.len() > 1) {
+            "a".to_owned()
+        } else {
+            format!("a{revision}")
+        };
+        fields.insert(path.to_owned(), value);
+        spec.generation += 1;
+    }
+
+    /// Whether the user wants another run than the one this status tells of.
+    pub(super) fn is_wish_open(cluster: &Cluster) -> bool {
+        let (spec, status) = (&cluster.spec, &cluster.status);
+        let ran = status.attempt.as_ref().map(|attempt| &attempt.fields);
+        let changes = ran
+            .zip(spec.fields.as_ref())
+            .map(|(ran, wanted)| Changes::between(ran, wanted));
+        (spec.rerun.is_some() && spec.rerun != status.rerun_requested_at)
+            || changes.is_some_and(|changes| !changes.restart.is_empty())
     }
 
     /// The laws of safety, after every step.
@@ -196,7 +235,8 @@ impl World {
             before.status.application_state.state,
             self.cluster.status.application_state.state,
         );
-        assert!(!was.is_terminal() || was == is, "{was:?} became {is:?}");
+        let stays = !was.is_terminal() || was == is;
+        assert!(stays || Self::is_wish_open(before), "{was:?} became {is:?}");
         let number = |cluster: &Cluster| cluster.status.attempt.as_ref().map_or(0, |it| it.number);
         assert!(
             number(before) <= number(&self.cluster),
@@ -358,7 +398,13 @@ impl World {
                     return false;
                 }
                 if self.refusing {
-                    let message = "exceeded quota: small".to_owned();
+                    // What is charged and what is waited for take turns.
+                    let message = if self.seconds % 2 == 0 {
+                        "exceeded quota: small"
+                    } else {
+                        "pods is forbidden"
+                    };
+                    let message = message.to_owned();
                     let subject = Subject::Driver;
                     self.refusal = Some(Refusal {
                         subject,
@@ -386,6 +432,10 @@ impl World {
                 if let Some(pod) = cluster.executors.iter_mut().find(|pod| pod.uid == *uid) {
                     pod.terminating = true;
                 }
+            }
+            Action::ForceDeletePod { uid, .. } => {
+                cluster.drivers.retain(|pod| pod.uid != *uid);
+                cluster.executors.retain(|pod| pod.uid != *uid);
             }
             Action::DeleteService { uid, .. } => {
                 if cluster.ui == ui(uid) {
