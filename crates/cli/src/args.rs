@@ -298,6 +298,14 @@ pub struct OperatorArgs {
     /// failed, in seconds.
     #[arg(long, value_name = "SECONDS")]
     pub unpullable_image_deadline: Option<u64>,
+    /// How long the driver pod of a finished application stays for its log, in seconds (default:
+    /// as long as the application).
+    #[arg(long, value_name = "SECONDS")]
+    pub finished_driver_retention: Option<u64>,
+    /// How long a node may be silent before a driver on it is replaced, where restartPolicy.nodeLoss
+    /// is Replace, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub silent_node_deadline: Option<u64>,
 }
 
 /// Arguments of `windlass install`.

@@ -89,6 +89,10 @@ pub async fn operator(args: OperatorArgs) -> Result<Exit, Failure> {
     if let Some(seconds) = args.unpullable_image_deadline {
         config.unpullable_image_deadline = Duration::from_secs(seconds);
     }
+    config.finished_driver_retention = args.finished_driver_retention.map(Duration::from_secs);
+    if let Some(seconds) = args.silent_node_deadline {
+        config.silent_node_deadline = Duration::from_secs(seconds);
+    }
     let kube_config =
         crate::connect::config(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
     let client = windlass_engine::api::client(kube_config).map_err(Failure::internal)?;

@@ -12,9 +12,10 @@ use crate::common::{Answer, root, windlass};
 use crate::machine::Machine;
 
 /// The documents whose commands are run.
-const DOCUMENTS: [&str; 4] = [
+const DOCUMENTS: [&str; 5] = [
     "README.md",
     "docs/run.md",
+    "docs/applications.md",
     "docs/schedules.md",
     "docs/compatibility.md",
 ];

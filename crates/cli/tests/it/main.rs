@@ -18,6 +18,7 @@ mod full_disk;
 mod generated;
 mod jobs;
 mod kubectl;
+mod lifecycle;
 mod machine;
 mod operators;
 mod ordinary_user;
