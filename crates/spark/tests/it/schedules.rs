@@ -219,6 +219,56 @@ async fn an_operator_that_dies_at_any_moment_runs_no_time_twice() {
     assert_eq!(found, expected);
 }
 
+/// What the Kubeflow operator leaves: its own names of runs, and a status that knows only its fields.
+#[tokio::test]
+async fn a_schedule_that_the_kubeflow_operator_left_is_continued() {
+    let mut house = House::empty().await;
+    let due = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() - 60).unwrap();
+    let status = json!({"status": {
+        "lastRun": "2026-03-01T02:00:00Z", "nextRun": due, "lastRunName": "report-17",
+        "pastSuccessfulRunNames": ["report-17"], "scheduleState": "Scheduled",
+    }});
+    let mut uids = Vec::new();
+    for name in ["done", "missed"] {
+        let made = house.schedules().create(schedule(name, "@every 10h")).await;
+        uids.push(made["metadata"]["uid"].clone());
+        house.schedules().merge_status(name, status.clone()).await;
+    }
+    // It made this run when it was due, and died before it wrote that down.
+    let nanoseconds = due.as_nanosecond();
+    let run = format!("done-{nanoseconds}");
+    let mut app = pi(&run);
+    app["metadata"]["labels"] = json!({"sparkoperator.k8s.io/scheduled-app-name": "done"});
+    app["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": "sparkoperator.k8s.io/v1beta2", "kind": "ScheduledSparkApplication",
+        "name": "done", "uid": uids[0], "blockOwnerDeletion": true,
+    }]);
+    house.apps().create(app).await;
+    let completed = json!({"status": {
+        "applicationState": {"state": "COMPLETED"}, "executionAttempts": 1,
+        "submissionID": "s-1", "terminationTime": "2026-03-01T02:05:00Z",
+        "driverInfo": {"podName": format!("{run}-driver")},
+    }});
+    house.apps().merge_status(&run, completed).await;
+
+    house.start_operator();
+    for name in ["done", "missed"] {
+        let next = due + jiff::SignedDuration::from_hours(10);
+        let next = next.to_string();
+        until(&house, name, |it| {
+            it["status"]["nextRun"] == next && it["status"]["pendingRun"].is_null()
+        })
+        .await;
+    }
+    let made_up_for = windlass_api::spark::scheduled::run_name("missed", due);
+    let mut found: Vec<String> = house.apps().list().await.iter().map(name_of).collect();
+    found.sort();
+    assert_eq!(found, [run.clone(), made_up_for]);
+    let status = house.apps().get(&run).await.unwrap()["status"].clone();
+    assert_eq!(status["applicationState"]["state"], "COMPLETED");
+    assert_eq!(status["executionAttempts"], 1);
+}
+
 /// The driver of a run has the name that its application gives it, so runs do not collide.
 #[test]
 fn runs_of_a_schedule_have_drivers_of_their_own() {
