@@ -76,6 +76,30 @@ fn builder(client: Client, config: &OperatorConfig) -> EngineBuilder {
 
 /// Serves a cluster until a signal comes.
 pub async fn operator(args: OperatorArgs) -> Result<Exit, Failure> {
+    // Signals are heard from the first moment on: in a container this is the first process, which
+    // a signal does not end by itself.
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::internal)?;
+    let engine = tokio::select! {
+        engine = engine(&args) => engine?,
+        _ = terminate.recv() => return Ok(Exit::Completed),
+        _ = tokio::signal::ctrl_c() => return Ok(Exit::Completed),
+    };
+    let stop = CancellationToken::new();
+    let run = engine.run(stop.clone());
+    let mut run = std::pin::pin!(run);
+    tokio::select! {
+        result = &mut run => return result.map(|()| Exit::Completed).map_err(Failure::internal),
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    talk("stopping: running work is finished first");
+    stop.cancel();
+    run.await.map_err(Failure::internal)?;
+    Ok(Exit::Completed)
+}
+
+/// An engine for a cluster that answers, with the address of its probes taken.
+async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
     let mut config = OperatorConfig {
         namespaces: args.namespaces.clone(),
         ..OperatorConfig::default()
@@ -129,17 +153,5 @@ pub async fn operator(args: OperatorArgs) -> Result<Exit, Failure> {
         version.git_version,
         args.listen
     ));
-    let stop = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::internal)?;
-    let run = engine.run(stop.clone());
-    let mut run = std::pin::pin!(run);
-    tokio::select! {
-        result = &mut run => return result.map(|()| Exit::Completed).map_err(Failure::internal),
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-    talk("stopping: running work is finished first");
-    stop.cancel();
-    run.await.map_err(Failure::internal)?;
-    Ok(Exit::Completed)
+    Ok(engine)
 }

@@ -1,11 +1,12 @@
 //! Two operators of one cluster, and who is live for `windlass run`.
 
-use std::process::Stdio;
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::common::{Up, until, windlass, write};
+use crate::common::{Up, WINDLASS, until, windlass, write};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -56,4 +57,35 @@ fn an_operator_beside_up_stands_by_and_run_finds_the_live_one() {
     assert!(said.contains("serves every namespace"), "{said}");
     assert!(!said.contains("this process leads"), "{said}");
     assert_eq!(holder().as_deref(), Some("windlass-embedded"));
+}
+
+#[test]
+fn an_operator_that_is_stopped_before_the_cluster_has_answered_ends_at_once() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "silent",
+        "contexts": [{ "name": "silent", "context": { "cluster": "silent", "user": "nobody" } }],
+        "clusters": [{
+            "name": "silent",
+            "cluster": { "server": format!("http://{}", silent.local_addr().unwrap()) },
+        }],
+        "users": [{ "name": "nobody", "user": {} }],
+    });
+    let file = write(folder.path(), "kubeconfig", &kubeconfig.to_string());
+    let mut operator = Command::new(WINDLASS)
+        .args(["operator", "--listen", "127.0.0.1:0", "--kubeconfig", &file])
+        .spawn()
+        .unwrap();
+    let connection = silent.accept().unwrap();
+    let pid = rustix::process::Pid::from_raw(operator.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let status = until("the operator to end", PATIENCE, || {
+        operator.try_wait().unwrap()
+    });
+    // By its own choice: the first process of a container has no other way.
+    assert_eq!(status.code(), Some(0));
+    drop(connection);
 }
