@@ -1,40 +1,21 @@
 # shellcheck shell=bash
 # Makes the images and puts them into containerd's store: there is no registry. Sourced.
 
+# shellcheck source=SCRIPTDIR/../archive.sh
+. "$repository/hack/archive.sh"
+
 # Imports an image:  import_image NAME '{"Entrypoint": ...}' LAYER.tar...
 import_image() {
-    local image=$1 config=$2 folder layer digest digests=() names=()
-    shift 2
-    folder=$(mktemp -d "$home/image.XXXXXX")
-    for layer in "$@"; do
-        digest=$(sha256sum "$layer" | cut -d ' ' -f 1)
-        ln "$layer" "$folder/$digest.tar" 2>/dev/null || cp "$layer" "$folder/$digest.tar"
-        digests+=("\"sha256:$digest\"") names+=("\"$digest.tar\"")
-    done
-    local IFS=,
-    printf '{"architecture":"%s","os":"linux","config":%s,"rootfs":{"type":"layers","diff_ids":[%s]}}' \
-        "$(go_architecture)" "$config" "${digests[*]}" >"$folder/config.json"
-    printf '[{"Config":"config.json","RepoTags":["%s"],"Layers":[%s]}]' "$image" "${names[*]}" >"$folder/manifest.json"
-    say "importing $image"
-    tar -C "$folder" -cf - . | containers images import - >&2 || fail "containerd did not take the image $image"
-    rm -rf "$folder"
+    say "importing $1"
+    write_image "$@" | import_archive
 }
-go_architecture() {
-    case "$(uname -m)" in
-        x86_64) echo amd64 ;;
-        aarch64) echo arm64 ;;
-        *) uname -m ;;
-    esac
-}
-
-# An image that is one static binary:  import_binary NAME BINARY [USER]
+# An image that is one static binary:  import_binary NAME BINARY
 import_binary() {
-    local image=$1 binary=$2 user=${3:-65532:65532} layer name
-    name=$(basename "$binary")
-    layer=$(mktemp "$home/layer.XXXXXX")
-    tar -C "$(dirname "$binary")" --owner 0 --group 0 --mode 755 --mtime @0 -cf "$layer" "$name"
-    import_image "$image" "{\"Entrypoint\":[\"/$name\"],\"User\":\"$user\"}" "$layer"
-    rm -f "$layer"
+    say "importing $1"
+    write_binary_image "$@" | import_archive
+}
+import_archive() {
+    containers images import - >&2 || fail "containerd did not take the image"
 }
 
 # What all Spark images share: a small Debian with Java and Python.
@@ -109,7 +90,7 @@ have_image() { # name key command...
 
 have_images() {
     local version recipe
-    recipe=$(cat "$tool/images.sh" "$repository"/crates/node/src/images/{entrypoint,decom}.sh | sha256sum)
+    recipe=$(cat "$tool/images.sh" "$repository/hack/archive.sh" "$repository"/crates/node/src/images/{entrypoint,decom}.sh | sha256sum)
     have_image "$pause_image" "$recipe $(cat "$binaries/pause.recipe")" import_binary "$pause_image" "$binaries/pause"
     have_image "$dns_image" "$recipe $(cat "$binaries/coredns.recipe")" import_binary "$dns_image" "$binaries/coredns"
     for version in "${spark_versions[@]}"; do
