@@ -8,11 +8,41 @@
 # the images apache/spark:VERSION.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-
-if [ -z "${WINDLASS_TEST_KUBECONFIG:-}" ]; then
-    trap '"$root/hack/kubernetes/down"' EXIT
-    WINDLASS_TEST_KUBECONFIG=$("$root/hack/kubernetes/up")
-    export WINDLASS_TEST_KUBECONFIG
-fi
 cd "$root"
-cargo test --workspace --test e2e -- --test-threads=1 "$@"
+
+# What cannot be done to somebody else's cluster, and why.
+needs_our_node=(
+    # Its node is lost.
+    operators::a_driver_on_a_node_that_does_not_answer_is_not_doubled
+    # The image of this checkout is put on the node, and CustomResourceDefinitions are removed with
+    # all that is of them.
+    installed::the_operator_that_install_prints_runs_as_a_restricted_pod_and_goes_without_a_trace
+    documents::every_command_about_installing_does_what_it_says
+    # They are about hack/kubernetes.
+    documents::every_command_about_the_real_kubernetes_for_tests_does_what_it_says
+)
+long_tests() { cargo test --workspace --test e2e -- --test-threads=1 "$@"; }
+
+known=$(long_tests --list)
+for name in "${needs_our_node[@]}"; do
+    grep -qxF "$name: test" <<<"$known" || {
+        echo "windlass: hack/e2e.sh lists $name, which is no test: correct the list" >&2
+        exit 1
+    }
+done
+
+if [ -n "${WINDLASS_TEST_KUBECONFIG:-}" ]; then
+    echo "==> left out, since $WINDLASS_TEST_KUBECONFIG is not the cluster of hack/kubernetes:" >&2
+    for name in "${needs_our_node[@]}"; do
+        echo "    $name" >&2
+        set -- "$@" --skip "$name"
+    done
+else
+    binary=$(hack/static.sh)
+    image=$("$binary" install | sed -nE 's/^ *image: *"?([^"]+)"?$/\1/p')
+    trap '"$root/hack/kubernetes/down"' EXIT
+    WINDLASS_TEST_KUBECONFIG=$(hack/kubernetes/up)
+    export WINDLASS_TEST_KUBECONFIG
+    hack/kubernetes/image "$image" "$binary"
+fi
+long_tests "$@"

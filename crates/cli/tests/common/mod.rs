@@ -284,3 +284,21 @@ pub(crate) fn write(folder: &Path, name: &str, text: &str) -> String {
     std::fs::write(&path, text).expect("a file of the test can be written");
     path.to_str().expect("scratch folders are UTF-8").to_owned()
 }
+
+/// The commands of the `sh` blocks of a document, without comments.
+pub(crate) fn shell_lines(markdown: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut in_block = false;
+    for line in markdown.lines() {
+        if line.starts_with("```") {
+            in_block = line == "```sh";
+        } else if in_block {
+            let command = line.split_once(" # ").map_or(line, |(command, _)| command);
+            let command = command.trim();
+            if !command.is_empty() && !command.starts_with('#') {
+                lines.push(command.to_owned());
+            }
+        }
+    }
+    lines
+}

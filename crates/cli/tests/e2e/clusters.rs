@@ -66,6 +66,17 @@ pub(crate) fn folder() -> tempfile::TempDir {
     folder
 }
 
+/// The kubeconfig of the real Kubernetes.
+pub(crate) fn kubeconfig() -> PathBuf {
+    let given = std::env::var_os(KUBECONFIG).map(PathBuf::from);
+    given.unwrap_or_else(|| {
+        panic!(
+            "there is no Kubernetes to run this on: `make e2e` starts one, and {KUBECONFIG} names \
+             the kubeconfig of another"
+        )
+    })
+}
+
 /// A namespace of a real Kubernetes, and the operator that serves it.
 pub(crate) struct Kubernetes {
     kubectl: Kubectl,
@@ -76,54 +87,50 @@ pub(crate) struct Kubernetes {
 impl Kubernetes {
     /// Applies what a user would, empties the namespace and starts an operator.
     pub(crate) fn prepare() -> Self {
-        let given = std::env::var_os(KUBECONFIG).map(PathBuf::from);
-        let given = given.unwrap_or_else(|| {
-            panic!(
-                "there is no Kubernetes to run this on: `make e2e` starts one, and {KUBECONFIG} \
-                 names the kubeconfig of another"
-            )
-        });
-        let home = tempfile::tempdir().unwrap();
-        let kubectl = |name: &str| Kubectl {
-            kubeconfig: home.path().join(name),
-            home: home.path().to_owned(),
-        };
-        let admin = kubectl("admin");
-        std::fs::copy(&given, &admin.kubeconfig).unwrap();
+        let mut kubernetes = Self::without_operator();
         // What the operator of a user gets, from the same files.
         let crds = Command::new(WINDLASS).arg("crd").output().unwrap();
-        admin.kubectl_with(
-            &["apply", "-f", "-"],
-            &String::from_utf8(crds.stdout).unwrap(),
-        );
+        let crds = String::from_utf8(crds.stdout).unwrap();
+        kubernetes.kubectl_with(&["apply", "-f", "-"], &crds);
         let file = |name: &str| root().join("deploy/rbac").join(name);
         let rules = file("operator.yaml").display().to_string();
-        admin.kubectl_ok(&["apply", "-f", &rules]);
+        kubernetes.kubectl_ok(&["apply", "-f", &rules]);
         let token = ["-n", SYSTEM, "create", "token", "windlass-operator"];
-        let token = admin.kubectl_ok(&token);
-        let operator = kubectl("operator");
-        std::fs::copy(&given, &operator.kubeconfig).unwrap();
+        let token = kubernetes.kubectl_ok(&token);
+        let operator = Kubectl {
+            kubeconfig: kubernetes.home.path().join("operator"),
+            home: kubernetes.home.path().to_owned(),
+        };
+        std::fs::copy(&kubernetes.kubeconfig, &operator.kubeconfig).unwrap();
         let user = ["config", "set-credentials", "operator", "--token"];
         operator.kubectl_ok(&[&user[..], &[token.trim()]].concat());
         operator.kubectl_ok(&["config", "set-context", "--current", "--user=operator"]);
-
-        let ignored = ["--ignore-not-found", "--timeout=120s"];
-        let namespace = ["delete", "namespace", NAMESPACE];
-        admin.kubectl_ok(&[&namespace[..], &ignored].concat());
-        admin.kubectl_ok(&["create", "namespace", NAMESPACE]);
         let drivers = std::fs::read_to_string(file("driver.yaml")).unwrap();
         let drivers = drivers.replace("namespace: default", &format!("namespace: {NAMESPACE}"));
-        admin.kubectl_with(&["apply", "-f", "-"], &drivers);
-        let here = format!("--namespace={NAMESPACE}");
-        admin.kubectl_ok(&["config", "set-context", "--current", &here]);
-
-        let mut kubernetes = Self {
-            kubectl: admin,
-            operator: None,
-            home,
-        };
+        kubernetes.kubectl_with(&["apply", "-f", "-"], &drivers);
         kubernetes.start_operator();
         kubernetes
+    }
+
+    /// The cluster as it is, but for the namespace, which is empty.
+    pub(crate) fn without_operator() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let kubectl = Kubectl {
+            kubeconfig: home.path().join("admin"),
+            home: home.path().to_owned(),
+        };
+        std::fs::copy(kubeconfig(), &kubectl.kubeconfig).unwrap();
+        let ignored = ["--ignore-not-found", "--timeout=120s"];
+        let namespace = ["delete", "namespace", NAMESPACE];
+        kubectl.kubectl_ok(&[&namespace[..], &ignored].concat());
+        kubectl.kubectl_ok(&["create", "namespace", NAMESPACE]);
+        let here = format!("--namespace={NAMESPACE}");
+        kubectl.kubectl_ok(&["config", "set-context", "--current", &here]);
+        Self {
+            kubectl,
+            operator: None,
+            home,
+        }
     }
 
     /// Starts the operator and waits until it leads.

@@ -2,41 +2,16 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::clusters::{Kubernetes, NAMESPACE, folder, node_service};
-use crate::common::{Kubectl, processes, windlass, write};
+use crate::common::{processes, windlass, write};
 use crate::real::{
-    self, application, completed, condition, ended, eventually, executors, look, state,
+    self, JOB, application, completed, condition, drivers, ended, eventually, executors, look,
+    state,
 };
 
 const VERSION: &str = "4.3.0";
-
-/// Says that it has worked, and waits until it may end.
-const JOB: &str = r#"
-import os, time
-from pyspark.sql import SparkSession
-
-spark = SparkSession.builder.getOrCreate()
-with open("/job/runs", "a") as runs:
-    runs.write("begin\n")
-print("first", spark.sparkContext.parallelize(range(10), 2).count(), flush=True)
-open("/job/worked", "w").close()
-deadline = time.monotonic() + 280
-while not os.path.exists("/job/end"):
-    if time.monotonic() > deadline:
-        raise SystemExit("nobody ended it")
-    time.sleep(0.1)
-print("second", spark.sparkContext.parallelize(range(10), 2).count(), flush=True)
-spark.stop()
-"#;
-
-/// The driver pods of an application, whichever attempt they are of.
-fn drivers(cluster: &Kubectl, name: &str) -> Vec<Value> {
-    let selector = format!("sparkoperator.k8s.io/app-name={name},spark-role=driver");
-    let list = cluster.get(&["pods", "-l", &selector]).unwrap_or_default();
-    list["items"].as_array().cloned().unwrap_or_default()
-}
 
 /// How many JVMs of drivers of this application run on this machine, told by the host name of
 /// their pod.

@@ -15,6 +15,25 @@ pub(crate) const VERSIONS: [&str; 2] = ["3.5.9", "4.3.0"];
 /// Nothing here takes longer on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(10);
 
+/// Says that it has worked, and waits until it may end.
+pub(crate) const JOB: &str = r#"
+import os, time
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.getOrCreate()
+with open("/job/runs", "a") as runs:
+    runs.write("begin\n")
+print("first", spark.sparkContext.parallelize(range(10), 2).count(), flush=True)
+open("/job/worked", "w").close()
+deadline = time.monotonic() + 280
+while not os.path.exists("/job/end"):
+    if time.monotonic() > deadline:
+        raise SystemExit("nobody ended it")
+    time.sleep(0.1)
+print("second", spark.sparkContext.parallelize(range(10), 2).count(), flush=True)
+spark.stop()
+"#;
+
 /// A name of an object for this version.
 pub(crate) fn named(what: &str, version: &str) -> String {
     format!("{what}-{}", version.replace('.', "-"))
@@ -60,6 +79,14 @@ pub(crate) fn application(
     });
     merge(&mut application["spec"], more);
     application
+}
+
+/// The example that everybody tries first, asking for little enough for a node of two cores.
+pub(crate) fn spark_pi(namespace: &str) -> String {
+    let example = crate::common::root().join("examples/spark-pi.yaml");
+    let pi = std::fs::read_to_string(example).unwrap();
+    pi.replace("namespace: default", &format!("namespace: {namespace}"))
+        .replace("cores: 1", "cores: 1\n    coreRequest: 100m")
 }
 
 fn merge(into: &mut Value, more: &Value) {
@@ -123,6 +150,13 @@ pub(crate) fn condition<'a>(application: &'a Value, kind: &str) -> &'a Value {
     let conditions = application["status"]["conditions"].as_array();
     let found = conditions.and_then(|all| all.iter().find(|one| one["type"] == kind));
     found.unwrap_or(&Value::Null)
+}
+
+/// The driver pods of an application, whichever attempt they are of.
+pub(crate) fn drivers(cluster: &Kubectl, name: &str) -> Vec<Value> {
+    let selector = format!("sparkoperator.k8s.io/app-name={name},spark-role=driver");
+    let list = cluster.get(&["pods", "-l", &selector]).unwrap_or_default();
+    list["items"].as_array().cloned().unwrap_or_default()
 }
 
 /// The executor pods of an application whose Spark container runs.

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::common::{Answer, root, windlass};
+use crate::common::{Answer, root, shell_lines, windlass};
 use crate::machine::Machine;
 
 /// The documents whose commands are run.
@@ -31,29 +31,12 @@ const ELSEWHERE: &[(&str, &str)] = &[
         REAL_SPARK,
     ),
     ("windlass run -f app.yaml --context prod", REAL_CLUSTER),
-    ("windlass operator --context prod", REAL_CLUSTER),
-    (
-        "windlass install | kubectl --context prod apply -f -",
-        REAL_CLUSTER,
-    ),
-    (
-        "windlass crd | kubectl --context prod apply -f -",
-        REAL_CLUSTER,
-    ),
-    (
-        "kubectl --context prod apply -f deploy/rbac/operator.yaml",
-        REAL_CLUSTER,
-    ),
-    (
-        "kubectl --context prod apply -f deploy/rbac/driver.yaml",
-        REAL_CLUSTER,
-    ),
     ("windlass warm", REAL_SPARK),
     ("kubectl port-forward spark-pi-driver 4040", RUNNING_JOB),
     ("kubectl exec -it spark-pi-driver -- bash", RUNNING_JOB),
 ];
 const REAL_SPARK: &str = "it needs a real Spark; the long tests run it";
-const REAL_CLUSTER: &str = "it needs a cluster of other machines";
+const REAL_CLUSTER: &str = "it needs a cluster of other machines; the long tests run it";
 const RUNNING_JOB: &str = "it needs a job that still runs; the tests with kubectl do it";
 
 #[test]
@@ -116,24 +99,6 @@ fn every_link_of_the_documents_leads_somewhere() {
             assert!(target.exists(), "{}: {link}", page.display());
         }
     }
-}
-
-/// The commands of the `sh` blocks, without comments.
-fn shell_lines(markdown: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut in_block = false;
-    for line in markdown.lines() {
-        if line.starts_with("```") {
-            in_block = line == "```sh";
-        } else if in_block {
-            let command = line.split_once(" # ").map_or(line, |(command, _)| command);
-            let command = command.trim();
-            if !command.is_empty() && !command.starts_with('#') {
-                lines.push(command.to_owned());
-            }
-        }
-    }
-    lines
 }
 
 /// Runs a session in a folder with the files that the documents speak of.

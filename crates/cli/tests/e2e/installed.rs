@@ -1,0 +1,208 @@
+//! What `windlass install` prints, on a real Kubernetes: the operator is a pod of the image that
+//! holds our static binary and nothing else, and it has no rights but the shipped ones.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::clusters::{Kubernetes, NAMESPACE, folder};
+use crate::common::{Answer, Kubectl, processes, windlass, write};
+use crate::real::{self, JOB, application, completed, drivers, eventually};
+
+/// The namespace of the operator.
+const HOME: &str = "windlass-installed";
+const DEPLOYMENT: &str = "deployment/windlass-operator";
+const VERSION: &str = "4.3.0";
+
+#[test]
+fn the_operator_that_install_prints_runs_as_a_restricted_pod_and_goes_without_a_trace() {
+    let cluster = Kubernetes::without_operator();
+    let ours = manifests(&["--namespace", HOME, "--job-namespaces", NAMESPACE]);
+    // What other tests, or this one when it failed, have left.
+    remove(&cluster, &manifests(&[]));
+    remove(&cluster, &ours);
+    eventually("what every namespace gets", || {
+        let account = cluster.get(&["serviceaccount", "default"]);
+        account.and(cluster.get(&["configmap", "kube-root-ca.crt"]))
+    });
+    let before = inventory(&cluster);
+
+    cluster.kubectl_with(&["apply", "-f", "-"], &ours);
+    rolled_out(&cluster);
+    let pod = operator_pod(&cluster);
+    is_restricted(&cluster, &pod);
+    answers_probes(&cluster, &pod);
+    assert_eq!(leader(&cluster).as_deref(), Some(&*real::name(&pod)));
+    pi(&cluster);
+    job_that_outlives_its_operator(&cluster);
+
+    remove(&cluster, &ours);
+    eventually(
+        "all that was installed, and what it made, to be gone",
+        || {
+            let left = inventory(&cluster);
+            let left: Vec<_> = left.difference(&before).collect();
+            eprintln!("left: {left:?}");
+            left.is_empty().then_some(())
+        },
+    );
+}
+
+/// The same job that any user would try first.
+fn pi(cluster: &Kubectl) {
+    cluster.kubectl_with(&["apply", "-f", "-"], &real::spark_pi(NAMESPACE));
+    let (_, log) = completed(cluster, "spark-pi");
+    assert!(log.contains("Pi is roughly 3.1"), "{log}");
+}
+
+/// A rollout replaces the operator in the middle of a job.
+fn job_that_outlives_its_operator(cluster: &Kubectl) {
+    let folder = folder();
+    write(folder.path(), "job.py", JOB);
+    let name = "handed-over";
+    let object = application(name, VERSION, folder.path(), "job.py", &json!({}));
+    cluster.apply(&object);
+    real::sign(cluster, name, &folder.path().join("worked"));
+    let driver = drivers(cluster, name).pop().unwrap();
+
+    let first = leader(cluster);
+    let log = in_home(cluster, &["logs", DEPLOYMENT]);
+    assert!(!log.to_lowercase().contains("forbidden"), "{log}");
+    in_home(cluster, &["rollout", "restart", DEPLOYMENT]);
+    rolled_out(cluster);
+    let second = eventually("the new operator to lead", || {
+        leader(cluster).filter(|leader| Some(leader) != first.as_ref())
+    });
+
+    fs::write(folder.path().join("end"), "").unwrap();
+    let (application, log) = completed(cluster, name);
+    assert!(log.contains("second 10"), "{log}");
+    let status = &application["status"];
+    assert_eq!(status["executionAttempts"], 1, "{application:#}");
+    let now = drivers(cluster, name);
+    assert_eq!(now.len(), 1);
+    assert_eq!(now[0]["metadata"]["uid"], driver["metadata"]["uid"]);
+    let runs = fs::read_to_string(folder.path().join("runs")).unwrap();
+    assert_eq!(runs, "begin\n");
+    let pod = operator_pod(cluster);
+    assert_eq!(second, real::name(&pod));
+    let log = in_home(cluster, &["logs", DEPLOYMENT]);
+    assert!(!log.to_lowercase().contains("forbidden"), "{log}");
+}
+
+/// The pod and its process are as little as can be, and the namespace takes nothing else.
+fn is_restricted(cluster: &Kubectl, pod: &Value) {
+    let status = &pod["status"]["containerStatuses"][0];
+    assert_eq!(status["restartCount"], 0, "{pod:#}");
+    let other = ["run", "root", "--image=windlass.local/none:1"];
+    let other = cluster.kubectl(&[&other[..], &["-n", HOME, "--dry-run=server"]].concat());
+    let refused: Answer = { other }.output().unwrap().into();
+    let said = &refused.stderr;
+    assert!(said.contains("violates PodSecurity \"restricted"), "{said}");
+
+    let processes = processes(&format!("--namespaces={NAMESPACE}"));
+    let [pid] = processes[..] else {
+        panic!("the processes of the operator are {processes:?}");
+    };
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let words = line.unwrap_or_default().split_whitespace();
+        words.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(field("Uid:"), "65532 65532 65532 65532");
+    assert_eq!(field("Gid:"), "65532 65532 65532 65532");
+    for capabilities in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+        assert_eq!(field(capabilities), "0000000000000000", "{capabilities}");
+    }
+    assert_eq!(field("NoNewPrivs:"), "1");
+    assert_eq!(field("Seccomp:"), "2");
+    let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
+    let root = mounts.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(' ').collect();
+        (fields[4] == "/").then(|| fields[5].to_owned())
+    });
+    let root = root.unwrap_or_default();
+    assert!(root.split(',').any(|option| option == "ro"), "{mounts}");
+}
+
+/// The pages that kubelet and Prometheus ask for are there, where the Deployment says.
+fn answers_probes(cluster: &Kubectl, pod: &Value) {
+    let container = &pod["spec"]["containers"][0];
+    let port = &container["ports"][0];
+    assert_eq!(port["name"], "http");
+    let page = |path: &str| {
+        let pod = format!("{}:{}", real::name(pod), port["containerPort"]);
+        let page = format!("/api/v1/namespaces/{HOME}/pods/{pod}/proxy{path}");
+        cluster.kubectl_ok(&["get", "--raw", &page])
+    };
+    let probe = |probe: &str| {
+        let get = &container[probe]["httpGet"];
+        assert_eq!(get["port"], "http", "{probe}");
+        page(get["path"].as_str().unwrap())
+    };
+    let live = probe("livenessProbe");
+    let ready = probe("readinessProbe");
+    for line in live.lines().chain(ready.lines()) {
+        assert!(line.starts_with("[+] "), "{live}{ready}");
+    }
+    assert!(ready.contains("leadership: leader"), "{ready}");
+    let metrics = page("/metrics");
+    assert!(metrics.contains("\nwindlass_"), "{metrics}");
+    assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+}
+
+/// What `windlass install` prints.
+fn manifests(arguments: &[&str]) -> String {
+    let answer = windlass(&[&["install"], arguments].concat());
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+    answer.stdout
+}
+
+/// Removes what was printed. Objects in a namespace may go with it before it is their turn.
+fn remove(cluster: &Kubectl, manifests: &str) {
+    cluster.kubectl_with(&["delete", "--ignore-not-found", "-f", "-"], manifests);
+}
+
+fn in_home(cluster: &Kubectl, arguments: &[&str]) -> String {
+    cluster.kubectl_ok(&[&["-n", HOME], arguments].concat())
+}
+
+fn rolled_out(cluster: &Kubectl) {
+    in_home(
+        cluster,
+        &["rollout", "status", DEPLOYMENT, "--timeout=180s"],
+    );
+}
+
+/// The one pod of the operator that is to stay.
+fn operator_pod(cluster: &Kubectl) -> Value {
+    let selector = "app.kubernetes.io/name=windlass-operator";
+    eventually("a single pod of the operator", || {
+        let list = cluster.get(&["pods", "-n", HOME, "-l", selector])?;
+        let [pod] = &list["items"].as_array()?[..] else {
+            return None;
+        };
+        Some(pod.clone())
+    })
+}
+
+/// The pod that holds the Lease.
+fn leader(cluster: &Kubectl) -> Option<String> {
+    let lease = cluster.get(&["lease", "windlass-operator", "-n", HOME])?;
+    let holder = lease["spec"]["holderIdentity"].as_str()?;
+    let (pod, _) = holder.rsplit_once('_')?;
+    Some(pod.to_owned())
+}
+
+/// Every object of the cluster, by kind, namespace and name, less what comes and goes by itself.
+fn inventory(cluster: &Kubectl) -> BTreeSet<String> {
+    let kinds = cluster.kubectl_ok(&["api-resources", "--verbs=list", "-o", "name"]);
+    let passing = |kind: &&str| kind.starts_with("events") || *kind == "componentstatuses";
+    let kinds: Vec<&str> = kinds.lines().filter(|kind| !passing(kind)).collect();
+    let template = r#"{range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{"\n"}{end}"#;
+    let output = format!("jsonpath={template}");
+    let all = cluster.kubectl_ok(&["get", &kinds.join(","), "-A", "-o", &output]);
+    all.lines().map(ToOwned::to_owned).collect()
+}
