@@ -35,6 +35,8 @@ pub(super) struct Events {
     bookmarks: Bookmarks,
     /// Where the client said that it is.
     after: u64,
+    /// The revision of the last change that was read for it.
+    told: u64,
     store: Store,
 }
 
@@ -140,6 +142,7 @@ impl Events {
             live: None,
             bookmarks: Bookmarks::new(call.query.flag("allowWatchBookmarks"), lifetime),
             after,
+            told: 0,
             store: call.server.store.clone(),
         };
         if call.fault == Some(Fault::ExpireWatch) {
@@ -199,7 +202,9 @@ impl Events {
             let live = self.live.as_mut()?;
             tokio::select! {
                 change = live.recv() => {
-                    let line = self.lens.change(&*change?);
+                    let change = change?;
+                    self.told = change.revision();
+                    let line = self.lens.change(&change);
                     self.ready.extend(line);
                 }
                 () = self.bookmarks.due() => self.bookmark(),
@@ -217,7 +222,10 @@ impl Events {
         };
         loop {
             match live.try_recv() {
-                Ok(change) => self.ready.extend(self.lens.change(&change)),
+                Ok(change) => {
+                    self.told = change.revision();
+                    self.ready.extend(self.lens.change(&change));
+                }
                 Err(TryRecvError::Empty) => break,
                 // The watcher was ended for being slow: there may be a gap, so no bookmark.
                 Err(TryRecvError::Disconnected) => {
@@ -226,7 +234,8 @@ impl Events {
                 }
             }
         }
-        // Whoever asked for what is to come must not be led back.
+        // Nobody is led back behind what they have been told already, or have asked for.
+        let revision = revision.max(self.told);
         if revision >= self.after {
             self.ready.push_back(self.lens.bookmark(revision, false));
         }
