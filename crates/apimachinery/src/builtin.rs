@@ -6,20 +6,27 @@
 //! [`crate::schema::type_mismatch`]: what has the wrong JSON type is treated as absent here.
 
 mod defaults;
+mod empty;
 mod json;
 mod metadata;
 mod pod;
+mod pod_update;
 mod prepare;
+mod probes;
 mod service;
 mod validate;
 mod volumes;
+mod warnings;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod workload_tests;
 
 use serde_json::Value;
 
 pub use metadata::{validate_metadata, validate_metadata_update};
+pub use warnings::warnings;
 
 use crate::field::FieldError;
 
@@ -66,5 +73,12 @@ pub fn validate_update(
     let mut errors = metadata::validate_update(object, old);
     metadata::finalizers(group, object, &mut errors);
     validate::update(group, kind, object, old, &mut errors);
+    errors
+}
+
+/// Validates a replacement of `old` by way of the status, of which nothing else changes.
+pub fn validate_status(group: &str, kind: &str, object: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = metadata::validate_update(object, old);
+    validate::status(group, kind, object, old, &mut errors);
     errors
 }

@@ -81,6 +81,20 @@ impl FieldError {
         Self::with_value(FieldErrorKind::Invalid, field, value, &detail.to_string())
     }
 
+    /// `Invalid value: SHOWN: DETAIL`, where a value is shown otherwise than as our JSON.
+    pub fn invalid_as(
+        field: impl fmt::Display,
+        shown: impl fmt::Display,
+        detail: impl fmt::Display,
+    ) -> Self {
+        let shown = format!("Invalid value: {shown}: {detail}");
+        Self {
+            kind: FieldErrorKind::Invalid,
+            field: field.to_string(),
+            message: shown.trim_end_matches(": ").to_owned(),
+        }
+    }
+
     /// `Invalid value: VALUE: DETAIL`, where the JSON type is what is wrong.
     pub fn type_invalid(
         field: impl fmt::Display,

@@ -256,8 +256,14 @@ pub fn update_through_scale(
     let known = before
         .values()
         .any(|owned| !owned.set.intersection(&path).is_empty());
-    let wanted = new.pointer(&format!("/{}", replicas.join("/")));
+    let pointer = format!("/{}", replicas.join("/"));
+    let wanted = new.pointer(&pointer);
     let mut result = update(Some(live), new, schema, actor);
+    if live.pointer(&pointer) == wanted {
+        entries::clear(&mut result);
+        entries::encode(&mut result, &before);
+        return result;
+    }
     let mut after = if known && wanted.and_then(Value::as_i64) != Some(0) {
         entries::decode(&result).unwrap_or_default()
     } else {

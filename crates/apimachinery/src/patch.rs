@@ -22,7 +22,8 @@ pub enum PatchError {
     /// The patch itself cannot be understood.
     #[error("{0}")]
     Malformed(String),
-    /// A strategic merge patch asks for something that is none of its directives.
+    /// A strategic merge patch asks for something that is none of its directives, or does not say
+    /// which item it means.
     #[error("{0}")]
     UnknownDirective(String),
     /// The patch has more operations than allowed.

@@ -72,6 +72,8 @@ impl StructuralSchema {
 
     fn complaints(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let mut errors = validate::object(&self.root, object, old);
+        // Repeated items are looked for when all else has been looked at.
+        errors.sort_by_key(|error| error.kind == FieldErrorKind::Duplicate);
         if !self.root.has_rules {
             return errors;
         }

@@ -50,7 +50,7 @@ pub(crate) fn create(call: &Call, object: &mut Value) -> ApiResult<Admitted> {
             pods::priority(server, object)?;
         }
         ("", "services") => {
-            admitted.reservation = service_ips::assign(server, object, None)?;
+            admitted.reservation = service_ips::assign(call, object, None)?;
         }
         ("", "persistentvolumeclaims") => default_storage_class(call, object),
         ("", "namespaces") => {
@@ -71,7 +71,7 @@ pub(crate) fn update(call: &Call, object: &mut Value, old: &Value) -> ApiResult<
     let mut admitted = Admitted::default();
     match (call.resource.group.as_str(), call.resource.plural.as_str()) {
         ("", "services") if call.target.subresource.is_empty() => {
-            admitted.reservation = service_ips::assign(server, object, Some(old))?;
+            admitted.reservation = service_ips::assign(call, object, Some(old))?;
         }
         (auth::RBAC_GROUP, plural) => {
             auth::check_grant(server, &call.user, plural, object, Some(old))?;

@@ -148,6 +148,22 @@ impl<'a> Kind<'a> {
         errors
     }
 
+    /// What is wrong with a replacement by way of the status.
+    pub(crate) fn validate_status(&self, object: &Value, old: &Value) -> Vec<FieldError> {
+        if self.custom.is_some() {
+            return self.validate_update(object, old);
+        }
+        builtin::validate_status(self.group(), self.name(), object, old)
+    }
+
+    /// What the writer of an object should know.
+    pub(crate) fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        if self.custom.is_some() {
+            return Vec::new();
+        }
+        builtin::warnings(self.group(), self.name(), object, old)
+    }
+
     /// 400 for a body that is no object of this kind.
     pub(crate) fn cannot_be_handled(&self, why: &str) -> ApiError {
         let (kind, version) = (self.name(), self.version);

@@ -1,7 +1,7 @@
 //! The store: every object, every recent change, durable and in order.
 //!
 //! Laws
-//! - One writer. Each write has one revision, revisions have no gaps, and each is one change.
+//! - One writer. Each change has one revision, revisions have no gaps, and each is one change.
 //! - A write is acknowledged after its batch is on disk; readers and watchers never see anything
 //!   that could still be lost.
 //! - Watch history is ordered, unique and resumable from any revision in the window.
@@ -78,6 +78,8 @@ pub enum Write {
     Put(Value),
     /// The key goes; the value is its last state, for the watchers.
     Delete(Value),
+    /// Both, one after the other, with nothing in between: two changes with a revision each.
+    PutAndDelete(Value),
 }
 
 /// Why a write did not happen.

@@ -47,6 +47,31 @@ pub const ALLOWED: &[Allowed] = &[
         real: "illegal base64 data",
     },
     Allowed {
+        name: "places in decoding errors",
+        status: None,
+        places: MESSAGE,
+        embedded: "quantities must match the regular expression",
+        real: "quantities must match the regular expression",
+    },
+    Allowed {
+        name: "applied objects that cannot be decoded",
+        status: Some(500),
+        places: MESSAGE,
+        embedded: "cannot be handled as a ",
+        real: "failed to convert new object",
+    },
+    Allowed {
+        name: "traffic policies of external names",
+        status: None,
+        places: &[
+            "/body/spec/internalTrafficPolicy",
+            "/body/items/*/spec/internalTrafficPolicy",
+            "/events/*/object/spec/internalTrafficPolicy",
+        ],
+        embedded: "",
+        real: "Cluster",
+    },
+    Allowed {
         name: "keys of the store",
         status: None,
         places: MESSAGE,
@@ -59,6 +84,20 @@ pub const ALLOWED: &[Allowed] = &[
         places: MESSAGE,
         embedded: "Object 'Kind' is missing in",
         real: "Object 'Kind' is missing in",
+    },
+    Allowed {
+        name: "changes of pods in messages",
+        status: Some(422),
+        places: &["/body/message", "/body/details/causes/*/message"],
+        embedded: "pod updates may not change fields other than",
+        real: "pod updates may not change fields other than",
+    },
+    Allowed {
+        name: "Go types of fields",
+        status: Some(400),
+        places: MESSAGE,
+        embedded: "json: cannot unmarshal ",
+        real: " of type v1.",
     },
     Allowed {
         name: "scales that cannot be decoded",

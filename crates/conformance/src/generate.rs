@@ -56,6 +56,8 @@ struct Generator {
     kinds: Vec<Kind>,
     live: Vec<Live>,
     requests: Vec<Request>,
+    /// Whether something was scaled to zero.
+    emptied: bool,
 }
 
 /// The sequence of a seed, about one to three of these kinds.
@@ -68,6 +70,7 @@ pub fn generate(seed: u64, kinds: &[Kind]) -> Sequence {
         kinds: chosen,
         live: Vec::new(),
         requests: Vec::new(),
+        emptied: false,
     };
     while generator.requests.len() < length {
         generator.step();
@@ -442,7 +445,10 @@ impl Generator {
         let path = format!("{}/{}/scale", target.kind.path(), target.name);
         // Never what is there already.
         let other = 20 + self.requests.len() as i64;
-        let replicas = self.random.weighted(&[(3, 0), (7, other), (1, -1)]);
+        let mut replicas = self.random.weighted(&[(3, 0), (7, other), (1, -1)]);
+        if replicas == 0 && std::mem::replace(&mut self.emptied, true) {
+            replicas = other;
+        }
         let query = options::write(&mut self.random);
         match self.random.below(5) {
             0 => {

@@ -27,7 +27,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them.
+    /// All of them: the answers about each have to be equal.
     pub const ALL: [Self; 7] = [
         Self::ConfigMap,
         Self::Pod,
@@ -37,9 +37,6 @@ impl Kind {
         Self::Widget,
         Self::Gadget,
     ];
-
-    /// Those whose answers have to be equal.
-    pub const COMPARED: [Self; 3] = [Self::ConfigMap, Self::Widget, Self::Gadget];
 
     /// Its name.
     pub fn name(self) -> &'static str {

@@ -115,7 +115,10 @@ impl Names {
         if text.contains("ResourceVersion") || text.contains("resource version") {
             let text = NUMBER.replace_all(&text, |found: &Captures<'_>| {
                 let number = &found[0];
-                if self.revisions.iter().any(|known| known == number) {
+                // The one in the record may be of a write whose answer does not tell it.
+                if text.contains("does not match the ResourceVersion in record")
+                    || self.revisions.iter().any(|known| known == number)
+                {
                     symbol("revision", &mut self.revisions, number)
                 } else {
                     number.to_owned()

@@ -2,13 +2,23 @@
 
 use serde_json::{Value, json};
 
+use super::empty::{counts, pod_status, times};
 use super::json::{Object, child, existing, fill, fill_zero, items_mut, text};
 
 pub(super) fn apply(group: &str, kind: &str, object: &mut Value) {
     match (group, kind) {
-        ("", "Pod") => pod(object),
+        ("", "Pod") => {
+            pod(object);
+            pod_status(object);
+        }
         ("", "PodTemplate") => template(object, "template"),
-        ("", "Service") => service(object),
+        ("", "Service") => {
+            service(object);
+            if let Some(status) = existing(object, "status") {
+                child(status, "loadBalancer");
+            }
+            times(object, "/status/conditions", &["lastTransitionTime"]);
+        }
         ("", "Secret") => secret(object),
         ("", "Namespace") => namespace(object),
         ("", "PersistentVolumeClaim") => claim(object),
@@ -36,9 +46,21 @@ pub(super) fn apply(group: &str, kind: &str, object: &mut Value) {
         }
         ("", "LimitRange") => limit_range(object),
         ("", "ReplicationController") => workload(object, replicas),
-        ("apps", "Deployment") => workload(object, deployment),
-        ("apps", "ReplicaSet") => workload(object, replicas),
-        ("apps", "StatefulSet") => workload(object, stateful_set),
+        ("apps", "Deployment") => {
+            workload(object, deployment);
+            let fields = ["lastUpdateTime", "lastTransitionTime"];
+            times(object, "/status/conditions", &fields);
+        }
+        ("apps", "ReplicaSet") => {
+            workload(object, replicas);
+            counts(object, &["replicas"]);
+            times(object, "/status/conditions", &["lastTransitionTime"]);
+        }
+        ("apps", "StatefulSet") => {
+            workload(object, stateful_set);
+            counts(object, &["replicas", "availableReplicas"]);
+            times(object, "/status/conditions", &["lastTransitionTime"]);
+        }
         ("apps", "DaemonSet") => workload(object, daemon_set),
         ("batch", "Job") => {
             inherit_template_labels(object);
@@ -81,6 +103,14 @@ fn pod(object: &mut Value) {
         return;
     };
     pod_spec(spec);
+    // Only pods: templates keep it, and are warned of it.
+    if spec
+        .get("terminationGracePeriodSeconds")
+        .and_then(Value::as_i64)
+        .is_some_and(|seconds| seconds < 0)
+    {
+        spec["terminationGracePeriodSeconds"] = 1.into();
+    }
     fill(spec, "enableServiceLinks", true);
     let host_network = spec
         .get("hostNetwork")
@@ -178,6 +208,10 @@ fn container(container: &mut Value) {
 
 /// Whether an image reference means the tag `latest`.
 fn is_latest(image: &str) -> bool {
+    // What is no name of an image has no tag.
+    if image.contains(char::is_whitespace) {
+        return false;
+    }
     let (name, digest) = match image.split_once('@') {
         Some((name, _)) => (name, true),
         None => (image, false),

@@ -6,6 +6,9 @@ use super::json::{entries, items, text};
 use crate::field::{FieldError, FieldErrorKind, Path};
 use crate::names;
 
+/// What is said of a text that is no address.
+pub(super) const NO_ADDRESS: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+
 const ANNOTATIONS_MAX: usize = 256 * 1024;
 
 /// What a kind demands of its names.
@@ -30,7 +33,7 @@ impl NameRule {
 
 pub(super) fn name_rule(group: &str, kind: &str) -> NameRule {
     match (group, kind) {
-        ("", "Namespace") => NameRule::Label,
+        ("", "Namespace") | ("apps", "StatefulSet") => NameRule::Label,
         ("", "Service") => NameRule::ServiceLabel,
         ("rbac.authorization.k8s.io", _) | ("certificates.k8s.io", "CertificateSigningRequest") => {
             NameRule::PathSegment

@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::json::{entries, items, number, text};
-use super::{metadata, volumes};
+use super::{metadata, probes, volumes};
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::quantity::Quantity;
 
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
-const RESTART_POLICIES: [&str; 3] = ["Always", "Never", "OnFailure"];
-const DNS_POLICIES: [&str; 4] = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
+const RESTART_POLICIES: [&str; 3] = ["Always", "OnFailure", "Never"];
+const DNS_POLICIES: [&str; 4] = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
+/// What is said of a number below zero.
+pub(super) const NEGATIVE: &str = "must be greater than or equal to 0";
 const FIELD_PATHS: [&str; 11] = [
     "metadata.annotations",
     "metadata.labels",
@@ -28,14 +30,44 @@ const FIELD_PATHS: [&str; 11] = [
     "status.podIPs",
 ];
 
-/// Validates the metadata and spec of a pod template.
+/// Validates a pod: its spec, and what templates may have, but pods may not.
+pub(super) fn pod(pod: &Value, errors: &mut Vec<FieldError>) {
+    let path = Path::ROOT.child("spec");
+    let nothing = Value::Null;
+    let spec = pod.get("spec").unwrap_or(&nothing);
+    self::spec(spec, path, errors);
+    for list in ["containers", "initContainers"] {
+        let containers = items(spec, &format!("/{list}")).iter();
+        let list = path.child(list);
+        for (index, container) in containers.enumerate() {
+            image_without_blanks(container, list.index(index), errors);
+        }
+    }
+}
+
+pub(super) fn image_without_blanks(
+    container: &Value,
+    path: Path<'_>,
+    errors: &mut Vec<FieldError>,
+) {
+    let image = text(container, "/image");
+    if image.trim() != image {
+        errors.push(FieldError::invalid(
+            path.child("image"),
+            &image.into(),
+            "must not have leading or trailing whitespace",
+        ));
+    }
+}
+
+/// Validates the metadata and spec of a pod template. The places of its metadata are told without
+/// `metadata`, as kube-apiserver does.
 pub(super) fn template(template: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
-    let meta = path.child("metadata");
-    metadata::labels(template, "/metadata/labels", meta.child("labels"), errors);
+    metadata::labels(template, "/metadata/labels", path.child("labels"), errors);
     metadata::annotations(
         template,
         "/metadata/annotations",
-        meta.child("annotations"),
+        path.child("annotations"),
         errors,
     );
     let nothing = Value::Null;
@@ -61,35 +93,36 @@ pub(super) fn spec(spec: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
         let list = path.child(list);
         for (index, container) in containers.iter().enumerate() {
             let at = list.index(index);
-            container_name(container, at, &mut names_seen, errors);
             self::container(container, &volume_names, at, errors);
+            let name = text(container, "/name");
+            if !names_seen.insert(name.to_owned()) {
+                errors.push(FieldError::duplicate(at.child("name"), &name.into()));
+            }
+            probes::probes(container, at, errors);
         }
     }
     one_of(spec, "restartPolicy", &RESTART_POLICIES, path, errors);
     one_of(spec, "dnsPolicy", &DNS_POLICIES, path, errors);
     metadata::labels(spec, "/nodeSelector", path.child("nodeSelector"), errors);
-    for (field, rule) in [
-        (
-            "serviceAccountName",
-            names::dns1123_subdomain as fn(&str) -> Vec<String>,
-        ),
-        ("nodeName", names::dns1123_subdomain),
-        ("hostname", names::dns1123_label),
-        ("subdomain", names::dns1123_label),
-        ("priorityClassName", names::dns1123_subdomain),
-    ] {
-        let value = text(spec, &format!("/{field}"));
-        if !value.is_empty() {
-            for complaint in rule(value) {
-                errors.push(FieldError::invalid(
-                    path.child(field),
-                    &value.into(),
-                    complaint,
-                ));
-            }
-        }
+    if text(spec, "/dnsPolicy") == "None" && items(spec, "/dnsConfig/nameservers").is_empty() {
+        let at = path.child("dnsConfig");
+        errors.push(if spec.get("dnsConfig").is_some() {
+            FieldError::required(
+                at.child("nameservers"),
+                "must provide at least one DNS nameserver when `dnsPolicy` is None",
+            )
+        } else {
+            FieldError::required(at, "must provide `dnsConfig` when `dnsPolicy` is None")
+        });
     }
-    not_negative(spec, "terminationGracePeriodSeconds", path, errors);
+    named(
+        spec,
+        "serviceAccountName",
+        names::dns1123_subdomain,
+        path,
+        errors,
+    );
+    named(spec, "nodeName", names::dns1123_subdomain, path, errors);
     if let Some(seconds) = number(spec, "/activeDeadlineSeconds")
         && !(1..=i64::from(i32::MAX)).contains(&seconds)
     {
@@ -99,29 +132,36 @@ pub(super) fn spec(spec: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
             "must be between 1 and 2147483647, inclusive",
         ));
     }
+    named(spec, "hostname", names::dns1123_label, path, errors);
+    named(spec, "subdomain", names::dns1123_label, path, errors);
     tolerations(spec, path, errors);
+    named(
+        spec,
+        "priorityClassName",
+        names::dns1123_subdomain,
+        path,
+        errors,
+    );
 }
 
-fn container_name(
-    container: &Value,
+/// Complains about a name that is set and does not follow its rule.
+fn named(
+    spec: &Value,
+    field: &str,
+    rule: fn(&str) -> Vec<String>,
     path: Path<'_>,
-    seen: &mut BTreeSet<String>,
     errors: &mut Vec<FieldError>,
 ) {
-    let name = text(container, "/name");
-    if name.is_empty() {
-        errors.push(FieldError::required(path.child("name"), ""));
+    let value = text(spec, &format!("/{field}"));
+    if value.is_empty() {
         return;
     }
-    for complaint in names::dns1123_label(name) {
+    for complaint in rule(value) {
         errors.push(FieldError::invalid(
-            path.child("name"),
-            &name.into(),
+            path.child(field),
+            &value.into(),
             complaint,
         ));
-    }
-    if !seen.insert(name.to_owned()) {
-        errors.push(FieldError::duplicate(path.child("name"), &name.into()));
     }
 }
 
@@ -131,33 +171,72 @@ fn container(
     path: Path<'_>,
     errors: &mut Vec<FieldError>,
 ) {
-    let image = text(container, "/image");
-    if image.is_empty() {
-        errors.push(FieldError::required(path.child("image"), ""));
-    } else if image.trim() != image {
-        errors.push(FieldError::invalid(
-            path.child("image"),
-            &image.into(),
-            "must not have leading or trailing whitespace",
-        ));
+    if text(container, "/name").is_empty() {
+        errors.push(FieldError::required(path.child("name"), ""));
     }
-    one_of(container, "imagePullPolicy", &PULL_POLICIES, path, errors);
+    named(container, "name", names::dns1123_label, path, errors);
+    if text(container, "/image").is_empty() {
+        errors.push(FieldError::required(path.child("image"), ""));
+    }
     one_of(
         container,
         "terminationMessagePolicy",
-        &["FallbackToLogsOnError", "File"],
+        &["File", "FallbackToLogsOnError"],
         path,
         errors,
     );
     ports(container, path, errors);
     environment(container, path, errors);
     volumes::mounts(container, volume_names, path, errors);
+    one_of(container, "imagePullPolicy", &PULL_POLICIES, path, errors);
     resources(container, path, errors);
-    for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
-        if let Some(probe) = container.get(name).filter(|probe| probe.is_object()) {
-            self::probe(name, probe, path.child(name), errors);
-        }
+    security_context(container, path, errors);
+}
+
+/// A process that is privileged can always get more privileges.
+fn security_context(container: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
+    let Some(context) = container.get("securityContext") else {
+        return;
+    };
+    if context.get("privileged") == Some(&Value::Bool(true))
+        && context.get("allowPrivilegeEscalation") == Some(&Value::Bool(false))
+    {
+        // The whole context is shown, as Go's type has it.
+        let fields = [
+            "Capabilities",
+            "Privileged",
+            "SELinuxOptions",
+            "WindowsOptions",
+            "RunAsUser",
+            "RunAsGroup",
+            "RunAsNonRoot",
+            "ReadOnlyRootFilesystem",
+            "AllowPrivilegeEscalation",
+            "ProcMount",
+            "SeccompProfile",
+            "AppArmorProfile",
+        ]
+        .map(|field| format!("\"{field}\":{}", in_go(context, field)));
+        errors.push(FieldError::invalid_as(
+            path.child("securityContext"),
+            format!("{{{}}}", fields.join(",")),
+            "cannot set `allowPrivilegeEscalation` to false and `privileged` to true",
+        ));
     }
+}
+
+fn in_go(context: &Value, field: &str) -> String {
+    let name = if field == "SELinuxOptions" {
+        "seLinuxOptions".to_owned()
+    } else {
+        format!("{}{}", field[..1].to_lowercase(), &field[1..])
+    };
+    let value = context.get(&name).unwrap_or(&Value::Null);
+    if field == "Capabilities" && value.is_object() {
+        let list = |name: &str| value.get(name).unwrap_or(&Value::Null).to_string();
+        return format!("{{\"Add\":{},\"Drop\":{}}}", list("add"), list("drop"));
+    }
+    value.to_string()
 }
 
 fn ports(container: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
@@ -174,7 +253,7 @@ fn ports(container: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
                     complaint,
                 ));
             }
-            if !seen.insert(name) {
+            if names::port_name(name).is_empty() && !seen.insert(name) {
                 errors.push(FieldError::duplicate(at.child("name"), &name.into()));
             }
         }
@@ -220,21 +299,20 @@ fn environment(container: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) 
             continue;
         };
         let at = at.child("valueFrom");
+        value_source(source, at, errors);
         let sources = source.as_object().map_or(0, serde_json::Map::len);
-        if !text(variable, "/value").is_empty() {
-            if sources > 0 {
-                errors.push(FieldError::invalid(
-                    at,
-                    &"".into(),
-                    "may not be specified when `value` is not empty",
-                ));
-            }
-        } else if sources == 0 {
+        if sources == 0 {
             errors.push(FieldError::invalid(
                 at,
                 &"".into(),
-                "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or \
-                 `secretKeyRef`",
+                "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, \
+                 `secretKeyRef` or `fileKeyRef`",
+            ));
+        } else if !text(variable, "/value").is_empty() {
+            errors.push(FieldError::invalid(
+                at,
+                &"".into(),
+                "may not be specified when `value` is not empty",
             ));
         } else if sources > 1 {
             errors.push(FieldError::invalid(
@@ -243,7 +321,6 @@ fn environment(container: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) 
                 "may not have more than one field specified at a time",
             ));
         }
-        value_source(source, at, errors);
     }
     let list = path.child("envFrom");
     for (index, source) in items(container, "/envFrom").iter().enumerate() {
@@ -359,42 +436,7 @@ fn resources(container: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn probe(name: &str, probe: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
-    let handlers = ["exec", "httpGet", "tcpSocket", "grpc"];
-    let given: Vec<&str> = handlers
-        .into_iter()
-        .filter(|handler| probe.get(handler).is_some_and(Value::is_object))
-        .collect();
-    if given.is_empty() {
-        errors.push(FieldError::required(path, "must specify a handler type"));
-    }
-    for handler in given.iter().skip(1) {
-        errors.push(FieldError::forbidden(
-            path.child(handler),
-            "may not specify more than 1 handler type",
-        ));
-    }
-    for field in [
-        "initialDelaySeconds",
-        "timeoutSeconds",
-        "periodSeconds",
-        "failureThreshold",
-    ] {
-        not_negative(probe, field, path, errors);
-    }
-    if name != "readinessProbe"
-        && let Some(successes) = number(probe, "/successThreshold")
-        && successes != 1
-    {
-        errors.push(FieldError::invalid(
-            path.child("successThreshold"),
-            &successes.into(),
-            "must be 1",
-        ));
-    }
-}
-
-fn tolerations(spec: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
+pub(super) fn tolerations(spec: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
     let list = path.child("tolerations");
     for (index, toleration) in items(spec, "/tolerations").iter().enumerate() {
         let at = list.index(index);
@@ -414,11 +456,27 @@ fn tolerations(spec: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
                 errors.push(FieldError::invalid(at.child("key"), &key.into(), complaint));
             }
         }
-        if operator == "Exists" && !text(toleration, "/value").is_empty() {
+        let effect = text(toleration, "/effect");
+        if number(toleration, "/tolerationSeconds").is_some() && effect != "NoExecute" {
+            errors.push(FieldError::invalid(
+                at.child("effect"),
+                &effect.into(),
+                "effect must be 'NoExecute' when `tolerationSeconds` is set",
+            ));
+        }
+        let value = text(toleration, "/value");
+        let complaint = match operator {
+            "Exists" if !value.is_empty() => {
+                "value must be empty when `operator` is 'Exists'".to_owned()
+            }
+            "" | "Equal" => names::label_value(value).join(";"),
+            _ => String::new(),
+        };
+        if !complaint.is_empty() {
             errors.push(FieldError::invalid(
                 at.child("operator"),
-                &text(toleration, "/value").into(),
-                "value must be empty when `operator` is 'Exists'",
+                &value.into(),
+                complaint,
             ));
         }
         if !matches!(operator, "" | "Equal" | "Exists") {
@@ -428,7 +486,6 @@ fn tolerations(spec: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
                 ["Equal", "Exists"],
             ));
         }
-        let effect = text(toleration, "/effect");
         if !matches!(effect, "" | "NoSchedule" | "PreferNoSchedule" | "NoExecute") {
             errors.push(FieldError::not_supported(
                 at.child("effect"),
@@ -437,85 +494,6 @@ fn tolerations(spec: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
             ));
         }
     }
-}
-
-/// A pod's spec is fixed, but for images, deadlines and added tolerations.
-pub(super) fn update(object: &Value, old: &Value, errors: &mut Vec<FieldError>) {
-    let path = Path::new("spec");
-    for list in ["containers", "initContainers"] {
-        let pointer = format!("/spec/{list}");
-        if items(object, &pointer).len() != items(old, &pointer).len() {
-            let what = if list == "containers" {
-                "containers"
-            } else {
-                "init containers"
-            };
-            errors.push(FieldError::forbidden(
-                path.child(list),
-                format!("pod updates may not add or remove {what}"),
-            ));
-            return;
-        }
-        for (index, container) in items(object, &pointer).iter().enumerate() {
-            if text(container, "/image").is_empty() {
-                let list = path.child(list);
-                errors.push(FieldError::required(list.index(index).child("image"), ""));
-            }
-        }
-    }
-    let before = number(old, "/spec/activeDeadlineSeconds");
-    let after = number(object, "/spec/activeDeadlineSeconds");
-    let at = path.child("activeDeadlineSeconds");
-    match (before, after) {
-        (Some(before), Some(after)) if after > before => errors.push(FieldError::invalid(
-            at,
-            &after.into(),
-            "must be less than or equal to previous value",
-        )),
-        (Some(_), None) => errors.push(FieldError::invalid(
-            at,
-            &Value::Null,
-            "must not update from a positive integer to nil value",
-        )),
-        _ => {}
-    }
-    let kept = items(old, "/spec/tolerations");
-    if !kept
-        .iter()
-        .all(|toleration| items(object, "/spec/tolerations").contains(toleration))
-    {
-        errors.push(FieldError::forbidden(
-            path.child("tolerations"),
-            "existing toleration can not be modified except its tolerationSeconds",
-        ));
-    }
-    if without_mutable(object) != without_mutable(old) {
-        errors.push(FieldError::forbidden(
-            path,
-            "pod updates may not change fields other than \
-             `spec.containers[*].image`,`spec.initContainers[*].image`,\
-             `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing \
-             tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was \
-             previously negative)",
-        ));
-    }
-}
-
-fn without_mutable(pod: &Value) -> Value {
-    let mut spec = pod.get("spec").cloned().unwrap_or_default();
-    if let Some(spec) = spec.as_object_mut() {
-        for field in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] {
-            spec.remove(field);
-        }
-    }
-    for list in ["containers", "initContainers"] {
-        for container in super::json::items_mut(&mut spec, &format!("/{list}")) {
-            if let Some(container) = container.as_object_mut() {
-                container.remove("image");
-            }
-        }
-    }
-    spec
 }
 
 /// Complains about a set text that is none of these.
@@ -549,7 +527,7 @@ pub(super) fn not_negative(
         errors.push(FieldError::invalid(
             path.child(field),
             &value.into(),
-            "must be greater than or equal to 0",
+            NEGATIVE,
         ));
     }
 }

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::json::{child, entries, existing, fill, flag, items, items_mut, text};
+use super::json::{
+    child, entries, existing, fill, fill_zero, flag, items, items_mut, number, text,
+};
 use crate::quantity::Quantity;
 
 pub(super) fn create(group: &str, kind: &str, object: &mut Value) {
@@ -57,8 +59,20 @@ pub(super) fn update(group: &str, kind: &str, object: &mut Value, old: &Value) {
                 }
             }
             tolerate_node_trouble(spec);
+            // Whoever writes the status may leave the class out, but not change it.
+            if let Some(class) = old.pointer("/status/qosClass")
+                && let Some(status) = existing(object, "status")
+            {
+                fill(status, "qosClass", class.clone());
+            }
         }
-        ("", "Service") => keep_allocated(object, old),
+        ("", "Service") => {
+            keep_allocated(object, old);
+            if let Some(spec) = existing(object, "spec") {
+                addresses(spec);
+            }
+            drop_unused(object, old);
+        }
         ("apps", "StatefulSet") => name_of_service(object),
         ("", "Secret") => {
             let kept = old.get("type").cloned();
@@ -148,23 +162,94 @@ fn quality_of_service(pod: &Value) -> &'static str {
 
 fn service(object: &mut Value) {
     object["status"] = json!({"loadBalancer": {}});
-    let Some(spec) = child(object, "spec") else {
-        return;
-    };
-    if text(spec, "/type") == "ExternalName" {
-        return;
+    if let Some(spec) = child(object, "spec") {
+        addresses(spec);
     }
-    fill(spec, "ipFamilyPolicy", "SingleStack");
-    if items(spec, "/ipFamilies").is_empty() {
-        spec["ipFamilies"] = json!(["IPv4"]);
-    }
+}
+
+/// The families of a Service's addresses, and the one address as a list.
+fn addresses(spec: &mut Value) {
     let address = text(spec, "/clusterIP").to_owned();
     if !address.is_empty() && items(spec, "/clusterIPs").is_empty() {
         spec["clusterIPs"] = json!([address]);
-    } else if address.is_empty()
+    }
+    if text(spec, "/type") == "ExternalName" {
+        return;
+    }
+    // Whoever makes the endpoints of a Service without selector may have both families.
+    let headless = text(spec, "/clusterIP") == "None";
+    let (policy, families) =
+        if headless && entries(spec, "/selector").is_none_or(serde_json::Map::is_empty) {
+            ("RequireDualStack", json!(["IPv4", "IPv6"]))
+        } else {
+            ("SingleStack", json!(["IPv4"]))
+        };
+    fill(spec, "ipFamilyPolicy", policy);
+    if items(spec, "/ipFamilies").is_empty() {
+        spec["ipFamilies"] = families;
+    }
+    if address.is_empty()
         && let Some(first) = items(spec, "/clusterIPs").first().cloned()
     {
         spec["clusterIP"] = first;
+    }
+}
+
+/// What a Service of another type had, and one of this type has not, goes when it is as before.
+fn drop_unused(object: &mut Value, old: &Value) {
+    let of = |service: &Value, kinds: &[&str]| kinds.contains(&text(service, "/spec/type"));
+    let on_nodes = ["NodePort", "LoadBalancer"];
+    let accessible = |service: &Value| {
+        of(service, &on_nodes)
+            || of(service, &["ClusterIP"]) && !items(service, "/spec/externalIPs").is_empty()
+    };
+    let checked = |service: &Value| {
+        of(service, &["LoadBalancer"]) && text(service, "/spec/externalTrafficPolicy") == "Local"
+    };
+    let ports = |service: &Value| -> Vec<i64> {
+        let ports = items(service, "/spec/ports").iter();
+        ports
+            .filter_map(|port| number(port, "/nodePort"))
+            .filter(|port| *port != 0)
+            .collect()
+    };
+    let mut unused = Vec::new();
+    if of(object, &["ExternalName"]) {
+        unused.push("internalTrafficPolicy");
+        if !of(old, &["ExternalName"]) {
+            unused.extend(["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"]);
+        }
+    }
+    if checked(old) && !checked(object) {
+        unused.push("healthCheckNodePort");
+    }
+    if of(old, &["LoadBalancer"]) && !of(object, &["LoadBalancer"]) {
+        unused.extend(["allocateLoadBalancerNodePorts", "loadBalancerClass"]);
+    }
+    if accessible(old) && !accessible(object) {
+        unused.push("externalTrafficPolicy");
+    }
+    let known = ports(old);
+    let no_ports = of(old, &on_nodes)
+        && !of(object, &on_nodes)
+        && ports(object).iter().all(|port| known.contains(port));
+    let Some(spec) = existing(object, "spec") else {
+        return;
+    };
+    if let Some(fields) = spec.as_object_mut() {
+        let before = old.get("spec");
+        fields.retain(|field, value| {
+            let same = field == "internalTrafficPolicy"
+                || before.and_then(|spec| spec.get(field)) == Some(&*value);
+            !unused.contains(&field.as_str()) || !same
+        });
+    }
+    if no_ports {
+        for port in items_mut(spec, "/ports") {
+            if let Some(port) = port.as_object_mut() {
+                port.remove("nodePort");
+            }
+        }
     }
 }
 
@@ -191,16 +276,30 @@ fn keep_allocated(object: &mut Value, old: &Value) {
             }
         }
     }
+    // Whoever changes the one address and not the list means both.
+    let address = text(spec, "/clusterIP").to_owned();
+    let list = items(spec, "/clusterIPs");
+    if !address.is_empty()
+        && address != text(old, "/spec/clusterIP")
+        && list == items(old, "/spec/clusterIPs")
+    {
+        spec["clusterIPs"] = json!([address]);
+    }
     if keep_ports {
+        // By name: all else about a port may have changed.
+        let named = items(spec, "/ports").iter();
+        let used: Vec<i64> = named.filter_map(|port| number(port, "/nodePort")).collect();
         for port in items_mut(spec, "/ports") {
-            let same = |other: &&Value| {
-                other.get("port") == port.get("port")
-                    && other.get("protocol") == port.get("protocol")
-            };
-            let kept = items(old, "/spec/ports").iter().find(same);
-            if let Some(kept) = kept.and_then(|kept| kept.get("nodePort")).cloned() {
-                fill(port, "nodePort", kept);
+            let ports = items(old, "/spec/ports").iter().rev();
+            let mut same = ports.filter(|other| text(other, "/name") == text(port, "/name"));
+            let kept = same.next().and_then(|kept| number(kept, "/nodePort"));
+            if let Some(kept) = kept.filter(|kept| *kept != 0 && !used.contains(kept)) {
+                fill_zero(port, "nodePort", kept);
             }
+        }
+        let kept = number(old, "/spec/healthCheckNodePort").unwrap_or_default();
+        if kept != 0 && text(spec, "/externalTrafficPolicy") == "Local" {
+            fill_zero(spec, "healthCheckNodePort", kept);
         }
     }
 }

@@ -51,6 +51,7 @@ fn the_pull_policy_follows_the_tag() {
         ("localhost:5000/spark:1", "IfNotPresent"),
         ("spark@sha256:0123", "IfNotPresent"),
         ("", "IfNotPresent"),
+        (" spark", "IfNotPresent"),
     ] {
         let mut object = pod();
         object["spec"]["containers"][0]["image"] = image.into();
@@ -132,7 +133,10 @@ fn a_pod_spec_is_fixed_but_for_its_images() {
     new["spec"]["containers"] = json!([]);
     assert_eq!(
         complaints(&validate_update("", "v1", "Pod", &new, &old)),
-        ["spec.containers: Forbidden: pod updates may not add or remove containers"]
+        [
+            "spec.containers: Required value",
+            "spec.containers: Forbidden: pod updates may not add or remove containers"
+        ]
     );
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::json::{entries, flag, items, text};
 use super::pod::one_of;
-use super::{pod, service};
+use super::{pod, pod_update, service};
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::quantity::Quantity;
@@ -18,11 +18,7 @@ const MEBIBYTE: usize = 1024 * 1024;
 pub(super) fn create(group: &str, kind: &str, object: &Value, errors: &mut Vec<FieldError>) {
     let spec_path = Path::ROOT.child("spec");
     match (group, kind) {
-        ("", "Pod") => pod::spec(
-            object.get("spec").unwrap_or(&Value::Null),
-            spec_path,
-            errors,
-        ),
+        ("", "Pod") => pod::pod(object, errors),
         ("", "PodTemplate") => {
             pod::template(
                 object.get("template").unwrap_or(&Value::Null),
@@ -35,9 +31,9 @@ pub(super) fn create(group: &str, kind: &str, object: &Value, errors: &mut Vec<F
         ("", "Secret") => secret(object, errors),
         ("", "PersistentVolumeClaim") => claim(object, errors),
         ("" | "events.k8s.io", "Event") => event(object, errors),
-        ("apps", "Deployment" | "ReplicaSet" | "DaemonSet" | "StatefulSet") => {
-            workloads::workload(kind, object, errors);
-        }
+        ("apps", "Deployment") => workloads::deployment(object, errors),
+        ("apps", "StatefulSet") => workloads::stateful_set(object, errors),
+        ("apps", "ReplicaSet" | "DaemonSet") => workloads::workload(kind, object, errors),
         ("batch", "Job") => workloads::job(
             object.get("spec").unwrap_or(&Value::Null),
             spec_path,
@@ -74,7 +70,7 @@ pub(super) fn update(
     errors: &mut Vec<FieldError>,
 ) {
     match (group, kind) {
-        ("", "Pod") => pod::update(object, old, errors),
+        ("", "Pod") => pod_update::update(object, old, errors),
         ("", "Service") => {
             service::update(object, old, errors);
             service::validate(object, errors);
@@ -91,11 +87,14 @@ pub(super) fn update(
         ("", "PersistentVolumeClaim") => claim_update(object, old, errors),
         ("apps", "StatefulSet") => {
             workloads::stateful_set_update(object, old, errors);
-            workloads::workload(kind, object, errors);
         }
-        ("apps", "Deployment" | "ReplicaSet" | "DaemonSet") => {
-            unchanged(object, old, "spec.selector", errors);
+        ("apps", "Deployment") => {
+            workloads::deployment(object, errors);
+            workloads::same_selector(object, old, errors);
+        }
+        ("apps", "ReplicaSet" | "DaemonSet") => {
             workloads::workload(kind, object, errors);
+            workloads::same_selector(object, old, errors);
         }
         ("batch", "Job") => workloads::job_update(object, old, errors),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
@@ -132,6 +131,21 @@ pub(super) fn update(
             policies::custom_resource_definition(object, errors);
         }
         _ => create(group, kind, object, errors),
+    }
+}
+
+/// A change of the status alone.
+pub(super) fn status(
+    group: &str,
+    kind: &str,
+    object: &Value,
+    old: &Value,
+    errors: &mut Vec<FieldError>,
+) {
+    match (group, kind) {
+        ("", "Pod") => pod_update::status(object, old, errors),
+        ("apps", _) => workloads::status(kind, object, old, errors),
+        _ => {}
     }
 }
 

@@ -19,6 +19,24 @@ const HOST_PATH_TYPES: [&str; 8] = [
     "Socket",
 ];
 
+/// The order in which kube-apiserver looks at what a volume is: the first that is there counts.
+const ORDER: [&str; 14] = [
+    "emptyDir",
+    "hostPath",
+    "secret",
+    "nfs",
+    "iscsi",
+    "persistentVolumeClaim",
+    "downwardAPI",
+    "fc",
+    "flexVolume",
+    "configMap",
+    "projected",
+    "csi",
+    "ephemeral",
+    "image",
+];
+
 /// Validates the volumes of a pod spec; returns their names.
 pub(super) fn volumes(
     spec: &Value,
@@ -29,6 +47,8 @@ pub(super) fn volumes(
     let list = path.child("volumes");
     for (index, volume) in items(spec, "/volumes").iter().enumerate() {
         let at = list.index(index);
+        let before = errors.len();
+        source(volume, at, errors);
         let name = text(volume, "/name");
         if name.is_empty() {
             errors.push(FieldError::required(at.child("name"), ""));
@@ -40,22 +60,26 @@ pub(super) fn volumes(
                     complaint,
                 ));
             }
-            if !seen.insert(name.to_owned()) {
-                errors.push(FieldError::duplicate(at.child("name"), &name.into()));
-            }
         }
-        source(volume, at, errors);
+        if seen.contains(name) {
+            errors.push(FieldError::duplicate(at.child("name"), &name.into()));
+        }
+        // A volume that is wrong cannot be mounted either.
+        if errors.len() == before {
+            seen.insert(name.to_owned());
+        }
     }
     seen
 }
 
 fn source(volume: &Value, path: Path<'_>, errors: &mut Vec<FieldError>) {
-    let sources: Vec<(&String, &Value)> = volume
+    let mut sources: Vec<(&String, &Value)> = volume
         .as_object()
         .into_iter()
         .flatten()
         .filter(|(key, _)| *key != "name")
         .collect();
+    sources.sort_by_key(|(kind, _)| ORDER.iter().position(|known| known == kind));
     if sources.is_empty() {
         errors.push(FieldError::required(path, "must specify a volume type"));
     }
@@ -247,13 +271,15 @@ pub(super) fn mounts(
         let name = text(mount, "/name");
         if name.is_empty() {
             errors.push(FieldError::required(at.child("name"), ""));
-        } else if !volumes.contains(name) {
+        }
+        if !volumes.contains(name) {
             errors.push(FieldError::not_found(at.child("name"), &name.into()));
         }
         let place = text(mount, "/mountPath");
         if place.is_empty() {
             errors.push(FieldError::required(at.child("mountPath"), ""));
-        } else if !places.insert(place) {
+        }
+        if !places.insert(place) {
             errors.push(FieldError::invalid(
                 at.child("mountPath"),
                 &place.into(),

@@ -478,7 +478,10 @@ fn remove(shape: Shape<'_>, value: &Value, removed: &Set, emptied: Emptied) -> O
                 let left = match removed.children.get(&element) {
                     Some(inner) => {
                         let entry = shape.entry(key).unwrap_or_else(|| shape.deduced());
-                        remove(entry, value, inner, emptied)
+                        let left = remove(entry, value, inner, emptied);
+                        // Nothing says there that null is nothing, so it stays.
+                        let untyped = matches!(entry.node(), Node::Deduced);
+                        left.or_else(|| untyped.then_some(Value::Null))
                     }
                     None => Some(value.clone()),
                 };

@@ -267,7 +267,8 @@ fn merge_list(
             None => {
                 let mut new = Value::Object(item.clone());
                 discard_nulls(&mut new);
-                merged.extend(without_directives(new));
+                // As it is: a directive in it has nothing to direct, and is an unknown field.
+                merged.push(new);
             }
         }
     }
@@ -395,9 +396,9 @@ fn element_kind<'v>(items: impl Iterator<Item = &'v Value>) -> Result<Elements, 
 }
 
 fn no_merge_key(item: &Object, key: &str) -> PatchError {
-    malformed(format!(
+    PatchError::UnknownDirective(format!(
         "map: {} does not contain declared merge key: {key}",
-        Value::Object(item.clone())
+        go::plain(&Value::Object(item.clone()))
     ))
 }
 
@@ -420,22 +421,18 @@ fn discard_nulls(value: &mut Value) {
     }
 }
 
-/// The value without directives; `None` if the value itself is marked by one.
+/// The value without the parts that a directive marks; `None` if it is marked itself. Directives of
+/// other kinds have nothing to direct there, and are unknown fields.
 fn without_directives(value: Value) -> Option<Value> {
     match value {
         Value::Object(entries) if entries.contains_key(DIRECTIVE) => None,
         Value::Object(entries) => Some(
             entries
                 .into_iter()
-                .filter(|(key, _)| !is_directive(key))
                 .filter_map(|(key, value)| Some((key, without_directives(value)?)))
                 .collect(),
         ),
         Value::Array(items) => Some(items.into_iter().filter_map(without_directives).collect()),
         scalar => Some(scalar),
     }
-}
-
-fn is_directive(key: &str) -> bool {
-    key == RETAIN_KEYS || key.starts_with(DELETE_FROM_LIST) || key.starts_with(SET_ORDER)
 }

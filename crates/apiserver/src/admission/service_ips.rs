@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use windlass_apimachinery::field::FieldError;
 
 use crate::{
+    http::Call,
     metadata,
     server::Server,
     status::{ApiError, ApiResult},
@@ -33,6 +34,8 @@ pub(crate) struct ServiceIps {
 struct State {
     /// Where the next search begins, so that a freed address is not reused at once.
     next: u32,
+    /// The same for node ports.
+    next_port: i64,
     reserved: HashSet<Taken>,
 }
 
@@ -62,6 +65,7 @@ impl ServiceIps {
     pub(crate) fn new(octet: u8) -> Self {
         let state = State {
             next: FIRST_OFFSET,
+            next_port: *NODE_PORTS.start(),
             reserved: HashSet::new(),
         };
         Self {
@@ -77,77 +81,84 @@ impl ServiceIps {
     }
 }
 
-/// Gives a Service the addresses and node ports it should have and does not.
+/// Gives a Service the addresses and node ports it should have and does not. A write that is only
+/// tried gets some that nobody has.
 pub(super) fn assign(
-    server: &Server,
+    call: &Call,
     service: &mut Value,
     old: Option<&Value>,
 ) -> ApiResult<Option<Reservation>> {
+    let server = &call.server;
     let spec = &service["spec"];
     if spec["type"] == "ExternalName" {
         return Ok(None);
     }
-    let old_address = old
-        .and_then(|old| old["spec"]["clusterIP"].as_str())
-        .unwrap_or_default();
     let asked = spec["clusterIP"]
         .as_str()
         .or_else(|| spec["clusterIPs"][0].as_str())
         .unwrap_or_default()
         .to_owned();
     let name = metadata::text(service, "name").to_owned();
-    let refused = |field: &str, value: &Value, why: &str| {
-        ApiError::invalid(
-            "",
-            "Service",
-            &name,
-            &[FieldError::invalid(field, value, why)],
-        )
-    };
+    let refused = |error: FieldError| ApiError::invalid("", "Service", &name, &[error]);
 
     // Chosen and reserved under one lock: two creates never see the same free address.
     let mut state = server.service_ips.state.lock();
     let used = in_use(server);
-    let mut taken = Vec::new();
-    let address = if asked == "None" || (!asked.is_empty() && asked == old_address) {
-        asked
-    } else if asked.is_empty() {
-        let free = free_address(&server.service_ips, &mut state, &used)
-            .ok_or_else(|| ApiError::internal("no free ClusterIP is left"))?;
-        taken.push(Taken::Address(free));
-        free.to_string()
-    } else {
-        let shown = json!([asked]);
-        let Some(wanted) = asked
-            .parse()
-            .ok()
-            .filter(|wanted| server.service_ips.contains(*wanted))
-        else {
-            let range = Ipv4Addr::from(server.service_ips.base);
-            let why = format!(
-                "failed to allocate IP {asked}: the provided IP is not in the valid range. The \
-                 range of valid IPs is {range}/17"
-            );
-            return Err(refused("spec.clusterIPs", &shown, &why));
-        };
-        if is_taken(&state, &used, Taken::Address(wanted)) {
-            let why = format!("failed to allocate IP {asked}: provided IP is already allocated");
-            return Err(refused("spec.clusterIPs", &shown, &why));
-        }
-        taken.push(Taken::Address(wanted));
-        asked
+    let mut choice = Choice {
+        used: &used,
+        taken: Vec::new(),
+        only_tried: call.query.dry_run(),
+        tried: 0,
     };
-    let spec = &mut service["spec"];
-    spec["clusterIP"] = json!(address);
-    spec["clusterIPs"] = json!([address]);
-    spec["ipFamilies"] = json!(["IPv4"]);
-    if spec["ipFamilyPolicy"].is_null() {
-        spec["ipFamilyPolicy"] = json!("SingleStack");
+    let given = asked.parse().ok();
+    if !matches!(asked.as_str(), "" | "None") && given.is_none() {
+        let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+        return Err(refused(FieldError::invalid(
+            "spec.clusterIPs[0]",
+            &json!(asked),
+            why,
+        )));
     }
-    if matches!(spec["type"].as_str(), Some("NodePort" | "LoadBalancer")) {
-        assign_node_ports(spec, &state, &used, &mut taken)
-            .ok_or_else(|| ApiError::internal("no free node port is left"))?;
+    // Once it has an address, or none, it stays so: the rules of the kind see to that.
+    let has = old.is_some_and(|old| old["spec"]["type"] != "ExternalName");
+    if !has && asked != "None" {
+        let address = if asked.is_empty() {
+            choice.free_address(&server.service_ips, &mut state)?
+        } else {
+            let wanted = given.unwrap_or(Ipv4Addr::UNSPECIFIED);
+            choice
+                .address(wanted, &server.service_ips, &state)
+                .map_err(|why| {
+                    let why = format!("failed to allocate IP {asked}: {why}");
+                    refused(FieldError::invalid("spec.clusterIPs", &json!([asked]), why))
+                })?;
+            wanted
+        };
+        if name.is_empty() && !choice.only_tried {
+            let why = format!(
+                "failed to allocate IP: IPAddress.networking.k8s.io \"{address}\" is invalid: \
+                 spec.parentRef.name: Required value"
+            );
+            return Err(refused(FieldError::invalid(
+                "spec.clusterIPs",
+                &json!([asked]),
+                why,
+            )));
+        }
+        let spec = &mut service["spec"];
+        spec["clusterIP"] = json!(address.to_string());
+        spec["clusterIPs"] = json!([address.to_string()]);
+        spec["ipFamilies"] = json!(["IPv4"]);
+        if spec["ipFamilyPolicy"].is_null() {
+            spec["ipFamilyPolicy"] = json!("SingleStack");
+        }
     }
+    let before = old.map(|old| &old["spec"]);
+    choice
+        .asked_node_ports(&service["spec"], before, &state)
+        .map_err(refused)?;
+    choice.node_ports(&mut service["spec"], old.is_none(), &mut state)?;
+    let taken = choice.taken;
     state.reserved.extend(taken.iter().copied());
     drop(state);
     Ok(Some(Reservation {
@@ -156,26 +167,125 @@ pub(super) fn assign(
     }))
 }
 
-fn assign_node_ports(
-    spec: &mut Value,
-    state: &State,
-    used: &HashSet<Taken>,
-    taken: &mut Vec<Taken>,
-) -> Option<()> {
-    let ports = spec.get_mut("ports").and_then(Value::as_array_mut);
-    for port in ports.into_iter().flatten() {
-        if port["nodePort"].as_i64().is_some_and(|port| port != 0) {
-            continue;
+/// What is chosen for one write.
+struct Choice<'a> {
+    used: &'a HashSet<Taken>,
+    taken: Vec<Taken>,
+    only_tried: bool,
+    /// How many node ports a write that is only tried has got: from beyond the real ones.
+    tried: i64,
+}
+
+impl Choice<'_> {
+    fn free_address(&mut self, ips: &ServiceIps, state: &mut State) -> ApiResult<Ipv4Addr> {
+        if self.only_tried {
+            return Ok(Ipv4Addr::from(ips.base));
         }
-        let free = NODE_PORTS
-            .map(Taken::NodePort)
-            .find(|candidate| !is_taken(state, used, *candidate) && !taken.contains(candidate))?;
-        taken.push(free);
-        if let Taken::NodePort(number) = free {
-            port["nodePort"] = json!(number);
-        }
+        let free = free_address(ips, state, self.used)
+            .ok_or_else(|| ApiError::internal("no free ClusterIP is left"))?;
+        self.taken.push(Taken::Address(free));
+        Ok(free)
     }
-    Some(())
+
+    fn address(
+        &mut self,
+        wanted: Ipv4Addr,
+        ips: &ServiceIps,
+        state: &State,
+    ) -> Result<(), &'static str> {
+        if !ips.contains(wanted) {
+            return Err("the provided network does not match the current range");
+        }
+        if is_taken(state, self.used, Taken::Address(wanted)) {
+            return Err("provided IP is already allocated");
+        }
+        self.taken.push(Taken::Address(wanted));
+        Ok(())
+    }
+
+    /// The node ports that somebody wants and does not have yet.
+    fn asked_node_ports(
+        &mut self,
+        spec: &Value,
+        before: Option<&Value>,
+        state: &State,
+    ) -> Result<(), FieldError> {
+        if !matches!(spec["type"].as_str(), Some("NodePort" | "LoadBalancer")) {
+            return Ok(());
+        }
+        let ports = |spec: &Value| spec["ports"].as_array().cloned().unwrap_or_default();
+        let number = |port: &Value| port["nodePort"].as_i64().unwrap_or_default();
+        let before: Vec<i64> = before
+            .map(ports)
+            .unwrap_or_default()
+            .iter()
+            .map(number)
+            .collect();
+        for (index, port) in ports(spec).iter().enumerate() {
+            let wanted = number(port);
+            let chosen = Taken::NodePort(wanted);
+            if wanted == 0 || before.contains(&wanted) || self.taken.contains(&chosen) {
+                continue;
+            }
+            let why = if !NODE_PORTS.contains(&wanted) {
+                "provided port is not in the valid range. The range of valid ports is 30000-32767"
+            } else if is_taken(state, self.used, chosen) {
+                "provided port is already allocated"
+            } else {
+                self.taken.push(chosen);
+                continue;
+            };
+            let field = format!("spec.ports[{index}].nodePort");
+            return Err(FieldError::invalid(field, &json!(wanted), why));
+        }
+        Ok(())
+    }
+
+    /// A new Service has one node port for all protocols of a port.
+    fn node_ports(&mut self, spec: &mut Value, new: bool, state: &mut State) -> ApiResult<()> {
+        let balanced = spec["type"] == "LoadBalancer";
+        let wanted = spec["type"] == "NodePort"
+            || balanced && spec["allocateLoadBalancerNodePorts"] != json!(false);
+        let mut chosen: Vec<(Value, i64)> = Vec::new();
+        let ports = spec.get_mut("ports").and_then(Value::as_array_mut);
+        for port in ports.into_iter().flatten().filter(|_| wanted) {
+            let number = port["port"].clone();
+            if port["nodePort"].as_i64().is_some_and(|port| port != 0) {
+                continue;
+            }
+            let same = chosen.iter().find(|(known, _)| new && *known == number);
+            let free = match same {
+                Some((_, free)) => *free,
+                None => self.free_node_port(state)?,
+            };
+            port["nodePort"] = json!(free);
+            chosen.push((number, free));
+        }
+        if balanced
+            && spec["externalTrafficPolicy"] == "Local"
+            && spec["healthCheckNodePort"].as_i64().unwrap_or_default() == 0
+        {
+            spec["healthCheckNodePort"] = json!(self.free_node_port(state)?);
+        }
+        Ok(())
+    }
+
+    fn free_node_port(&mut self, state: &mut State) -> ApiResult<i64> {
+        if self.only_tried {
+            self.tried += 1;
+            return Ok(NODE_PORTS.end() + self.tried);
+        }
+        let (first, last) = (*NODE_PORTS.start(), *NODE_PORTS.end());
+        let mut candidates = (state.next_port..=last).chain(first..state.next_port);
+        let free = candidates.find(|candidate| {
+            let candidate = Taken::NodePort(*candidate);
+            !is_taken(state, self.used, candidate) && !self.taken.contains(&candidate)
+        });
+        let number = free.ok_or_else(|| ApiError::internal("no free node port is left"))?;
+        state.next_port = if number == last { first } else { number + 1 };
+        self.taken.push(Taken::NodePort(number));
+        Ok(number)
+    }
 }
 
 fn free_address(ips: &ServiceIps, state: &mut State, used: &HashSet<Taken>) -> Option<Ipv4Addr> {
@@ -211,6 +321,7 @@ fn in_use(server: &Server) -> HashSet<Taken> {
         used.extend(
             ports
                 .filter_map(|port| port["nodePort"].as_i64())
+                .chain(spec["healthCheckNodePort"].as_i64())
                 .map(Taken::NodePort),
         );
     }

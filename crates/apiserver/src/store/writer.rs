@@ -172,23 +172,47 @@ impl Batch {
             self.refused.push((reply, StoreError::Conflict { current }));
             return;
         }
-        let (kind, mut value) = match (write, &current) {
-            (Write::Put(value), None) => (ChangeKind::Added, value),
-            (Write::Put(value), Some(_)) => (ChangeKind::Modified, value),
-            (Write::Delete(value), _) => (ChangeKind::Deleted, value),
+        let known = current.is_some();
+        let (kind, value) = match write {
+            Write::Put(value) if known => (ChangeKind::Modified, value),
+            Write::Put(value) => (ChangeKind::Added, value),
+            Write::Delete(value) => (ChangeKind::Deleted, value),
+            Write::PutAndDelete(value) => {
+                let kind = if known {
+                    ChangeKind::Modified
+                } else {
+                    ChangeKind::Added
+                };
+                let marked = self.change(&key, kind, value.clone(), current);
+                let object = self.change(&key, ChangeKind::Deleted, value, Some(marked));
+                self.written.push((reply, object));
+                return;
+            }
         };
+        let object = self.change(&key, kind, value, current);
+        self.written.push((reply, object));
+    }
+
+    /// One change, with the next revision.
+    fn change(
+        &mut self,
+        key: &Key,
+        kind: ChangeKind,
+        mut value: Value,
+        previous: Option<Arc<Object>>,
+    ) -> Arc<Object> {
         self.revision += 1;
         set_resource_version(&mut value, self.revision);
         let object = Arc::new(Object::from_value(self.revision, &value));
         let after = (kind != ChangeKind::Deleted).then(|| Arc::clone(&object));
         self.pending.insert(key.clone(), after);
-        self.written.push((reply, Arc::clone(&object)));
         self.changes.push(Arc::new(Change {
-            key,
+            key: key.clone(),
             kind,
-            object,
-            previous: current,
+            object: Arc::clone(&object),
+            previous,
         }));
+        object
     }
 
     /// Commits and publishes, then answers. Refusals are answered last too: they may rest on a

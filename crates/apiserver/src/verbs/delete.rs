@@ -199,7 +199,7 @@ pub(crate) async fn delete_object(
             return Ok(match step {
                 Step::Nothing => Deletion::WouldWait(live),
                 Step::Mark(next) => Deletion::WouldWait(next),
-                Step::Remove(last) => Deletion::WouldGo(last),
+                Step::Remove(last) | Step::MarkAndRemove(last) => Deletion::WouldGo(last),
             });
         }
         let write = match step {
@@ -208,9 +208,10 @@ pub(crate) async fn delete_object(
                 return Ok(Deletion::Pending(object));
             }
             Step::Mark(next) => Write::Put(next),
+            Step::MarkAndRemove(last) => Write::PutAndDelete(last),
             Step::Remove(last) => Write::Delete(last),
         };
-        let removes = matches!(write, Write::Delete(_));
+        let removes = !matches!(write, Write::Put(_));
         let expect = Expect::Revision(object.revision());
         match call.server.store.commit(key.clone(), expect, write).await {
             Ok(object) => {
@@ -278,6 +279,8 @@ enum Step {
     Mark(Value),
     /// It goes now.
     Remove(Value),
+    /// It goes now, and is marked before, so that watchers see it deleted before it is gone.
+    MarkAndRemove(Value),
 }
 
 impl Step {
@@ -299,22 +302,32 @@ impl Step {
                     .as_array()
                     .is_some_and(|list| !list.is_empty()));
         if grace == 0 && !holds {
-            return Self::Remove(live.clone());
+            let mut last = live.clone();
+            if core && call.resource.plural == "pods" && mark(&mut last, live, 0, Timestamp::now())
+            {
+                count(&mut last, live);
+                return Self::MarkAndRemove(last);
+            }
+            return Self::Remove(last);
         }
         if mark(&mut next, live, grace, Timestamp::now()) || next != *live {
             if call.kind().is_definition() {
                 crate::crd::refresh_status(&mut next, &call.catalog);
             }
-            // A deletion is a change of what is wanted, where that is counted.
-            if !metadata::is_deleting(live)
-                && let Some(generation) = live["metadata"]["generation"].as_i64()
-            {
-                next["metadata"]["generation"] = json!(generation + 1);
-            }
+            count(&mut next, live);
             Self::Mark(next)
         } else {
             Self::Nothing
         }
+    }
+}
+
+/// A deletion is a change of what is wanted, where that is counted.
+fn count(next: &mut Value, live: &Value) {
+    if !metadata::is_deleting(live)
+        && let Some(generation) = live["metadata"]["generation"].as_i64()
+    {
+        next["metadata"]["generation"] = json!(generation + 1);
     }
 }
 

@@ -138,7 +138,9 @@ async fn apply(
     let types = kind.types();
     let actor = write::actor(call);
     if call.stored().is_err() {
-        if !call.target.subresource.is_empty() {
+        // A kind that an update may make is made this way too.
+        let rules = call.resource.rules(&call.target.version);
+        if !call.target.subresource.is_empty() && !rules.create_on_update {
             return Err(call.not_found(&call.target.name));
         }
         let mut created = match managed::apply(None, &config, &types, &actor, force) {

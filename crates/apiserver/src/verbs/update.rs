@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     http::{Body, Call},
-    status::ApiResult,
+    metadata,
+    status::{ApiError, ApiResult},
 };
 
 pub(super) async fn update(call: &Call) -> ApiResult<Response<Body>> {
@@ -33,7 +34,16 @@ async fn put(
     write::check_place(call, &mut object)?;
     let rules = call.resource.rules(&call.target.version);
     let creates = rules.create_on_update && call.target.subresource.is_empty();
-    if creates && call.stored().is_err() {
+    let missing = rules.create_on_update && call.stored().is_err();
+    let uid = metadata::text(&object, "uid");
+    if missing && !uid.is_empty() {
+        // What is not there has no uid, so it cannot have this one.
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ");
+        let (group, plural) = (&call.resource.group, &call.resource.plural);
+        return Err(ApiError::conflict(group, plural, &call.target.name, why));
+    }
+    if creates && missing {
+        metadata::fields(&mut object).remove("resourceVersion");
         let written = write::create(call, object, Ownership::Follow, warnings).await?;
         return written.answer(call, StatusCode::CREATED, warnings);
     }

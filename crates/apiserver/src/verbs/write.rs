@@ -122,6 +122,11 @@ pub(super) async fn create(
             crd::refresh_status(&mut candidate, &call.catalog);
         }
         kind.check(&name, &kind.validate_create(&candidate))?;
+        for warning in kind.warnings(&candidate, None) {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
         let named = Attempt {
             name: &name,
             ..attempt
@@ -348,11 +353,23 @@ fn finish(
     }
     let rules = call.resource.rules(&call.target.version);
     let status_apart = rules.subresources.status || !call.resource.is_custom();
-    if rules.generation && !metadata::same_desire(live, next, status_apart) {
+    // The annotations of a Deployment go to its ReplicaSets.
+    let annotations = |object: &Value| {
+        let annotations = object["metadata"]["annotations"].as_object();
+        annotations.filter(|found| !found.is_empty()).cloned()
+    };
+    let annotated = call.resource.group == "apps"
+        && call.resource.kind == "Deployment"
+        && annotations(live) != annotations(next);
+    if rules.generation && (annotated || !metadata::same_desire(live, next, status_apart)) {
         let generation = live["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
         next["metadata"]["generation"] = json!(generation);
     }
-    let mut errors = kind.validate_update(next, live);
+    let mut errors = if call.target.subresource == "status" {
+        kind.validate_status(next, live)
+    } else {
+        kind.validate_update(next, live)
+    };
     if call.target.subresource == "status" && call.resource.is_custom() {
         // There the status is checked by itself, and says so.
         for error in &mut errors {
@@ -365,6 +382,9 @@ fn finish(
         }
     }
     kind.check(&call.target.name, &errors)?;
+    if matches!(call.target.subresource.as_str(), "" | "scale") {
+        warnings.extend(kind.warnings(next, Some(live)));
+    }
     warn_of_finalizers(call, next, Some(live), warnings);
     Ok(())
 }
@@ -444,6 +464,15 @@ pub(super) fn actor(call: &Call) -> managed::Actor {
     let actor = managed::Actor::new(call.field_manager(), api_version, Timestamp::now());
     let rules = call.resource.rules(&call.target.version);
     match call.target.subresource.as_str() {
+        // Of these, the status may say who owns metadata.
+        "status"
+            if matches!(
+                call.resource.kind.as_str(),
+                "Pod" | "Service" | "StatefulSet"
+            ) =>
+        {
+            actor.through("status").resetting(["spec"])
+        }
         "status" => actor.through("status").resetting(["spec", "metadata"]),
         "" if rules.subresources.status => actor.resetting(["status"]),
         "" => actor,

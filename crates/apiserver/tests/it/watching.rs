@@ -20,7 +20,15 @@ async fn lines(
     server: &TestServer,
     query: &str,
 ) -> impl futures::Stream<Item = Value> + Unpin + use<> {
-    let request = http::Request::get(format!("{CONFIG_MAPS}?watch=true&{query}"))
+    lines_of(server, CONFIG_MAPS, query).await
+}
+
+async fn lines_of(
+    server: &TestServer,
+    path: &str,
+    query: &str,
+) -> impl futures::Stream<Item = Value> + Unpin + use<> {
+    let request = http::Request::get(format!("{path}?watch=true&{query}"))
         .body(Vec::new())
         .unwrap();
     let reader = server.admin().request_stream(request).await.unwrap();
@@ -69,6 +77,42 @@ async fn a_watch_without_a_revision_begins_with_what_is_there() {
         server.api.revision().to_string(),
         "a deletion has a revision of its own"
     );
+}
+
+#[tokio::test]
+async fn a_pod_is_seen_deleted_before_it_is_gone() {
+    const PODS: &str = "/api/v1/namespaces/default/pods";
+    let server = TestServer::start().await;
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    let account = json!({"metadata": {"name": "default"}});
+    server.create(accounts, account).await;
+    let spec = json!({
+        "automountServiceAccountToken": false,
+        "containers": [{"name": "main", "image": "app"}],
+    });
+    for name in ["a", "b"] {
+        let pod = json!({"metadata": {"name": name}, "spec": spec});
+        server.create(PODS, pod).await;
+    }
+    let start = server.api.revision();
+    let query = format!("resourceVersion={start}&timeoutSeconds=20");
+    let mut events = lines_of(&server, PODS, &query).await;
+    server.request("DELETE", PODS, None).await;
+    let mut revision = start;
+    for (kind, name) in [
+        ("MODIFIED", "a"),
+        ("DELETED", "a"),
+        ("MODIFIED", "b"),
+        ("DELETED", "b"),
+    ] {
+        let event = in_time(kind, events.next()).await.unwrap();
+        assert_eq!(summary(&event), (kind.into(), name.into()));
+        let metadata = &event["object"]["metadata"];
+        assert_eq!(metadata["deletionGracePeriodSeconds"], 0);
+        assert!(metadata["deletionTimestamp"].is_string(), "{metadata}");
+        revision += 1;
+        assert_eq!(metadata["resourceVersion"], revision.to_string());
+    }
 }
 
 #[tokio::test]

@@ -234,7 +234,7 @@ fn selector(random: &mut Random) -> Value {
 fn deployment_spec(random: &mut Random) -> Value {
     let mut spec = json!({"selector": selector(random), "template": template(random)});
     for (percent, field, value) in [
-        (60, "replicas", json!(random.below(4))),
+        (60, "replicas", json!(1 + random.below(3))),
         (12, "strategy", json!({"type": "Recreate"})),
         (
             12,
@@ -257,7 +257,7 @@ fn stateful_set_spec(random: &mut Random) -> Value {
     let mut spec =
         json!({"serviceName": "a", "selector": selector(random), "template": template(random)});
     for (percent, field, value) in [
-        (60, "replicas", json!(random.below(4))),
+        (60, "replicas", json!(1 + random.below(3))),
         (20, "podManagementPolicy", json!("Parallel")),
         (15, "updateStrategy", json!({"type": "OnDelete"})),
         (
@@ -289,7 +289,7 @@ fn stateful_set_spec(random: &mut Random) -> Value {
 fn widget_spec(random: &mut Random) -> Value {
     let mut spec = json!({"color": random.pick(&["red", "blue"])});
     for (percent, field, value) in [
-        (40, "size", json!(random.below(10))),
+        (40, "size", json!(1 + random.below(9))),
         (20, "ratio", json!(1.5)),
         (10, "ratio", json!(2)),
         (20, "code", json!("abc")),
@@ -368,7 +368,7 @@ pub(super) fn change(kind: Kind, random: &mut Random) -> Value {
             json!({"spec": {"clusterIP": "None"}}),
         ],
         Kind::Deployment => vec![
-            json!({"spec": {"replicas": random.below(5)}}),
+            json!({"spec": {"replicas": 1 + random.below(4)}}),
             json!({"spec": {"replicas": null}}),
             json!({"spec": {"paused": true}}),
             json!({"spec": {"template": {"metadata": {"annotations": {"v": "2"}}}}}),
@@ -378,7 +378,7 @@ pub(super) fn change(kind: Kind, random: &mut Random) -> Value {
             json!({"spec": {"minReadySeconds": 1}}),
         ],
         Kind::StatefulSet => vec![
-            json!({"spec": {"replicas": random.below(5)}}),
+            json!({"spec": {"replicas": 1 + random.below(4)}}),
             json!({"spec": {"template": {"metadata": {"annotations": {"v": "2"}}}}}),
             json!({"spec": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": null}}}),
             json!({"spec": {"minReadySeconds": 1}}),
@@ -386,7 +386,7 @@ pub(super) fn change(kind: Kind, random: &mut Random) -> Value {
             json!({"spec": {"persistentVolumeClaimRetentionPolicy": {"whenScaled": "Delete"}}}),
         ],
         Kind::Widget => vec![
-            json!({"spec": {"size": random.below(9)}}),
+            json!({"spec": {"size": 1 + random.below(8)}}),
             json!({"spec": {"size": null}}),
             json!({"spec": {"color": "green"}}),
             json!({"spec": {"tags": ["z"]}}),

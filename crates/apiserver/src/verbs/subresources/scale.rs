@@ -73,7 +73,10 @@ async fn set(
         }
         Ok(next)
     };
-    let written = write::modify(call, Ownership::Follow, &mut Vec::new(), &through_object).await?;
+    let mut warnings = Vec::new();
+    let written = write::modify(call, Ownership::Follow, &mut warnings, &through_object)
+        .await
+        .map_err(|error| error.with_warnings(warnings.clone()))?;
     let scale = match &written {
         Written::Stored(object) => scale_of(
             &paths,
@@ -81,7 +84,9 @@ async fn set(
         ),
         Written::NotStored(value) => scale_of(&paths, value),
     };
-    Ok(transport::json(StatusCode::OK, &scale))
+    let mut response = transport::json(StatusCode::OK, &scale);
+    transport::warn(&mut response, &warnings);
+    Ok(response)
 }
 
 /// The scale names the object of the path, and its replicas are a number.
