@@ -1,6 +1,7 @@
 //! Spark on Kubernetes: native submission, lifecycle and the controllers of the Spark kinds.
 
 pub mod controller;
+pub mod diagnosis;
 pub mod lifecycle;
 pub mod lower;
 pub mod observe;

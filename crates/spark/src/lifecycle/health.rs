@@ -5,13 +5,13 @@
 
 use jiff::Timestamp;
 
-use super::cause;
 use super::observed::{
     Blocked, Disruption, DriverPod, ExecutorPod, Exit, PodPhase, SparkContainer,
 };
 use super::reason::Reason;
 use super::spec::Limits;
 use super::time::{later, to_the_second};
+use super::{cause, remedy};
 
 /// How a driver pod is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,6 +153,8 @@ fn ending_of_container(pod: &DriverPod, exit: &Exit, now: Timestamp) -> Ending {
         .and_then(cause::of)
         .map(|line| format!(": {line}"));
     let said = said.unwrap_or_default();
+    let advice = exit.message.as_deref().and_then(remedy::of);
+    let advice = advice.map_or_else(String::new, |it| format!("; {}", it.next));
     let (reason, message) = match (exit.code, exit.reason.as_deref()) {
         (0, _) => (Reason::Completed, "the driver completed".to_owned()),
         _ if pod.reason.as_deref() == Some("Evicted") => (Reason::Evicted, evicted(pod)),
@@ -187,7 +189,7 @@ fn ending_of_container(pod: &DriverPod, exit: &Exit, now: Timestamp) -> Ending {
         ),
         (code, _) => (
             Reason::DriverFailed,
-            format!("the driver exited with code {code}{said}"),
+            format!("the driver exited with code {code}{said}{advice}"),
         ),
     };
     Ending {
@@ -424,7 +426,7 @@ pub(super) const IMAGE_PULL: &str = "ImagePullBackOff";
 const LONGEST_MESSAGE: usize = 500;
 
 /// Text from elsewhere on one line, not too long.
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(LONGEST_MESSAGE) {
         Some((end, _)) => format!("{}...", &line[..end]),

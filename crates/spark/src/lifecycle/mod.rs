@@ -39,6 +39,7 @@ pub mod health;
 mod machine;
 pub mod observed;
 mod reason;
+pub mod remedy;
 pub mod retry;
 pub mod spec;
 mod submit;
