@@ -1,10 +1,17 @@
 //! The command line, as data. Parsing only; nothing here acts.
 
+mod applications;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use windlass_api::names::{DnsLabel, NameError};
+
+pub use applications::{
+    Awaited, ChangeArgs, DeleteArgs, EventsArgs, ForwardArgs, ListArgs, LogsArgs, PlaceArgs, Show,
+    StatusArgs, SubmitArgs, Told, TriggerArgs, WaitArgs, WhyArgs,
+};
 
 /// Runs Spark jobs and stateful data clusters on Kubernetes, and the same YAML on a laptop.
 #[derive(Debug, Parser)]
@@ -36,8 +43,30 @@ pub enum Command {
     Up(UpArgs),
     /// Stop the embedded cluster.
     Down(DownArgs),
-    /// Show the embedded cluster and its applications.
+    /// Create an application and return, without waiting for it.
+    Submit(Box<SubmitArgs>),
+    /// List applications.
+    List(ListArgs),
+    /// Show an application, or the cluster and all its applications.
     Status(StatusArgs),
+    /// Tell why an application is not well, and what to do.
+    Why(WhyArgs),
+    /// Print the driver's log of an application, or an executor's.
+    Logs(LogsArgs),
+    /// Print the events about an application, its pods and claims.
+    Events(EventsArgs),
+    /// Make the driver's web page reachable at a port of this machine.
+    Forward(ForwardArgs),
+    /// Wait until an application has ended, or for something before that.
+    Wait(WaitArgs),
+    /// Stop applications without losing them; no retry is spent.
+    Suspend(ChangeArgs),
+    /// Run suspended applications again.
+    Resume(ChangeArgs),
+    /// Run applications once more.
+    Rerun(ChangeArgs),
+    /// Delete applications, their pods and all that goes with them.
+    Delete(DeleteArgs),
     /// Archive the classes of the installed Sparks, so that the JVMs of later jobs start faster.
     Warm(WarmArgs),
     /// Print the objects a submission would create, without a cluster.
@@ -50,8 +79,6 @@ pub enum Command {
     Install(InstallArgs),
     /// Print the CustomResourceDefinitions for `kubectl apply -f -`.
     Crd,
-    /// Print the driver's log of an application.
-    Logs(LogsArgs),
     /// Start a run of a schedule now, and print its name.
     Trigger(TriggerArgs),
     /// Print a shell completion script.
@@ -75,12 +102,63 @@ pub struct ClusterArgs {
     /// Where the embedded cluster keeps its data.
     #[arg(long, value_name = "DIR", env = "WINDLASS_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
+    /// The cluster where none is named.
+    #[arg(skip)]
+    pub usual: Usual,
 }
 
 impl ClusterArgs {
-    /// Whether a cluster other than the embedded one was named.
+    /// Whether it is a cluster other than the embedded one.
     pub fn names_a_cluster(&self) -> bool {
-        self.context.is_some() || self.kubeconfig.is_some()
+        self.context.is_some() || self.kubeconfig.is_some() || self.usual == Usual::Kubectls
+    }
+}
+
+/// The cluster that is meant where none is named.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Usual {
+    /// The embedded one.
+    #[default]
+    Embedded,
+    /// The one kubectl talks to.
+    Kubectls,
+}
+
+impl Command {
+    /// As a plugin of kubectl, every command is about the cluster that kubectl talks to.
+    pub fn as_plugin(&mut self) {
+        if let Some(cluster) = self.cluster() {
+            cluster.usual = Usual::Kubectls;
+        }
+    }
+
+    fn cluster(&mut self) -> Option<&mut ClusterArgs> {
+        match self {
+            Self::Run(args) => Some(&mut args.cluster),
+            Self::Submit(args) => Some(&mut args.place.cluster),
+            Self::List(args) => Some(&mut args.place.cluster),
+            Self::Status(args) => Some(&mut args.place.cluster),
+            Self::Why(args) => Some(&mut args.place.cluster),
+            Self::Logs(args) => Some(&mut args.place.cluster),
+            Self::Events(args) => Some(&mut args.place.cluster),
+            Self::Forward(args) => Some(&mut args.place.cluster),
+            Self::Wait(args) => Some(&mut args.place.cluster),
+            Self::Suspend(args) | Self::Resume(args) | Self::Rerun(args) => {
+                Some(&mut args.place.cluster)
+            }
+            Self::Delete(args) => Some(&mut args.place.cluster),
+            Self::Trigger(args) => Some(&mut args.place.cluster),
+            Self::Up(_)
+            | Self::Down(_)
+            | Self::Warm(_)
+            | Self::Render(_)
+            | Self::Validate(_)
+            | Self::Operator(_)
+            | Self::Install(_)
+            | Self::Crd
+            | Self::Completion { .. }
+            | Self::Version => None,
+        }
     }
 }
 
@@ -203,14 +281,6 @@ pub struct DownArgs {
     pub keep_pods: bool,
 }
 
-/// Arguments of `windlass status`.
-#[derive(Debug, Args)]
-pub struct StatusArgs {
-    /// The cluster.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
-}
-
 /// Arguments of `windlass warm`.
 #[derive(Debug, Args)]
 pub struct WarmArgs {
@@ -331,44 +401,6 @@ pub struct InstallArgs {
 
 fn namespace(text: &str) -> Result<DnsLabel, NameError> {
     DnsLabel::new(text)
-}
-
-/// Arguments of `windlass logs`.
-#[derive(Debug, Args)]
-pub struct LogsArgs {
-    /// Name of the application.
-    pub name: String,
-    /// Namespace of the application.
-    #[arg(short, long, default_value = "default")]
-    pub namespace: String,
-    /// Keep following.
-    #[arg(short, long)]
-    pub follow: bool,
-    /// An executor's log instead of the driver's, by executor id.
-    #[arg(short, long, value_name = "ID")]
-    pub executor: Option<u32>,
-    /// Only the last so many lines.
-    #[arg(long, value_name = "N")]
-    pub tail: Option<i64>,
-    /// What to do when the cluster goes away.
-    #[command(flatten)]
-    pub reconnect: ReconnectArgs,
-    /// The cluster.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
-}
-
-/// Arguments of `windlass trigger`.
-#[derive(Debug, Args)]
-pub struct TriggerArgs {
-    /// Name of the ScheduledSparkApplication.
-    pub name: String,
-    /// Namespace of the ScheduledSparkApplication.
-    #[arg(short, long, default_value = "default")]
-    pub namespace: String,
-    /// The cluster.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@
 //! [`connect`] which cluster a command talks to, [`embedded`] what the embedded cluster is made
 //! of, [`run`] the command most people start with.
 
+pub mod applications;
 pub mod args;
 pub mod commands;
 pub mod connect;
 pub mod datadir;
 pub mod embedded;
+pub mod evidence;
 pub mod exit;
 pub mod manifest;
 pub mod output;
@@ -20,7 +22,7 @@ pub mod sparks;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
 use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command};
@@ -28,7 +30,7 @@ use exit::{Exit, Failure};
 
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parsed() {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers, everything else is bad input.
@@ -52,14 +54,43 @@ pub fn main() -> ExitCode {
     end(runtime.block_on(act(cli.command)))
 }
 
+/// What kubectl finds as its plugin `kubectl windlass` when it is in the path.
+const PLUGIN: &str = "kubectl-windlass";
+
+/// The command line. Under the name of a kubectl plugin, commands are about kubectl's cluster.
+fn parsed() -> Result<Cli, clap::Error> {
+    let name = std::env::args_os().next().unwrap_or_default();
+    let is_plugin = std::path::Path::new(&name)
+        .file_name()
+        .is_some_and(|name| name == PLUGIN);
+    if !is_plugin {
+        return Cli::try_parse();
+    }
+    let command = Cli::command().bin_name("kubectl windlass");
+    let matches = command.try_get_matches()?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    cli.command.as_plugin();
+    Ok(cli)
+}
+
 async fn act(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Run(args) => Box::pin(run::run(*args)).await,
         Command::Up(args) => Box::pin(commands::up::up(args)).await,
         Command::Down(args) => commands::up::down(args).await,
         Command::Status(args) => commands::status::status(args).await,
-        Command::Logs(args) => commands::status::logs(args).await,
         Command::Trigger(args) => commands::trigger::trigger(args).await,
+        Command::Submit(args) => Box::pin(commands::submit::submit(*args)).await,
+        Command::List(args) => commands::list::list(args).await,
+        Command::Why(args) => commands::why::why(args).await,
+        Command::Logs(args) => commands::logs::logs(args).await,
+        Command::Events(args) => commands::events::events(args).await,
+        Command::Forward(args) => commands::forward::forward(args).await,
+        Command::Wait(args) => commands::wait::wait(args).await,
+        Command::Suspend(args) => commands::change::suspend(args).await,
+        Command::Resume(args) => commands::change::resume(args).await,
+        Command::Rerun(args) => commands::change::rerun(args).await,
+        Command::Delete(args) => commands::change::delete(args).await,
         Command::Render(args) => commands::render::render(args),
         Command::Validate(args) => commands::render::validate(args),
         Command::Operator(args) => Box::pin(commands::operator::operator(args)).await,

@@ -1,9 +1,17 @@
 //! The commands other than `run`.
 
+pub mod change;
+pub mod events;
+pub mod forward;
 pub mod install;
+pub mod list;
+pub mod logs;
 pub mod operator;
 pub mod render;
 pub mod status;
+pub mod submit;
 pub mod trigger;
 pub mod up;
+pub mod wait;
 pub mod warm;
+pub mod why;

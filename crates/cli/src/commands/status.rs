@@ -1,58 +1,59 @@
-//! `windlass status` and `windlass logs`: a look at the cluster and its applications.
+//! `windlass status`: a look at the cluster and its applications, or at one of them.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
 use kube::Api;
-use kube::api::{DynamicObject, ListParams, LogParams};
-use tokio::io::AsyncReadExt as _;
-use tokio::sync::mpsc;
+use kube::api::{DynamicObject, ListParams};
+use serde_json::Value;
+use windlass_spark::diagnosis::{Finding, diagnose};
 
-use crate::args::{LogsArgs, StatusArgs};
-use crate::connect::{Connection, Start};
+use super::why;
+use crate::applications::{Place, Scope, age, executors, show, state};
+use crate::args::{Show, StatusArgs};
+use crate::evidence::gather;
 use crate::exit::{Exit, Failure};
-use crate::output::{out, table, talk};
-use crate::podlog::PodLog;
-use crate::run::follow::{APP_NAME_LABEL, application_resource, applications};
+use crate::output::{data, out, table, talk};
+use crate::run::follow::application_resource;
 use crate::run::preflight::api_failure;
 
-/// Shows nodes and applications.
+/// Shows nodes and applications, or one application.
 pub async fn status(args: StatusArgs) -> Result<Exit, Failure> {
-    let connection = Connection::open(&args.cluster, Start::Never).await?;
-    let client = connection.client();
-    let nodes: Api<Node> = Api::all(client.clone());
-    let nodes = nodes
-        .list(&ListParams::default())
-        .await
-        .map_err(api_failure)?;
-    let rows: Vec<Vec<String>> = nodes
-        .items
-        .iter()
-        .map(|node| {
-            let status = node.status.clone().unwrap_or_default();
-            let ready = status
-                .conditions
-                .iter()
-                .flatten()
-                .any(|condition| condition.type_ == "Ready" && condition.status == "True");
-            let quantity = |name: &str| {
-                status
-                    .allocatable
-                    .as_ref()
-                    .and_then(|all| all.get(name))
-                    .map_or_else(String::new, |quantity| quantity.0.clone())
-            };
-            vec![
-                node.metadata.name.clone().unwrap_or_default(),
-                if ready { "Ready" } else { "NotReady" }.to_owned(),
-                quantity("cpu"),
-                quantity("memory"),
-            ]
-        })
-        .collect();
-    out(&table(&["NODE", "STATUS", "CPU", "MEMORY"], &rows));
+    let place = Place::open(&args.place).await?;
+    let Some(name) = &args.name else {
+        return cluster(&place, args.place.namespace.is_some()).await;
+    };
+    if !matches!(args.output, Show::Table | Show::Wide) {
+        let application = place.application(name).await?;
+        return show(&[application], args.output, Scope::One);
+    }
+    let gathered = gather(&place, name).await?;
+    let now = Timestamp::now();
+    let findings = diagnose(&gathered.evidence, now);
+    let wide = args.output == Show::Wide;
+    data(&one(&gathered.evidence.application, &findings, wide, now))
+}
 
-    let all: Api<DynamicObject> = Api::all_with(client.clone(), &application_resource());
-    let found = all
+/// The nodes, and the applications of all namespaces or of the one that was named.
+async fn cluster(place: &Place, only_namespace: bool) -> Result<Exit, Failure> {
+    let nodes: Api<Node> = Api::all(place.client.clone());
+    match nodes.list(&ListParams::default()).await {
+        Ok(nodes) => {
+            let rows: Vec<Vec<String>> = nodes.items.iter().map(node_row).collect();
+            out(&table(&["NODE", "STATUS", "CPU", "MEMORY"], &rows));
+            out("");
+        }
+        // Not everybody may see the nodes; the applications are what most look for.
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            talk(&format!("note: {}", status.message));
+        }
+        Err(error) => return Err(api_failure(error)),
+    }
+    let api: Api<DynamicObject> = if only_namespace {
+        place.applications()
+    } else {
+        Api::all_with(place.client.clone(), &application_resource())
+    };
+    let found = api
         .list(&ListParams::default())
         .await
         .map_err(api_failure)?;
@@ -60,154 +61,96 @@ pub async fn status(args: StatusArgs) -> Result<Exit, Failure> {
         talk("no applications");
         return Ok(Exit::Completed);
     }
-    let now = Timestamp::now();
-    let rows: Vec<Vec<String>> = found.items.iter().map(|object| row(object, now)).collect();
-    out("");
-    out(&table(
-        &["NAMESPACE", "NAME", "STATE", "ATTEMPTS", "AGE", "MESSAGE"],
-        &rows,
-    ));
-    Ok(Exit::Completed)
+    show(&found.items, Show::Table, Scope::AllNamespaces)
 }
 
-fn row(application: &DynamicObject, now: Timestamp) -> Vec<String> {
-    let status = &application.data["status"];
-    let state = status["applicationState"]["state"]
-        .as_str()
-        .unwrap_or_default();
-    let age = application
-        .metadata
-        .creation_timestamp
-        .as_ref()
-        .map_or_else(String::new, |created| {
-            age(now.duration_since(created.0).as_secs())
-        });
+fn node_row(node: &Node) -> Vec<String> {
+    let status = node.status.clone().unwrap_or_default();
+    let ready = status
+        .conditions
+        .iter()
+        .flatten()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let quantity = |name: &str| {
+        status
+            .allocatable
+            .as_ref()
+            .and_then(|all| all.get(name))
+            .map_or_else(String::new, |quantity| quantity.0.clone())
+    };
     vec![
-        application.metadata.namespace.clone().unwrap_or_default(),
-        application.metadata.name.clone().unwrap_or_default(),
-        if state.is_empty() { "New" } else { state }.to_owned(),
-        status["executionAttempts"]
-            .as_i64()
-            .unwrap_or(0)
-            .to_string(),
-        age,
-        status["applicationState"]["errorMessage"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
+        node.metadata.name.clone().unwrap_or_default(),
+        if ready { "Ready" } else { "NotReady" }.to_owned(),
+        quantity("cpu"),
+        quantity("memory"),
     ]
 }
 
-/// An age in its largest unit, as kubectl shows it.
-fn age(seconds: i64) -> String {
-    match seconds {
-        ..120 => format!("{}s", seconds.max(0)),
-        120..7200 => format!("{}m", seconds / 60),
-        7200..172_800 => format!("{}h", seconds / 3600),
-        _ => format!("{}d", seconds / 86_400),
-    }
-}
-
-/// Prints a log of an application.
-pub async fn logs(args: LogsArgs) -> Result<Exit, Failure> {
-    let connection = Connection::open(&args.cluster, Start::Never).await?;
-    let client = connection.client();
-    applications(client.clone(), &args.namespace)
-        .get(&args.name)
-        .await
-        .map_err(|error| match error {
-            kube::Error::Api(status) if status.code == 404 => Failure::bad_input(format!(
-                "no application {}/{}: see windlass status for what there is",
-                args.namespace, args.name
-            )),
-            error => api_failure(error),
-        })?;
-    let selector = match args.executor {
-        None => format!("{APP_NAME_LABEL}={},spark-role=driver", args.name),
-        Some(id) => {
-            format!(
-                "{APP_NAME_LABEL}={},spark-role=executor,spark-exec-id={id}",
-                args.name
-            )
-        }
+/// One application for people, with what is not well.
+fn one(application: &Value, findings: &[Finding], wide: bool, now: Timestamp) -> String {
+    let text = |pointer: &str| {
+        let value = application.pointer(pointer).and_then(Value::as_str);
+        value.unwrap_or_default().to_owned()
     };
-    let pods: Api<Pod> = Api::namespaced(client.clone(), &args.namespace);
-    let found = pods
-        .list(&ListParams::default().labels(&selector))
-        .await
-        .map_err(api_failure)?;
-    let newest = found
-        .items
+    let since = |pointer: &str| {
+        let at: Option<Timestamp> = text(pointer).parse().ok();
+        at.map_or_else(
+            || "-".to_owned(),
+            |at| format!("{} ago", age(now.duration_since(at).as_secs())),
+        )
+    };
+    let status = &application["status"];
+    let state = serde_json::from_value::<DynamicObject>(application.clone());
+    let state = state
+        .as_ref()
+        .map_or("New", |it| self::state(it))
+        .to_owned();
+    let mut rows = vec![
+        (
+            "Name",
+            format!("{}/{}", text("/metadata/namespace"), text("/metadata/name")),
+        ),
+        ("State", state),
+        ("Submitted", since("/status/lastSubmissionAttemptTime")),
+        ("Started", since("/status/driverInfo/startTime")),
+        ("Ended", since("/status/terminationTime")),
+        (
+            "Attempts",
+            status["executionAttempts"]
+                .as_i64()
+                .unwrap_or(0)
+                .to_string(),
+        ),
+        ("Driver", text("/status/driverInfo/podName")),
+        ("Executors", format!("{} running", executors(status))),
+        ("Page", text("/status/driverInfo/webUIAddress")),
+    ];
+    if wide {
+        rows.push(("Id", text("/status/sparkApplicationId")));
+        rows.push(("Submission", text("/status/submissionID")));
+        rows.push(("Spark", text("/spec/sparkVersion")));
+        rows.push(("Image", text("/spec/image")));
+    }
+    rows.push(("Message", text("/status/applicationState/errorMessage")));
+    let mut lines: Vec<String> = rows
         .into_iter()
-        .max_by_key(|pod| pod.metadata.creation_timestamp.clone());
-    let Some(pod) = newest else {
-        return Err(Failure::bad_input(match args.executor {
-            None => format!("{}/{} has no driver pod (yet)", args.namespace, args.name),
-            Some(id) => format!(
-                "{}/{} has no executor {id}: executors that ended are removed by Spark unless \
-                 spark.kubernetes.executor.deleteOnTermination is false",
-                args.namespace, args.name
-            ),
-        }));
-    };
-    let name = pod.metadata.name.clone().unwrap_or_default();
-    let container = pod.spec.as_ref().and_then(|spec| {
-        let spark = spec.containers.iter().find(|container| {
-            container
-                .args
-                .as_ref()
-                .and_then(|args| args.first())
-                .is_some_and(|role| role == "driver" || role == "executor")
-        });
-        spark
-            .or(spec.containers.first())
-            .map(|container| container.name.clone())
-    });
-    if args.follow {
-        let log = PodLog {
-            pods,
-            pod: name,
-            uid: pod.metadata.uid.unwrap_or_default(),
-            container: container.unwrap_or_default(),
-            tail: args.tail,
-            patience: args.reconnect.patience(),
-        };
-        return follow(log).await;
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| format!("{name:<12}{value}"))
+        .collect();
+    if wide {
+        lines.extend(executor_lines(status));
     }
-    let params = LogParams {
-        tail_lines: args.tail,
-        container,
-        ..LogParams::default()
-    };
-    let stream = pods.log_stream(&name, &params).await.map_err(api_failure)?;
-    let mut stream = std::pin::pin!(tokio_util::compat::FuturesAsyncReadCompatExt::compat(
-        stream
-    ));
-    let mut stdout = std::io::stdout();
-    let mut buffer = vec![0; 16 * 1024];
-    loop {
-        let count = stream.read(&mut buffer).await.map_err(Failure::internal)?;
-        if count == 0 || std::io::Write::write_all(&mut stdout, &buffer[..count]).is_err() {
-            return Ok(Exit::Completed);
-        }
-        let _ = std::io::Write::flush(&mut stdout);
+    for finding in findings {
+        lines.push(String::new());
+        lines.extend(why::block(finding));
     }
+    lines.join("\n")
 }
 
-/// Prints a log as it grows.
-async fn follow(log: PodLog) -> Result<Exit, Failure> {
-    let (sender, mut text) = mpsc::channel(64);
-    let copying = tokio::spawn(async move { log.follow(sender).await });
-    let mut stdout = std::io::stdout();
-    while let Some(bytes) = text.recv().await {
-        let written = std::io::Write::write_all(&mut stdout, &bytes);
-        if written
-            .and_then(|()| std::io::Write::flush(&mut stdout))
-            .is_err()
-        {
-            return Ok(Exit::Completed);
-        }
-    }
-    copying.await.map_err(Failure::internal)??;
-    Ok(Exit::Completed)
+fn executor_lines(status: &Value) -> Vec<String> {
+    let executors = status["executorState"].as_object();
+    let line = |(pod, state): (&String, &Value)| {
+        format!("            {pod} {}", state.as_str().unwrap_or_default())
+    };
+    executors.into_iter().flatten().map(line).collect()
 }

@@ -8,11 +8,10 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use windlass_api::spark::scheduled::{TRIGGER_ANNOTATION, triggered_run_name};
 
+use crate::applications::Place;
 use crate::args::TriggerArgs;
-use crate::connect::{Connection, Start};
 use crate::exit::{Exit, Failure};
 use crate::output::{out, talk};
-use crate::run::follow::applications;
 use crate::run::preflight::api_failure;
 
 /// How long the operator may take to see a request.
@@ -21,9 +20,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Asks for a run, waits until it is started, and prints its name.
 pub async fn trigger(args: TriggerArgs) -> Result<Exit, Failure> {
-    let connection = Connection::open(&args.cluster, Start::Never).await?;
-    let client = connection.client();
-    let schedules = schedules(client.clone(), &args.namespace);
+    let place = Place::open(&args.place).await?;
+    let schedules = schedules(place.client.clone(), &place.namespace);
     // The moment tells one request from another.
     let request = Timestamp::now().to_string();
     let patch = json!({ "metadata": { "annotations": { TRIGGER_ANNOTATION: request } } });
@@ -33,13 +31,14 @@ pub async fn trigger(args: TriggerArgs) -> Result<Exit, Failure> {
         .map_err(|error| match error {
             kube::Error::Api(status) if status.code == 404 => Failure::bad_input(format!(
                 "no schedule {}/{}: see kubectl get scheduledsparkapplications for what there is",
-                args.namespace, args.name
+                place.namespace, args.name
             )),
             error => api_failure(error),
         })?;
     let status = until_answered(&schedules, &args.name, &request).await?;
     let run = triggered_run_name(&args.name, &request);
-    let started = applications(client.clone(), &args.namespace)
+    let started = place
+        .applications()
         .get_opt(&run)
         .await
         .map_err(api_failure)?
@@ -51,7 +50,7 @@ pub async fn trigger(args: TriggerArgs) -> Result<Exit, Failure> {
     talk(&format!(
         "windlass: {run} was not started, since another run is live: see kubectl describe \
          scheduledsparkapplication {} -n {}",
-        args.name, args.namespace
+        args.name, place.namespace
     ));
     Ok(Exit::JobFailed)
 }

@@ -237,7 +237,7 @@ fn stem(path: &Path) -> String {
 
 /// A valid application name from a file name: lower case, dashes, at most 40 characters so that
 /// the names derived from it stay within 63.
-fn name_from(stem: &str) -> String {
+pub fn name_from(stem: &str) -> String {
     let mut name = String::new();
     for character in stem.chars() {
         let character = character.to_ascii_lowercase();

@@ -152,7 +152,8 @@ async fn run_on(
         preflight::make_namespace(client, &namespace).await?;
     }
     for other in others {
-        apply(client, other, &namespace, screen).await?;
+        let applied = apply_beside(client, other, &namespace).await?;
+        screen.line(&applied);
     }
     let object: DynamicObject = serde_json::from_value(application).map_err(Failure::internal)?;
     let created = api
@@ -164,13 +165,12 @@ async fn run_on(
     follow::follow(client, &target, screen, interrupts).await
 }
 
-/// Applies an object that stands beside the application in its file.
-async fn apply(
+/// Applies an object that stands beside the application in its file, and says so.
+pub async fn apply_beside(
     client: &Client,
     object: Value,
     namespace: &str,
-    screen: &Screen,
-) -> Result<(), Failure> {
+) -> Result<String, Failure> {
     let mut object: DynamicObject = serde_json::from_value(object).map_err(|error| {
         Failure::bad_input(format!(
             "an object beside the application is none of Kubernetes: {error}"
@@ -214,8 +214,7 @@ async fn apply(
     )
     .await
     .map_err(preflight::api_failure)?;
-    screen.line(&format!("{} {name} applied", kind.kind));
-    Ok(())
+    Ok(format!("{} {name} applied", kind.kind))
 }
 
 fn state_of(application: &DynamicObject) -> String {

@@ -12,10 +12,11 @@ use crate::common::{Answer, root, shell_lines, windlass};
 use crate::machine::Machine;
 
 /// The documents whose commands are run.
-const DOCUMENTS: [&str; 5] = [
+const DOCUMENTS: [&str; 6] = [
     "README.md",
     "docs/run.md",
     "docs/applications.md",
+    "docs/operate.md",
     "docs/schedules.md",
     "docs/compatibility.md",
 ];
@@ -32,12 +33,13 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     ("windlass run -f app.yaml --context prod", REAL_CLUSTER),
     ("windlass warm", REAL_SPARK),
+    ("windlass forward spark-pi", RUNNING_JOB),
     ("kubectl port-forward spark-pi-driver 4040", RUNNING_JOB),
     ("kubectl exec -it spark-pi-driver -- bash", RUNNING_JOB),
 ];
 const REAL_SPARK: &str = "it needs a real Spark; the long tests run it";
 const REAL_CLUSTER: &str = "it needs a cluster of other machines; the long tests run it";
-const RUNNING_JOB: &str = "it needs a job that still runs; the tests with kubectl do it";
+const RUNNING_JOB: &str = "it needs a job that still runs; other tests have one";
 
 #[test]
 fn every_command_of_the_documents_does_what_it_says() {

@@ -11,6 +11,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod applications;
 mod bad_input;
 mod crash;
 mod docs;

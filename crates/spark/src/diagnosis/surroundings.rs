@@ -159,6 +159,20 @@ fn of_reason(evidence: &Evidence, reason: &str, message: &str) -> (Cause, String
             next("remove what kept the driver from starting, then windlass rerun"),
         );
     }
+    if is(Reason::DriverFailed) && lower.contains("was deleted while") {
+        return (
+            Cause::PodDeleted,
+            next("look for who deleted the pod; spec.restartPolicy OnFailure runs the job again"),
+        );
+    }
+    if is(Reason::DriverFailed) && (lower.contains("sigkill") || lower.contains("sigterm")) {
+        return (
+            Cause::Killed,
+            next(
+                "look for who ended it: windlass events, and kubectl describe node; most often it is memory: raise spec.driver.memoryOverhead",
+            ),
+        );
+    }
     match remedy::of(message) {
         Some(remedy) => (remedy.cause, remedy.next.to_owned()),
         None if is(Reason::DriverFailed) => (

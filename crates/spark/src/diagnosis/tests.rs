@@ -504,6 +504,33 @@ fn of_surroundings() -> Vec<(&'static str, Evidence, Cause)> {
             ),
             Cause::ServiceAccountMissing,
         ),
+        (
+            "deleted by hand, and gone",
+            refused(
+                "FAILED",
+                "DriverFailed",
+                "driver pod app-driver was deleted while the driver ran (exit code 143)",
+            ),
+            Cause::PodDeleted,
+        ),
+        (
+            "killed, and gone",
+            refused(
+                "FAILED",
+                "DriverFailed",
+                "the driver was killed (exit code 137, SIGKILL)",
+            ),
+            Cause::Killed,
+        ),
+        (
+            "missing class, and the pod gone",
+            refused(
+                "FAILED",
+                "DriverFailed",
+                "the driver exited with code 101: Error: Failed to load class org.example.Nope.; check spec.mainClass, and that the jar which has the class is spec.mainApplicationFile or in spec.deps.jars or spec.deps.packages",
+            ),
+            Cause::ClassMissing,
+        ),
         ("quota", quota, Cause::QuotaExceeded),
         (
             "unschedulable for now",

@@ -1,0 +1,255 @@
+//! The arguments of the commands about applications.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::{ClusterArgs, ReconnectArgs};
+
+/// How objects are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Show {
+    /// A few columns.
+    Table,
+    /// All columns.
+    Wide,
+    /// The object, or a List of several, as JSON.
+    Json,
+    /// The same as YAML.
+    Yaml,
+    /// Kind and name only.
+    Name,
+}
+
+/// How a judgement is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Told {
+    /// For people.
+    Text,
+    /// As JSON.
+    Json,
+    /// As YAML.
+    Yaml,
+}
+
+/// The namespace and the cluster.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PlaceArgs {
+    /// Namespace of the application (default: the one of the kubeconfig's context, else "default").
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// Arguments of `windlass submit`.
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    /// A SparkApplication manifest ("-" is standard input).
+    #[arg(short, long, value_name = "FILE", conflicts_with = "submit")]
+    pub file: Option<PathBuf>,
+    /// Name of the application (default: the manifest's, else made from spark.app.name).
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Spark version of a spark-submit command line (default: the newest known).
+    #[arg(long, value_name = "VERSION", conflicts_with = "file")]
+    pub spark_version: Option<String>,
+    /// Spark configuration, may be repeated; wins over the sparkConf of a manifest.
+    #[arg(short, long = "conf", value_name = "KEY=VALUE")]
+    pub conf: Vec<String>,
+    /// Delete an application of this name first, whatever its state, and wait until it is gone.
+    #[arg(long)]
+    pub replace: bool,
+    /// Print the application that would be created, and create nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Output format.
+    #[arg(short, long, value_enum)]
+    pub output: Option<Show>,
+    /// Where.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// The arguments of spark-submit, after "--".
+    #[arg(
+        last = true,
+        value_name = "SPARK-SUBMIT ARGUMENTS",
+        required_unless_present = "file"
+    )]
+    pub submit: Vec<String>,
+}
+
+/// Arguments of `windlass list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Applications of all namespaces.
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub all_namespaces: bool,
+    /// Only applications with these labels.
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    pub selector: Option<String>,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t = Show::Table)]
+    pub output: Show,
+    /// Where.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// Arguments of `windlass status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Name of an application (default: the cluster and all its applications).
+    pub name: Option<String>,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t = Show::Table, requires = "name")]
+    pub output: Show,
+    /// Where.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// Arguments of `windlass logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Name of the application.
+    pub name: String,
+    /// Keep following.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// An executor's log instead of the driver's, by executor id.
+    #[arg(short, long, value_name = "ID")]
+    pub executor: Option<u32>,
+    /// Only the last so many lines.
+    #[arg(long, value_name = "N")]
+    pub tail: Option<i64>,
+    /// What to do when the cluster goes away.
+    #[command(flatten)]
+    pub reconnect: ReconnectArgs,
+    /// Where.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// Arguments of `windlass events`.
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    /// Name of the application.
+    pub name: String,
+    /// Print events as they come, until the application has ended.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Where.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// Arguments of `windlass forward`.
+#[derive(Debug, Args)]
+pub struct ForwardArgs {
+    /// Name of the application.
+    pub name: String,
+    /// Port on 127.0.0.1 (0: pick a free one).
+    #[arg(long, value_name = "PORT", default_value_t = 4040)]
+    pub local_port: u16,
+    /// Port of the driver (default: spark.ui.port of the application, else 4040).
+    #[arg(long, value_name = "PORT")]
+    pub remote_port: Option<u16>,
+    /// Where.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// Arguments of `windlass suspend`, `resume` and `rerun`.
+#[derive(Debug, Args)]
+pub struct ChangeArgs {
+    /// Names of the applications.
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Output format (default: a line for each).
+    #[arg(short, long, value_enum)]
+    pub output: Option<Show>,
+    /// Where.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// Arguments of `windlass delete`.
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// Names of the applications.
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Return at once instead of waiting until the applications are gone.
+    #[arg(long)]
+    pub no_wait: bool,
+    /// What is not there is as good as deleted.
+    #[arg(long)]
+    pub ignore_not_found: bool,
+    /// Where.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// What `windlass wait` waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Awaited {
+    /// The driver runs, or the application has ended.
+    Running,
+    /// It has ended, well or badly; the exit code tells which.
+    End,
+    /// It is suspended.
+    Suspended,
+    /// It is gone.
+    Deleted,
+}
+
+/// Arguments of `windlass wait`.
+#[derive(Debug, Args)]
+pub struct WaitArgs {
+    /// Name of the application.
+    pub name: String,
+    /// What to wait for.
+    #[arg(long = "for", value_name = "WHAT", value_enum, default_value_t = Awaited::End)]
+    pub awaited: Awaited,
+    /// Give up after so many seconds, with exit code 4 (default: never).
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+    /// What to do when the cluster goes away.
+    #[command(flatten)]
+    pub reconnect: ReconnectArgs,
+    /// Where.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+impl WaitArgs {
+    /// The time after which waiting is given up.
+    pub fn limit(&self) -> Option<Duration> {
+        self.timeout.map(Duration::from_secs)
+    }
+}
+
+/// Arguments of `windlass why`.
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// Name of the application.
+    pub name: String,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t = Told::Text)]
+    pub output: Told,
+    /// Where.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// Arguments of `windlass trigger`.
+#[derive(Debug, Args)]
+pub struct TriggerArgs {
+    /// Name of the ScheduledSparkApplication.
+    pub name: String,
+    /// Where.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
