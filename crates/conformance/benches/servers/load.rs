@@ -377,7 +377,7 @@ impl Watchers {
                 let mut chunks = answer.into_body().into_data_stream();
                 while let Some(chunk) = chunks.try_next().await? {
                     // Every event is one line.
-                    let events = chunk.iter().filter(|byte| **byte == b'\n').count();
+                    let events = chunk.split(|byte| *byte == b'\n').count() - 1;
                     seen.fetch_add(events, Ordering::Relaxed);
                     news.notify_one();
                 }

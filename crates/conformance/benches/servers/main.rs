@@ -8,6 +8,12 @@
 //! same by the same client over TLS. They take turns, and are compared round by round, since the
 //! speed of a machine that is shared changes from one minute to the next.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the table is what this program is for, and whoever waits for it sees its progress"
+)]
+
 mod contender;
 mod load;
 mod table;
