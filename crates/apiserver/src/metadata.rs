@@ -84,7 +84,8 @@ pub(crate) fn is_deleting(object: &Value) -> bool {
     object["metadata"]["deletionTimestamp"].is_string()
 }
 
-/// Whether two states differ in anything but the revision.
+/// Whether two states are the same but for the revision, and for the times at which fields were
+/// taken over: the fields alone make no new state, as with kube-apiserver.
 pub(crate) fn same_but_revision(a: &Value, b: &Value) -> bool {
     let (Value::Object(a), Value::Object(b)) = (a, b) else {
         return a == b;
@@ -108,7 +109,25 @@ fn same_metadata(a: &Value, b: &Value) -> bool {
     relevant(a) == relevant(b)
         && a.iter()
             .filter(|(field, _)| *field != "resourceVersion")
-            .all(|(field, value)| b.get(field) == Some(value))
+            .all(|(field, value)| match (field.as_str(), b.get(field)) {
+                ("managedFields", Some(other)) => same_managers(value, other),
+                (_, other) => other == Some(value),
+            })
+}
+
+/// Whether the same managers manage the same fields, whenever that was.
+fn same_managers(a: &Value, b: &Value) -> bool {
+    let (Value::Array(a), Value::Array(b)) = (a, b) else {
+        return a == b;
+    };
+    let timeless = |entry: &Value| {
+        let mut entry = entry.clone();
+        if let Value::Object(fields) = &mut entry {
+            fields.remove("time");
+        }
+        entry
+    };
+    a.len() == b.len() && (a.iter().zip(b)).all(|(a, b)| a == b || timeless(a) == timeless(b))
 }
 
 /// Whether what is wanted is the same: everything outside metadata, and outside of the status where
@@ -201,6 +220,19 @@ mod tests {
         b["metadata"]["labels"] = json!({"k": "v"});
         assert!(!same_but_revision(&a, &b) && !same_but_revision(&b, &a));
         assert!(same_desire(&a, &b, false));
+        let managed = |time: &str, manager: &str| {
+            let entry = json!({"manager": manager, "time": time, "fieldsV1": {"f:spec": {}}});
+            json!({"metadata": {"managedFields": [entry]}})
+        };
+        let early = managed("2026-01-02T03:04:05Z", "one");
+        assert!(same_but_revision(
+            &early,
+            &managed("2026-01-02T03:04:06Z", "one")
+        ));
+        assert!(!same_but_revision(
+            &early,
+            &managed("2026-01-02T03:04:05Z", "two")
+        ));
         b["spec"]["a"] = json!(2);
         assert!(!same_desire(&a, &b, false));
         let mut b = a.clone();

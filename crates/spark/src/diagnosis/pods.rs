@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::surroundings::{blocked_by_claim, reference_trouble};
+use super::surroundings::{blocked_by_claim, named_and_not_there, reference_trouble};
 use super::{
     Cause, Evidence, Finding, PodEvidence, current_driver, events_about, list, object, role, text,
     told, warnings_about,
@@ -255,12 +255,7 @@ fn held(evidence: &Evidence, pod: &str, role: &str, hold: &Hold) -> Option<Findi
                  spec.imagePullSecrets"
             ),
         )),
-        Obstacle::Reference => Some(finding(
-            Cause::ReferenceMissing,
-            format!(
-                "create what is named and not there, or correct the name in spec.volumes, spec.{role}.env or envFrom"
-            ),
-        )),
+        Obstacle::Reference => Some(finding(Cause::ReferenceMissing, named_and_not_there(role))),
         Obstacle::Misfit => Some(finding(
             Cause::Unschedulable,
             format!(

@@ -306,12 +306,7 @@ pub(super) fn reference_trouble(
     })?;
     let message = text(&event["message"]);
     let (cause, next) = if message.contains("not found") {
-        (
-            Cause::ReferenceMissing,
-            format!(
-                "create what is named and not there, or correct the name in spec.volumes or spec.{role}"
-            ),
-        )
+        (Cause::ReferenceMissing, named_and_not_there(role))
     } else {
         (Cause::Other, format!("see kubectl describe pod {pod}"))
     };
@@ -321,6 +316,13 @@ pub(super) fn reference_trouble(
         evidence: vec![told(event)],
         next,
     })
+}
+
+/// What to do about a reference, whether the pod's status or an event tells of it first.
+pub(super) fn named_and_not_there(role: &str) -> String {
+    format!(
+        "create what is named and not there, or correct the name in spec.volumes, spec.{role}.env or envFrom"
+    )
 }
 
 /// Nodes that hold pods of the application and do not answer.
