@@ -76,6 +76,7 @@ pub(crate) async fn crowd(
     }
     let numbers = Arc::new(AtomicU64::new(0));
     let (bookmarked, mut bookmarks) = watch::channel(0);
+    let (begun, mut beginnings) = watch::channel(0);
     let watchers: Vec<_> = watchers()
         .into_iter()
         .map(|(selection, habit)| {
@@ -85,12 +86,16 @@ pub(crate) async fn crowd(
                 habit,
                 written: written.subscribe(),
                 bookmarked: bookmarked.clone(),
+                begun: begun.clone(),
                 records: Vec::new(),
                 resumed: 0,
             };
             (selection, habit, tokio::spawn(watcher.run()))
         })
         .collect();
+    // What is written before the first list is in nobody's story.
+    let all_there = beginnings.wait_for(|begun| *begun >= watchers.len()).await;
+    drop(all_there.unwrap());
     let writers = (0..size.writers).map(|number| {
         let writer = Writer {
             client: client.clone(),
@@ -374,6 +379,7 @@ struct Watcher {
     habit: Habit,
     written: watch::Receiver<u64>,
     bookmarked: watch::Sender<u64>,
+    begun: watch::Sender<usize>,
     records: Vec<Record>,
     resumed: usize,
 }
@@ -397,6 +403,9 @@ impl Watcher {
     async fn run(mut self) -> Watched {
         loop {
             let (start, listed) = list(&self.client, &self.selection).await;
+            if self.records.is_empty() {
+                self.begun.send_modify(|begun| *begun += 1);
+            }
             let ended = listed.keys().any(|place| self.is_end(place));
             self.records.push(Record {
                 start,
