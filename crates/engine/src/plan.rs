@@ -103,6 +103,27 @@ pub struct EventNote {
     pub note: String,
 }
 
+impl EventNote {
+    /// Things go as they should.
+    pub fn normal(reason: &str, action: &str, note: String) -> Self {
+        Self::of(Severity::Normal, reason, action, note)
+    }
+
+    /// Someone may have to act.
+    pub fn warning(reason: &str, action: &str, note: String) -> Self {
+        Self::of(Severity::Warning, reason, action, note)
+    }
+
+    fn of(severity: Severity, reason: &str, action: &str, note: String) -> Self {
+        Self {
+            severity,
+            reason: reason.to_owned(),
+            action: action.to_owned(),
+            note,
+        }
+    }
+}
+
 /// How an event is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {

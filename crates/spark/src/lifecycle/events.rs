@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use windlass_api::spark::application::{
     ApplicationStateType as State, ExecutorState, SparkApplicationStatus as Status,
 };
-use windlass_engine::plan::{EventNote, Severity};
+use windlass_engine::plan::EventNote;
 
 use super::conditions::{self, ConditionKind};
 use super::reason::Reason;
@@ -46,17 +46,17 @@ fn state_change(after: &Status) -> Option<EventNote> {
     let runs = after.execution_attempts;
     Some(match after.application_state.state {
         State::New => return None,
-        State::Submitted => normal(
+        State::Submitted => EventNote::normal(
             "SparkApplicationSubmitted",
             "Submit",
             format!("attempt {attempt} was submitted as driver pod {driver}"),
         ),
-        State::Running => normal(
+        State::Running => EventNote::normal(
             "SparkDriverRunning",
             "Follow",
             format!("driver pod {driver} runs"),
         ),
-        State::Succeeding => normal(
+        State::Succeeding => EventNote::normal(
             "SparkDriverCompleted",
             "Follow",
             format!("driver pod {driver} completed"),
@@ -72,15 +72,15 @@ fn state_change(after: &Status) -> Option<EventNote> {
             } else {
                 "SparkDriverFailed"
             };
-            warning(reason, "Follow", error.to_owned())
+            EventNote::warning(reason, "Follow", error.to_owned())
         }
-        State::Unknown => warning("SparkDriverUnknown", "Follow", error.to_owned()),
-        State::Completed => normal(
+        State::Unknown => EventNote::warning("SparkDriverUnknown", "Follow", error.to_owned()),
+        State::Completed => EventNote::normal(
             "SparkApplicationCompleted",
             "Complete",
             format!("the application completed after {}", times(runs)),
         ),
-        State::Failed => warning(
+        State::Failed => EventNote::warning(
             "SparkApplicationFailed",
             "Fail",
             match runs {
@@ -88,17 +88,17 @@ fn state_change(after: &Status) -> Option<EventNote> {
                 runs => format!("the application failed after {}: {error}", times(runs)),
             },
         ),
-        State::SubmissionFailed => warning(
+        State::SubmissionFailed => EventNote::warning(
             "SparkApplicationSubmissionFailed",
             "Submit",
             error.to_owned(),
         ),
-        State::PendingRerun => normal(
+        State::PendingRerun => EventNote::normal(
             "SparkApplicationPendingRerun",
             "Retry",
             format!("attempt {attempt} is about to be submitted"),
         ),
-        State::Invalidating => normal(
+        State::Invalidating => EventNote::normal(
             "SparkApplicationInvalidating",
             "Restart",
             format!(
@@ -110,17 +110,17 @@ fn state_change(after: &Status) -> Option<EventNote> {
                     .unwrap_or("the spec changed")
             ),
         ),
-        State::Suspending => normal(
+        State::Suspending => EventNote::normal(
             "SparkApplicationSuspending",
             "Suspend",
             "the application is being suspended".to_owned(),
         ),
-        State::Suspended => normal(
+        State::Suspended => EventNote::normal(
             "SparkApplicationSuspended",
             "Suspend",
             "the application is suspended".to_owned(),
         ),
-        State::Resuming => normal(
+        State::Resuming => EventNote::normal(
             "SparkApplicationResuming",
             "Resume",
             format!("the application is resumed with attempt {attempt}"),
@@ -139,8 +139,8 @@ fn pending_driver(before: &Status, after: &Status) -> Option<EventNote> {
     }
     let note = now.message.clone();
     Some(match after.driver_info.pod_reason {
-        Some(_) => warning("SparkDriverPending", "Follow", note),
-        None => normal("SparkDriverPending", "Follow", note),
+        Some(_) => EventNote::warning("SparkDriverPending", "Follow", note),
+        None => EventNote::normal("SparkDriverPending", "Follow", note),
     })
 }
 
@@ -156,7 +156,7 @@ fn refused_update(before: &Status, after: &Status) -> Option<EventNote> {
         State::Submitted | State::Running | State::Unknown
     );
     (is_refused && !is_known && goes_on).then(|| {
-        warning(
+        EventNote::warning(
             "SparkApplicationSpecUpdateFailed",
             "Validate",
             now.message.clone(),
@@ -169,7 +169,7 @@ fn executors_held_up(before: &Status, after: &Status) -> Option<EventNote> {
     let kind = ConditionKind::ExecutorsHeldUp;
     let now = conditions::find(&after.conditions, kind)?;
     let is_known = conditions::has_reason(&before.conditions, kind, &now.reason);
-    (!is_known).then(|| warning("SparkExecutorPending", "Follow", now.message.clone()))
+    (!is_known).then(|| EventNote::warning("SparkExecutorPending", "Follow", now.message.clone()))
 }
 
 /// One event per state that executors came to, naming a few of them.
@@ -190,12 +190,12 @@ fn executor_changes(before: &Status, after: &Status) -> Vec<EventNote> {
         .map(|(reason, (state, names))| {
             let note = format!("{} {}", some_of(&names), verb(state));
             match state {
-                ExecutorState::Failed => warning(reason, "Follow", note),
+                ExecutorState::Failed => EventNote::warning(reason, "Follow", note),
                 // Most executors that disappear were sent away by dynamic allocation.
                 ExecutorState::Unknown
                 | ExecutorState::Pending
                 | ExecutorState::Running
-                | ExecutorState::Completed => normal(reason, "Follow", note),
+                | ExecutorState::Completed => EventNote::normal(reason, "Follow", note),
             }
         })
         .collect()
@@ -247,22 +247,5 @@ fn times(runs: i32) -> String {
         "1 run".to_owned()
     } else {
         format!("{runs} runs")
-    }
-}
-
-fn normal(reason: &str, action: &str, note: String) -> EventNote {
-    note_of(Severity::Normal, reason, action, note)
-}
-
-fn warning(reason: &str, action: &str, note: String) -> EventNote {
-    note_of(Severity::Warning, reason, action, note)
-}
-
-fn note_of(severity: Severity, reason: &str, action: &str, note: String) -> EventNote {
-    EventNote {
-        severity,
-        reason: reason.to_owned(),
-        action: action.to_owned(),
-        note,
     }
 }

@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 use windlass_api::spark::scheduled::{ScheduleState, ScheduledSparkApplicationStatus as Status};
-use windlass_engine::plan::{EventNote, Severity};
+use windlass_engine::plan::EventNote;
 
 /// The events between two statuses of one schedule.
 pub(super) fn announce(before: &Status, after: &Status) -> Vec<EventNote> {
@@ -20,7 +20,7 @@ pub(super) fn announce(before: &Status, after: &Status) -> Vec<EventNote> {
             Some(_) => "as was asked for".to_owned(),
             None => format!("for {}", pending.scheduled_time.0),
         };
-        notes.push(normal(
+        notes.push(EventNote::normal(
             "ScheduledRunStarted",
             "Start",
             format!("{name} was started {what}"),
@@ -30,14 +30,14 @@ pub(super) fn announce(before: &Status, after: &Status) -> Vec<EventNote> {
         &before.past_successful_run_names,
         &after.past_successful_run_names,
     ) {
-        notes.push(normal(
+        notes.push(EventNote::normal(
             "ScheduledRunCompleted",
             "Follow",
             format!("{name} completed"),
         ));
     }
     for name in new(&before.past_failed_run_names, &after.past_failed_run_names) {
-        notes.push(warning(
+        notes.push(EventNote::warning(
             "ScheduledRunFailed",
             "Follow",
             format!("{name} failed"),
@@ -51,14 +51,14 @@ fn schedule(before: &Status, after: &Status) -> Option<EventNote> {
     match after.schedule_state {
         ScheduleState::FailedValidation if !same_state || before.reason != after.reason => {
             let problems = after.reason.clone().unwrap_or_default();
-            Some(warning("ScheduleInvalid", "Validate", problems))
+            Some(EventNote::warning("ScheduleInvalid", "Validate", problems))
         }
         ScheduleState::Scheduled
             if !same_state || before.observed_schedule != after.observed_schedule =>
         {
             let next = after.next_run.as_ref()?.0;
             let note = format!("the next run is due at {next}");
-            Some(normal("ScheduleAccepted", "Validate", note))
+            Some(EventNote::normal("ScheduleAccepted", "Validate", note))
         }
         _ => None,
     }
@@ -72,19 +72,19 @@ fn new<'a>(before: &'a [String], after: &'a [String]) -> impl Iterator<Item = &'
 pub(super) fn skipped(what: &str, busy_with: &str) -> EventNote {
     let note =
         format!("{what} is skipped, since concurrencyPolicy is Forbid and {busy_with} is live");
-    warning("ScheduledRunSkipped", "Skip", note)
+    EventNote::warning("ScheduledRunSkipped", "Skip", note)
 }
 
 /// An earlier run makes way.
 pub(super) fn replaced(names: &str) -> EventNote {
     let note = format!("{names} is deleted for the next run, since concurrencyPolicy is Replace");
-    normal("ScheduledRunReplaced", "Delete", note)
+    EventNote::normal("ScheduledRunReplaced", "Delete", note)
 }
 
 /// Times that passed without a run.
 pub(super) fn missed(first: Timestamp, why: &str) -> EventNote {
     let note = format!("no run was started for {first} and what followed it: {why}");
-    warning("ScheduledRunMissed", "Skip", note)
+    EventNote::warning("ScheduledRunMissed", "Skip", note)
 }
 
 /// The name of a run belongs to somebody else.
@@ -92,28 +92,11 @@ pub(super) fn name_taken(name: &str) -> EventNote {
     let note = format!(
         "{name} was not started: another SparkApplication has that name; rename or delete it"
     );
-    warning("ScheduledRunNameTaken", "Start", note)
+    EventNote::warning("ScheduledRunNameTaken", "Start", note)
 }
 
 /// A request that was dealt with before.
 pub(super) fn repeated(name: &str) -> EventNote {
     let note = format!("{name} answers that request already; ask with another text");
-    warning("ScheduledRunSkipped", "Skip", note)
-}
-
-fn normal(reason: &str, action: &str, note: String) -> EventNote {
-    note_of(Severity::Normal, reason, action, note)
-}
-
-fn warning(reason: &str, action: &str, note: String) -> EventNote {
-    note_of(Severity::Warning, reason, action, note)
-}
-
-fn note_of(severity: Severity, reason: &str, action: &str, note: String) -> EventNote {
-    EventNote {
-        severity,
-        reason: reason.to_owned(),
-        action: action.to_owned(),
-        note,
-    }
+    EventNote::warning("ScheduledRunSkipped", "Skip", note)
 }

@@ -118,12 +118,10 @@ fn result_of(world: &World) -> (State, Vec<String>, i32, usize, Option<String>) 
     )
 }
 
-/// A job that fails twice and then succeeds, with an operator that dies once, after so many
-/// writes in all.
-fn fails_twice_then_succeeds(dies_after: Option<usize>) -> World {
-    let mut world = World::new(on_failure(2));
+/// Passes of an operator that dies once, after so many writes in all, or never.
+fn passes(dies_after: Option<usize>) -> impl FnMut(&mut World) {
     let mut dead = dies_after.is_none();
-    let mut pass = |world: &mut World| {
+    move |world| {
         let left = dies_after
             .unwrap_or(usize::MAX)
             .saturating_sub(world.writes);
@@ -131,7 +129,14 @@ fn fails_twice_then_succeeds(dies_after: Option<usize>) -> World {
         let dies_after = (!dead).then_some(left);
         world.step(&Step::Pass { dies_after });
         dead |= world.writes - before == left;
-    };
+    }
+}
+
+/// A job that fails twice and then succeeds, with an operator that dies once, after so many
+/// writes in all.
+fn fails_twice_then_succeeds(dies_after: Option<usize>) -> World {
+    let mut world = World::new(on_failure(2));
+    let mut pass = passes(dies_after);
     for _ in 0..40 {
         world.step(&Step::Refresh);
         pass(&mut world);
@@ -184,16 +189,7 @@ fn a_finished_application_is_not_run_again_by_an_operator_that_sees_the_past() {
 /// operator looks.
 fn demands_in_the_dark(dies_after: Option<usize>) -> World {
     let mut world = World::new(on_failure(1));
-    let mut dead = dies_after.is_none();
-    let mut pass = |world: &mut World| {
-        let left = dies_after
-            .unwrap_or(usize::MAX)
-            .saturating_sub(world.writes);
-        let before = world.writes;
-        let dies_after = (!dead).then_some(left);
-        world.step(&Step::Pass { dies_after });
-        dead |= world.writes - before == left;
-    };
+    let mut pass = passes(dies_after);
     let mut demands = [
         vec![Step::ImageChanges],
         vec![Step::LabelChanges],
