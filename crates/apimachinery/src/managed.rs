@@ -416,6 +416,9 @@ fn disown(
     keep: Option<&Identity>,
     force: bool,
 ) -> Result<(), ApplyError> {
+    if managers.is_empty() {
+        return Ok(());
+    }
     let written = comparison.modified.union(&comparison.added);
     if !force {
         let mut others: Vec<(&Identity, &Owned)> = managers
@@ -443,10 +446,8 @@ fn disown(
     }
     for (identity, owned) in managers.iter_mut() {
         if Some(identity) != keep {
-            owned.set = owned
-                .set
-                .difference(&written)
-                .difference(&comparison.removed);
+            let set = std::mem::take(&mut owned.set);
+            owned.set = set.less(&written).less(&comparison.removed);
         }
     }
     managers.retain(|_, owned| !owned.set.is_empty());
@@ -475,14 +476,14 @@ fn record_update(
     }
     let written = comparison
         .modified
-        .union(&comparison.added)
-        .difference(&never_owned());
+        .with(comparison.added)
+        .less(&never_owned());
     if written.is_empty() {
         return;
     }
     // The entry keeps what it had, even of fields this very write replaced.
     let set = match previous.as_ref().and_then(|_| managers.get(&own)) {
-        Some(kept) => written.union(&kept.set),
+        Some(kept) => written.with(kept.set.clone()),
         None => written,
     };
     managers.insert(

@@ -1,6 +1,7 @@
 //! Sets of field paths, as a tree: what a manager owns.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 use serde_json::{Map, Value};
 
@@ -31,7 +32,11 @@ impl Set {
             [last] => {
                 self.members.insert(last.clone());
             }
-            [first, rest @ ..] => self.children.entry(first.clone()).or_default().insert(rest),
+            // Most steps are there already, by another path through them.
+            [first, rest @ ..] => match self.children.get_mut(first) {
+                Some(child) => child.insert(rest),
+                None => self.children.entry(first.clone()).or_default().insert(rest),
+            },
         }
     }
 
@@ -40,16 +45,24 @@ impl Set {
     }
 
     pub(super) fn union(&self, other: &Self) -> Self {
-        let mut result = self.clone();
-        result.members.extend(other.members.iter().cloned());
-        for (element, child) in &other.children {
-            let merged = match result.children.get(element) {
-                Some(own) => own.union(child),
-                None => child.clone(),
-            };
-            result.children.insert(element.clone(), merged);
+        self.clone().with(other.clone())
+    }
+
+    /// The union, of sets that nobody needs any more.
+    pub(super) fn with(mut self, other: Self) -> Self {
+        self.members.extend(other.members);
+        for (element, child) in other.children {
+            match self.children.entry(element) {
+                Entry::Occupied(mut own) => {
+                    let merged = std::mem::take(own.get_mut()).with(child);
+                    own.insert(merged);
+                }
+                Entry::Vacant(free) => {
+                    free.insert(child);
+                }
+            }
         }
-        result
+        self
     }
 
     pub(super) fn intersection(&self, other: &Self) -> Self {
@@ -66,30 +79,38 @@ impl Set {
 
     /// The paths of this set that are not in the other. Paths below a removed one stay.
     pub(super) fn difference(&self, other: &Self) -> Self {
-        Self {
-            members: self.members.difference(&other.members).cloned().collect(),
-            children: self.children_with(|element, own| {
-                Some(match other.children.get(element) {
-                    Some(child) => own.difference(child),
-                    None => own.clone(),
-                })
-            }),
-        }
+        self.clone().less(other)
+    }
+
+    /// The difference, of a set that nobody needs any more.
+    pub(super) fn less(mut self, other: &Self) -> Self {
+        self.members
+            .retain(|member| !other.members.contains(member));
+        self.change_children(other, Self::less);
+        self
     }
 
     /// The paths of this set that neither are in the other nor lead through one that is.
-    pub(super) fn recursive_difference(&self, other: &Self) -> Self {
-        Self {
-            members: self.members.difference(&other.members).cloned().collect(),
-            children: self.children_with(|element, own| {
-                if other.members.contains(element) {
-                    return None;
-                }
-                Some(match other.children.get(element) {
-                    Some(child) => own.recursive_difference(child),
-                    None => own.clone(),
-                })
-            }),
+    pub(super) fn recursive_difference(mut self, other: &Self) -> Self {
+        self.members
+            .retain(|member| !other.members.contains(member));
+        for member in &other.members {
+            self.children.remove(member);
+        }
+        self.change_children(other, Self::recursive_difference);
+        self
+    }
+
+    /// Changes the children that the other set has, too.
+    fn change_children(&mut self, other: &Self, change: impl Fn(Self, &Self) -> Self) {
+        for (element, child) in &other.children {
+            let Some(own) = self.children.get_mut(element) else {
+                continue;
+            };
+            *own = change(std::mem::take(own), child);
+            if own.is_empty() {
+                self.children.remove(element);
+            }
         }
     }
 

@@ -177,7 +177,7 @@ pub(super) struct Comparison {
 
 impl Comparison {
     /// Leaves out what lies under these paths.
-    pub(super) fn without(&self, ignored: &Set) -> Self {
+    pub(super) fn without(self, ignored: &Set) -> Self {
         Self {
             removed: self.removed.recursive_difference(ignored),
             modified: self.modified.recursive_difference(ignored),
@@ -257,10 +257,11 @@ fn differ_as(
     for key in keys {
         let inner = shape.entry(key).unwrap_or_else(|| shape.deduced());
         path.push(Element::field(key));
-        let side =
-            |entries: Option<&'_ Map<String, Value>>| entries.and_then(|e| e.get(key)).cloned();
-        let (before, after) = (side(old), side(new));
-        difference(inner, before.as_ref(), after.as_ref(), path, found);
+        let (before, after) = (
+            old.and_then(|entries| entries.get(key)),
+            new.and_then(|entries| entries.get(key)),
+        );
+        difference(inner, before, after, path, found);
         path.pop();
     }
     false

@@ -98,10 +98,16 @@ impl Object {
         }
     }
 
+    #[expect(
+        clippy::expect_used,
+        reason = "only a map whose keys are no strings cannot be JSON"
+    )]
     pub(super) fn from_value(revision: u64, value: &Value) -> Self {
+        let json = serde_json::to_vec(value).expect("a JSON value is JSON");
         Self {
             revision,
-            json: Bytes::from(value.to_string()),
+            // It may be kept for long: without the room that it grew into.
+            json: Bytes::from(json.into_boxed_slice()),
             facts: OnceLock::from(facts(value)),
             value: OnceLock::new(),
         }
