@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use windlass_api::names::{DnsLabel, NameError};
 
 pub use applications::{
-    Awaited, ChangeArgs, DeleteArgs, EventsArgs, ForwardArgs, ListArgs, LogsArgs, PlaceArgs, Show,
-    StatusArgs, SubmitArgs, Told, TriggerArgs, WaitArgs, WhyArgs,
+    Awaited, ChangeArgs, DeleteArgs, DiffArgs, EventsArgs, ForwardArgs, ListArgs, LogsArgs,
+    PlaceArgs, Show, StatusArgs, SubmitArgs, Told, TriggerArgs, WaitArgs, WhyArgs,
 };
 
 /// Runs Spark jobs and stateful data clusters on Kubernetes, and the same YAML on a laptop.
@@ -65,6 +65,8 @@ pub enum Command {
     Resume(ChangeArgs),
     /// Run applications once more.
     Rerun(ChangeArgs),
+    /// Show what applying a file would change of an application, and what that does to its run.
+    Diff(DiffArgs),
     /// Delete applications, their pods and all that goes with them.
     Delete(DeleteArgs),
     /// Archive the classes of the installed Sparks, so that the JVMs of later jobs start faster.
@@ -146,6 +148,7 @@ impl Command {
             Self::Suspend(args) | Self::Resume(args) | Self::Rerun(args) => {
                 Some(&mut args.place.cluster)
             }
+            Self::Diff(args) => Some(&mut args.place.cluster),
             Self::Delete(args) => Some(&mut args.place.cluster),
             Self::Trigger(args) => Some(&mut args.place.cluster),
             Self::Up(_)

@@ -90,6 +90,7 @@ async fn act(command: Command) -> Result<Exit, Failure> {
         Command::Suspend(args) => commands::change::suspend(args).await,
         Command::Resume(args) => commands::change::resume(args).await,
         Command::Rerun(args) => commands::change::rerun(args).await,
+        Command::Diff(args) => commands::diff::diff(args).await,
         Command::Delete(args) => commands::change::delete(args).await,
         Command::Render(args) => commands::render::render(args),
         Command::Validate(args) => commands::render::validate(args),

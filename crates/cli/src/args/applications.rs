@@ -97,6 +97,23 @@ pub struct ListArgs {
     pub place: PlaceArgs,
 }
 
+/// Arguments of `windlass diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// A SparkApplication manifest ("-" is standard input).
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// End with 1 where there is a difference.
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t = Told::Text)]
+    pub output: Told,
+    /// Where.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
 /// Arguments of `windlass status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {

@@ -1,6 +1,7 @@
 //! The commands other than `run`.
 
 pub mod change;
+pub mod diff;
 pub mod events;
 pub mod forward;
 pub mod install;

@@ -387,6 +387,41 @@ fn an_application_is_submitted_watched_changed_and_deleted() {
     assert!(followed.contains("SparkApplicationCompleted"), "{followed}");
     assert!(ok(up.windlass(&["why", "long"])).contains("nothing is found to be wrong"));
 
+    // What a change would do; nothing is changed by asking.
+    let same = ok(up.windlass(&["diff", "-f", &long, "--exit-code"]));
+    assert_eq!(
+        same,
+        "default/long is RUNNING, and its spec is that of the file\n"
+    );
+    let changed = with(
+        scripted("long", FOR_EVER),
+        &[
+            ("arguments", json!(["7"])),
+            ("timeToLiveSeconds", json!(60)),
+        ],
+    );
+    let changed = write(up.data.path(), "changed.json", &changed.to_string());
+    assert_eq!(
+        ok(up.windlass(&["diff", "-f", &changed])),
+        "default/long is RUNNING\n\n\
+         FIELD                    NOW   THEN    EFFECT\n\
+         spec.arguments           -     [\"7\"]   restart\n\
+         spec.timeToLiveSeconds   -     60      in place\n\n\
+         applying it stops what runs, and the application runs from its start\n"
+    );
+    let answer = up.windlass(&["diff", "-f", &changed, "--exit-code", "-o", "json"]);
+    let told: Value = serde_json::from_str(&answer.stdout).unwrap();
+    assert_eq!(
+        (answer.code, &told["differences"][0]["then"]),
+        (1, &json!(["7"]))
+    );
+    let new = file("new", FOR_EVER);
+    let new = ok(up.windlass(&["diff", "-f", &new]));
+    assert_eq!(
+        new,
+        "default/new is not there: applying the file creates it\n"
+    );
+
     // Changing.
     assert_eq!(
         ok(up.windlass(&["suspend", "long"])),

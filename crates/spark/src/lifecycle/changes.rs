@@ -233,7 +233,7 @@ pub(super) fn named(paths: &[&str]) -> String {
 
 /// The value as text, in which order of keys and what is empty make no difference; `None` for what
 /// says nothing.
-fn canonical(value: &Value) -> Option<String> {
+pub(super) fn canonical(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::Object(fields) => {

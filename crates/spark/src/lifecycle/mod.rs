@@ -32,6 +32,7 @@
 pub mod cause;
 pub mod changes;
 pub mod conditions;
+pub mod difference;
 mod events;
 pub mod executors;
 mod follow;
