@@ -3,6 +3,10 @@
 # stopped after them:
 #   hack/e2e.sh [ARGUMENT OF THE TESTS...]
 #
+# Those of Kubernetes, of which there is one, run after one another, and so do all others; the two
+# rows run beside each other, since tests wait as often as they work. A row goes on when the other
+# one has failed.
+#
 # WINDLASS_TEST_KUBECONFIG names the kubeconfig of another Kubernetes instead, which is left as it
 # is but for Windlass's own objects. Its nodes must see this machine's temporary folders and have
 # the images apache/spark:VERSION.
@@ -13,15 +17,16 @@ cd "$root"
 # What cannot be done to somebody else's cluster, and why.
 needs_our_node=(
     # Its node is lost.
-    operators::a_driver_on_a_node_that_does_not_answer_is_not_doubled
+    kubernetes::operators::a_driver_on_a_node_that_does_not_answer_is_not_doubled
     # The image of this checkout is put on the node, and CustomResourceDefinitions are removed with
     # all that is of them.
-    installed::the_operator_that_install_prints_runs_as_a_restricted_pod_and_goes_without_a_trace
-    documents::every_command_about_installing_does_what_it_says
+    kubernetes::installed::the_operator_that_install_prints_runs_as_a_restricted_pod_and_goes_without_a_trace
+    kubernetes::documents::every_command_about_installing_does_what_it_says
     # They are about hack/kubernetes.
-    documents::every_command_about_the_real_kubernetes_for_tests_does_what_it_says
+    kubernetes::documents::every_command_about_the_real_kubernetes_for_tests_does_what_it_says
 )
-long_tests() { cargo test --workspace --test e2e -- --test-threads=1 "$@"; }
+skip=()
+long_tests() { cargo test --workspace --no-fail-fast --test e2e -- "$@"; }
 
 known=$(long_tests --list)
 for name in "${needs_our_node[@]}"; do
@@ -31,18 +36,40 @@ for name in "${needs_our_node[@]}"; do
     }
 done
 
+row=
+stop_all() {
+    [ -z "$row" ] || kill -- "-$row" 2>/dev/null || true
+    "$root/hack/kubernetes/down"
+}
 if [ -n "${WINDLASS_TEST_KUBECONFIG:-}" ]; then
     echo "==> left out, since $WINDLASS_TEST_KUBECONFIG is not the cluster of hack/kubernetes:" >&2
     for name in "${needs_our_node[@]}"; do
         echo "    $name" >&2
-        set -- "$@" --skip "$name"
+        skip+=(--skip "$name")
     done
 else
     binary=$(hack/static.sh)
     image=$("$binary" install | sed -nE 's/^ *image: *"?([^"]+)"?$/\1/p')
-    trap '"$root/hack/kubernetes/down"' EXIT
+    trap stop_all EXIT
     WINDLASS_TEST_KUBECONFIG=$(hack/kubernetes/up)
     export WINDLASS_TEST_KUBECONFIG
     hack/kubernetes/image "$image" "$binary"
 fi
-long_tests "$@"
+
+if [ $# != 0 ]; then
+    long_tests --test-threads=1 "${skip[@]}" "$@"
+    exit
+fi
+# In a process group of its own, which can be ended as a whole.
+set -m
+long_tests --test-threads=1 "${skip[@]}" kubernetes:: > >(sed -u 's/^/[kubernetes] /' >&2) 2>&1 &
+row=$!
+set +m
+failed=()
+long_tests --test-threads=1 --skip kubernetes:: || failed+=("embedded clusters")
+wait "$row" || failed+=("Kubernetes")
+row=
+[ ${#failed[@]} = 0 ] || {
+    printf 'windlass: the tests on %s failed; what they said is above\n' "${failed[@]}" >&2
+    exit 1
+}

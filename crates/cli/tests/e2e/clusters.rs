@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::common::{Answer, Kubectl, Up, WINDLASS, root};
 use crate::real::{VERSIONS, eventually};
@@ -18,8 +18,8 @@ use crate::real::{VERSIONS, eventually};
 const KUBECONFIG: &str = "WINDLASS_TEST_KUBECONFIG";
 /// The namespace of the operator.
 const SYSTEM: &str = "windlass-system";
-/// The namespace of the scenarios on Kubernetes. One at a time runs there.
-pub(crate) const NAMESPACE: &str = "windlass-scenario";
+/// The label of the namespaces of scenarios, of which each has its own.
+const SCENARIO: &str = "windlass.dev/scenario";
 
 /// A cluster with an operator.
 pub(crate) enum Cluster {
@@ -79,13 +79,14 @@ pub(crate) fn kubeconfig() -> PathBuf {
 
 /// A namespace of a real Kubernetes, and the operator that serves it.
 pub(crate) struct Kubernetes {
+    pub(crate) namespace: String,
     kubectl: Kubectl,
     operator: Option<Operator>,
     home: tempfile::TempDir,
 }
 
 impl Kubernetes {
-    /// Applies what a user would, empties the namespace and starts an operator.
+    /// Applies what a user would, makes a namespace and starts an operator.
     pub(crate) fn prepare() -> Self {
         let mut kubernetes = Self::without_operator();
         // What the operator of a user gets, from the same files.
@@ -106,13 +107,17 @@ impl Kubernetes {
         operator.kubectl_ok(&[&user[..], &[token.trim()]].concat());
         operator.kubectl_ok(&["config", "set-context", "--current", "--user=operator"]);
         let drivers = std::fs::read_to_string(file("driver.yaml")).unwrap();
-        let drivers = drivers.replace("namespace: default", &format!("namespace: {NAMESPACE}"));
+        let drivers = drivers.replace(
+            "namespace: default",
+            &format!("namespace: {}", kubernetes.namespace),
+        );
         kubernetes.kubectl_with(&["apply", "-f", "-"], &drivers);
         kubernetes.start_operator();
         kubernetes
     }
 
-    /// The cluster as it is, but for the namespace, which is empty.
+    /// The cluster as it is, but for a new namespace. What failed scenarios have left goes, and is
+    /// not waited for.
     pub(crate) fn without_operator() -> Self {
         let home = tempfile::tempdir().unwrap();
         let kubectl = Kubectl {
@@ -120,13 +125,18 @@ impl Kubernetes {
             home: home.path().to_owned(),
         };
         std::fs::copy(kubeconfig(), &kubectl.kubeconfig).unwrap();
-        let ignored = ["--ignore-not-found", "--timeout=120s"];
-        let namespace = ["delete", "namespace", NAMESPACE];
-        kubectl.kubectl_ok(&[&namespace[..], &ignored].concat());
-        kubectl.kubectl_ok(&["create", "namespace", NAMESPACE]);
-        let here = format!("--namespace={NAMESPACE}");
+        kubectl.kubectl_ok(&["delete", "namespace", "-l", SCENARIO, "--wait=false"]);
+        let namespace = json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": { "generateName": "windlass-scenario-", "labels": { SCENARIO: "" } },
+        });
+        let create = ["create", "-o", "jsonpath={.metadata.name}", "-f", "-"];
+        let namespace = kubectl.kubectl_with(&create, &namespace.to_string());
+        let here = format!("--namespace={namespace}");
         kubectl.kubectl_ok(&["config", "set-context", "--current", &here]);
         Self {
+            namespace,
             kubectl,
             operator: None,
             home,
@@ -146,7 +156,9 @@ impl Kubernetes {
 
     /// Kills the operator as a crash would.
     pub(crate) fn kill_operator(&mut self) {
-        drop(self.operator.take());
+        if let Some(operator) = self.operator.take() {
+            operator.kill();
+        }
     }
 
     /// Waits until the holder of the Lease is an operator that lives.
@@ -177,13 +189,14 @@ impl Drop for Kubernetes {
     fn drop(&mut self) {
         // A failed scenario is looked at before its namespace goes, and the next one makes it anew.
         if !std::thread::panicking() {
-            let namespace = ["delete", "namespace", NAMESPACE, "--wait=false"];
+            let namespace = ["delete", "namespace", &self.namespace, "--wait=false"];
             self.kubectl.kubectl_ok(&namespace);
         }
     }
 }
 
-/// A `windlass operator`, killed with the value.
+/// A `windlass operator`, told to end with the value, so that the next one need not wait for its
+/// Lease to run out.
 pub(crate) struct Operator {
     process: Child,
     log: tempfile::NamedTempFile,
@@ -204,12 +217,23 @@ impl Operator {
             .unwrap();
         Self { process, log }
     }
+
+    /// Ends it as a crash would.
+    fn kill(mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 impl Drop for Operator {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        // A process that has ended is waited for already, and its number may be another's.
+        if matches!(self.process.try_wait(), Ok(None)) {
+            if let Some(pid) = rustix::process::Pid::from_raw(self.process.id().cast_signed()) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            }
+            let _ = self.process.wait();
+        }
         if std::thread::panicking() {
             let log = std::fs::read_to_string(self.log.path()).unwrap_or_default();
             eprintln!("--- an operator said:\n{log}");

@@ -6,7 +6,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::clusters::{Kubernetes, NAMESPACE, folder};
+use crate::clusters::{Kubernetes, folder};
 use crate::common::{Answer, Kubectl, processes, windlass, write};
 use crate::real::{self, JOB, application, completed, drivers, eventually};
 
@@ -18,7 +18,7 @@ const VERSION: &str = "4.3.0";
 #[test]
 fn the_operator_that_install_prints_runs_as_a_restricted_pod_and_goes_without_a_trace() {
     let cluster = Kubernetes::without_operator();
-    let ours = manifests(&["--namespace", HOME, "--job-namespaces", NAMESPACE]);
+    let ours = manifests(&["--namespace", HOME, "--job-namespaces", &cluster.namespace]);
     // What other tests, or this one when it failed, have left.
     remove(&cluster, &manifests(&[]));
     remove(&cluster, &ours);
@@ -31,10 +31,10 @@ fn the_operator_that_install_prints_runs_as_a_restricted_pod_and_goes_without_a_
     cluster.kubectl_with(&["apply", "-f", "-"], &ours);
     rolled_out(&cluster);
     let pod = operator_pod(&cluster);
-    is_restricted(&cluster, &pod);
+    is_restricted(&cluster, &cluster.namespace, &pod);
     answers_probes(&cluster, &pod);
     assert_eq!(leader(&cluster).as_deref(), Some(&*real::name(&pod)));
-    pi(&cluster);
+    pi(&cluster, &cluster.namespace);
     job_that_outlives_its_operator(&cluster);
 
     remove(&cluster, &ours);
@@ -50,8 +50,8 @@ fn the_operator_that_install_prints_runs_as_a_restricted_pod_and_goes_without_a_
 }
 
 /// The same job that any user would try first.
-fn pi(cluster: &Kubectl) {
-    cluster.kubectl_with(&["apply", "-f", "-"], &real::spark_pi(NAMESPACE));
+fn pi(cluster: &Kubectl, namespace: &str) {
+    cluster.kubectl_with(&["apply", "-f", "-"], &real::spark_pi(namespace));
     let (_, log) = completed(cluster, "spark-pi");
     assert!(log.contains("Pi is roughly 3.1"), "{log}");
 }
@@ -92,7 +92,7 @@ fn job_that_outlives_its_operator(cluster: &Kubectl) {
 }
 
 /// The pod and its process are as little as can be, and the namespace takes nothing else.
-fn is_restricted(cluster: &Kubectl, pod: &Value) {
+fn is_restricted(cluster: &Kubectl, jobs: &str, pod: &Value) {
     let status = &pod["status"]["containerStatuses"][0];
     assert_eq!(status["restartCount"], 0, "{pod:#}");
     let other = ["run", "root", "--image=windlass.local/none:1"];
@@ -101,7 +101,7 @@ fn is_restricted(cluster: &Kubectl, pod: &Value) {
     let said = &refused.stderr;
     assert!(said.contains("violates PodSecurity \"restricted"), "{said}");
 
-    let processes = processes(&format!("--namespaces={NAMESPACE}"));
+    let processes = processes(&format!("--namespaces={jobs}"));
     let [pid] = processes[..] else {
         panic!("the processes of the operator are {processes:?}");
     };

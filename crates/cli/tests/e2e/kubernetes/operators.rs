@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::clusters::{Kubernetes, NAMESPACE, folder, node_service};
+use crate::clusters::{Kubernetes, folder, node_service};
 use crate::common::{processes, windlass, write};
 use crate::real::{
     self, JOB, application, completed, condition, drivers, ended, eventually, executors, look,
@@ -84,7 +84,7 @@ fn what_install_prints_is_admitted_under_the_restricted_profile() {
         "--namespace",
         home,
         "--job-namespaces",
-        NAMESPACE,
+        &cluster.namespace,
         "--image",
         "windlass.local/none:1",
     ]);
@@ -103,10 +103,10 @@ fn what_install_prints_is_admitted_under_the_restricted_profile() {
         let output = cluster.kubectl(&line).output().unwrap();
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };
-    assert_eq!(asks("create", "pods", NAMESPACE), "yes");
+    assert_eq!(asks("create", "pods", &cluster.namespace), "yes");
     assert_eq!(asks("update", "leases.coordination.k8s.io", home), "yes");
     assert_eq!(asks("create", "pods", "default"), "no");
-    assert_eq!(asks("get", "secrets", NAMESPACE), "no");
+    assert_eq!(asks("get", "secrets", &cluster.namespace), "no");
     cluster.kubectl_ok(&["delete", "namespace", home, "--wait=false"]);
 }
 
@@ -155,7 +155,10 @@ fn a_driver_on_a_node_that_does_not_answer_is_not_doubled() {
     };
     let more = json!({
         "restartPolicy": { "type": "OnFailure", "onFailureRetries": 3, "onFailureRetryInterval": 1 },
-        "driver": { "tolerations": [lost("unreachable"), lost("not-ready")] },
+        "driver": {
+            "tolerations": [lost("unreachable"), lost("not-ready")],
+            "terminationGracePeriodSeconds": 5,
+        },
     });
     cluster.apply(&application(name, VERSION, folder.path(), "job.py", &more));
     real::sign(&cluster, name, &folder.path().join("worked"));

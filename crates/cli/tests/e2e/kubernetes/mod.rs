@@ -1,0 +1,6 @@
+//! What only the real Kubernetes can show. With the scenarios' modules of the same name these are
+//! the tests that need it, and `hack/e2e.sh` runs them beside all others.
+
+mod documents;
+mod installed;
+mod operators;
