@@ -15,6 +15,7 @@ socat socat
 ip iproute2
 nsenter util-linux
 openssl openssl
+tini tini
 mmdebstrap mmdebstrap
 NAMES
     [ -x /usr/lib/cni/bridge ] || echo containernetworking-plugins

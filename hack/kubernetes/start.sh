@@ -14,9 +14,12 @@ start_node() {
     WINDLASS_KUBERNETES=$state setsid sh -c 'echo $$ >"$0"; exec "$@"' "$state/keeper" \
         unshare --fork --pid --kill-child --mount-proc --net --mount --uts --ipc \
         bash "$tool/node.sh" "$state" "$node_name" </dev/null >"$state/log/node.log" 2>&1 9>&- &
+    local started=$!
     disown
     node_is_there() { [ -f "$state/node.ready" ] && node_pid; }
-    wait_for 30 "the node starting" node_is_there
+    node_is_decided() { node_is_there || ! kill -0 "$started"; }
+    wait_for 30 "the node starting" node_is_decided
+    node_is_there >/dev/null || fail "the node has ended at once" "$(tail -n 3 "$state/log/node.log")"
     # The cable. The host learns one route, which goes when the cable goes.
     ip link add "$host_link" type veth peer name eth0 netns "$(node_pid)"
     ip address add "$host_address/30" dev "$host_link"
