@@ -179,10 +179,16 @@ impl Turn<'_> {
 
     /// An application that another operator began has a submission id but no attempt yet.
     fn take_over_attempt(&mut self) {
-        let (None, Some(submission_id)) = (&self.status.attempt, &self.status.submission_id) else {
+        if self.status.attempt.is_some() {
+            return;
+        }
+        if let Some(id) = self.unrecorded_submission() {
+            self.status.submission_id = Some(id);
+        }
+        let status = &self.status;
+        let Some(submission_id) = &status.submission_id else {
             return;
         };
-        let status = &self.status;
         self.status.attempt = Some(Attempt {
             number: u32::try_from(status.execution_attempts).unwrap_or(0).max(1),
             round_start: 1,
@@ -209,6 +215,19 @@ impl Turn<'_> {
             start_time: None,
             outcome: None,
         });
+    }
+
+    /// The submission of a driver that another operator started without writing so: it writes when
+    /// it is done, and may die before that, or submit again and then tell that the name is taken.
+    fn unrecorded_submission(&self) -> Option<String> {
+        if !matches!(self.state(), State::New | State::SubmissionFailed) {
+            return None;
+        }
+        let mut drivers = self.our_drivers().filter(|pod| pod.terminating.is_none());
+        match (drivers.next(), drivers.next()) {
+            (Some(driver), None) => driver.submission_id.clone(),
+            _ => None,
+        }
     }
 
     /// What another operator, or an earlier version of this one, ran is not known by field: what is

@@ -14,6 +14,11 @@ use super::time::{later, to_the_second};
 impl Turn<'_> {
     /// New, `PENDING_RERUN` and `RESUMING`: the driver is to be created.
     pub(super) fn submit(&mut self) {
+        if self.state() != State::New && self.status.attempt.is_some() && !self.submitted_here() {
+            // Another operator decided to submit once more: our attempt needs names of its own, and
+            // a driver that is still there is the one before it.
+            return self.intend(self.next_number(), Round::Same, self.state());
+        }
         if let Some(driver) = self.current_driver() {
             return self.acknowledge(driver);
         }
@@ -27,7 +32,7 @@ impl Turn<'_> {
             return self.intend(1, Round::Fresh, State::New);
         };
         if !self.submitted_here() {
-            // Another operator decided to submit; our attempt needs names of our own.
+            // Another operator has begun, and there is no driver of it.
             return self.intend(self.next_number(), Round::Same, self.state());
         }
         self.follow_spec();

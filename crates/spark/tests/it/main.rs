@@ -16,3 +16,4 @@ mod mishaps;
 mod schedule_sweep;
 mod schedules;
 mod sweep;
+mod takeover;

@@ -506,6 +506,49 @@ fn an_application_of_another_operator_is_adopted_by_its_submission_id() {
 }
 
 #[test]
+fn a_driver_that_another_operator_started_without_writing_so_is_adopted() {
+    for state in [State::New, State::SubmissionFailed] {
+        let mut story = Story::of(never());
+        story.status.application_state.state = state;
+        story.status.submission_id =
+            (state == State::SubmissionFailed).then(|| "5d5ae9a5-second".into());
+        let theirs = DriverPod {
+            submission_id: Some("5d5ae9a5-first".into()),
+            application_id: Some("spark-theirs".into()),
+            ..driver(1).running()
+        };
+        let adopts = story.sees(theirs.clone(), 1);
+        assert_eq!(adopts.actions, [Action::EnsureUiService], "{state:?}");
+        story.sees(theirs, 2);
+        assert_eq!(story.state(), State::Running, "{state:?}");
+        assert_eq!(
+            story.status.submission_id.as_deref(),
+            Some("5d5ae9a5-first")
+        );
+        assert_eq!(story.status.execution_attempts, 1);
+    }
+}
+
+#[test]
+fn a_driver_that_another_operator_was_about_to_replace_is_not_the_next_one() {
+    for state in [State::PendingRerun, State::Resuming] {
+        let mut story = Story::of(never());
+        story.status.application_state.state = state;
+        story.status.submission_id = Some("5d5ae9a5-theirs".into());
+        story.status.execution_attempts = 1;
+        let theirs = DriverPod {
+            submission_id: Some("5d5ae9a5-theirs".into()),
+            ..driver(1).exited(1)
+        };
+        let clears = story.sees(theirs, 1);
+        let deletes = matches!(&clears.actions[..], [Action::DeletePod { .. }]);
+        assert!(deletes, "{state:?}: {:?}", clears.actions);
+        assert_eq!(story.sees_nothing(2).actions, [Action::CreateDriver]);
+        assert_eq!(story.state(), state);
+    }
+}
+
+#[test]
 fn suspending_removes_the_driver_and_resuming_starts_a_new_round() {
     let mut story = Story::of(on_failure(1));
     story.status = status_in(State::Running);
