@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 /// The network of Services; [`crate::normalise`] knows it.
 const SERVICES: &str = "10.96.0.0/16";
@@ -30,6 +31,7 @@ pub enum Disk {
 /// The running servers.
 pub struct Real {
     client: kube::Client,
+    kubeconfig: String,
     // Dropped in this order: the API server first, its files last.
     processes: Vec<Process>,
     _directory: tempfile::TempDir,
@@ -89,13 +91,16 @@ impl Real {
                 "--enable-priority-and-fairness=false".to_owned(),
             ],
         )?;
-        let mut config = kube::Config::new(format!("https://127.0.0.1:{api}").parse()?);
+        let url = format!("https://127.0.0.1:{api}");
+        let kubeconfig = kubeconfig(&url, &std::fs::read_to_string(at.join("server.crt"))?);
+        let mut config = kube::Config::new(url.parse()?);
         config.root_cert = Some(vec![certificate]);
         config.auth_info.token = Some(TOKEN.to_owned().into());
         config.read_timeout = Some(Duration::from_mins(2));
         let client = kube::Client::try_from(config)?;
         let mut real = Self {
             client,
+            kubeconfig,
             processes: vec![server, etcd],
             _directory: directory,
         };
@@ -106,6 +111,11 @@ impl Real {
     /// A client that may do everything.
     pub fn client(&self) -> kube::Client {
         self.client.clone()
+    }
+
+    /// What other programs need to know to be such a client.
+    pub fn kubeconfig(&self) -> &str {
+        &self.kubeconfig
     }
 
     /// The processes of both servers.
@@ -175,6 +185,22 @@ fn write_keys(at: &Path) -> anyhow::Result<Vec<u8>> {
         format!("{TOKEN},admin,1,system:masters\n"),
     )?;
     Ok(server.cert.der().to_vec())
+}
+
+fn kubeconfig(url: &str, certificate: &str) -> String {
+    let authority = BASE64_STANDARD.encode(certificate);
+    serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "real",
+        "contexts": [{ "name": "real", "context": { "cluster": "real", "user": "admin" } }],
+        "clusters": [{
+            "name": "real",
+            "cluster": { "server": url, "certificate-authority-data": authority },
+        }],
+        "users": [{ "name": "admin", "user": { "token": TOKEN } }],
+    })
+    .to_string()
 }
 
 /// Ports that nobody has at this moment.

@@ -1,5 +1,7 @@
 //! The servers that are measured, as processes.
 
+#![allow(dead_code, reason = "each benchmark uses a part of this")]
+
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
@@ -25,6 +27,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub(crate) struct Contender {
     server: Server,
     client: kube::Client,
+    kubeconfig: String,
     started_in: Duration,
 }
 
@@ -51,7 +54,8 @@ impl Contender {
         let output = child.stdout.take().context("its output is piped")?;
         let mut lines = BufReader::new(output).lines();
         let kubeconfig = lines.next_line().await?.context("it did not start")?;
-        let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+        let text = std::fs::read_to_string(kubeconfig)?;
+        let kubeconfig = Kubeconfig::from_yaml(&text)?;
         let options = KubeConfigOptions::default();
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
         let client = kube::Client::try_from(config)?;
@@ -60,6 +64,7 @@ impl Contender {
             started_in: begun.elapsed(),
             server: Server::Embedded(child, directory),
             client,
+            kubeconfig: text,
         })
     }
 
@@ -70,6 +75,7 @@ impl Contender {
         Ok(Self {
             started_in: begun.elapsed(),
             client: real.client(),
+            kubeconfig: real.kubeconfig().to_owned(),
             server: Server::Real(real),
         })
     }
@@ -87,6 +93,11 @@ impl Contender {
         self.client.clone()
     }
 
+    /// What other programs need to know to be such a client.
+    pub(crate) fn kubeconfig(&self) -> &str {
+        &self.kubeconfig
+    }
+
     /// From the start of its processes to the first answer.
     pub(crate) fn started_in(&self) -> Duration {
         self.started_in
@@ -94,37 +105,38 @@ impl Contender {
 
     /// CPU time of its processes so far, in seconds.
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        let ticks = self.sum(|process| {
-            let stat = std::fs::read_to_string(process.join("stat"))?;
-            let (_, fields) = stat.rsplit_once(')').context("stat names the program")?;
-            let fields: Vec<&str> = fields.split_whitespace().collect();
-            // proc(5): utime and stime are the 14th and 15th field, the program the second.
-            Ok(fields[11].parse::<f64>()? + fields[12].parse::<f64>()?)
-        })?;
-        Ok(ticks / TICKS_PER_SECOND)
+        self.ids()?.into_iter().map(cpu_seconds).sum()
     }
 
     /// Memory that its processes have resident, in MiB.
     pub(crate) fn resident_mib(&self) -> anyhow::Result<f64> {
-        let kib = self.sum(|process| {
-            let status = std::fs::read_to_string(process.join("status"))?;
-            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-            let line = line.context("status tells the resident memory")?;
-            let number = line.trim().trim_end_matches(" kB");
-            Ok(number.parse::<f64>()?)
-        })?;
-        Ok(kib / 1024.0)
+        self.ids()?.into_iter().map(resident_mib).sum()
     }
 
-    fn sum(&self, figure: impl Fn(&Path) -> anyhow::Result<f64>) -> anyhow::Result<f64> {
-        let ids = match &self.server {
+    fn ids(&self) -> anyhow::Result<Vec<u32>> {
+        Ok(match &self.server {
             Server::Embedded(child, _) => vec![child.id().context("it still runs")?],
             Server::Real(real) => real.process_ids(),
-        };
-        ids.iter()
-            .map(|id| figure(&Path::new("/proc").join(id.to_string())))
-            .sum()
+        })
     }
+}
+/// CPU time of a process so far, in seconds.
+pub(crate) fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let (_, fields) = stat.rsplit_once(')').context("stat names the program")?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    // proc(5): utime and stime are the 14th and 15th field, the program the second.
+    let ticks = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
+    Ok(ticks / TICKS_PER_SECOND)
+}
+
+/// Memory that a process has resident, in MiB.
+pub(crate) fn resident_mib(process: u32) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = line.context("status tells the resident memory")?;
+    let number = line.trim().trim_end_matches(" kB");
+    Ok(number.parse::<f64>()? / 1024.0)
 }
 
 /// Runs an embedded server until this process is ended; says on stdout where its kubeconfig is.
