@@ -26,6 +26,7 @@ use crate::queue::QueueConfig;
 use crate::runner::{Clock, Ends, Run, Runner, Shared};
 use crate::store::Store;
 use crate::watch::feed;
+use crate::webhook::{Webhook, WebhookConfig};
 
 /// How long one API call may take, unless told otherwise.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -47,6 +48,7 @@ pub struct Engine {
     event_writer: EventWriter,
     lease: Option<LeaseConfig>,
     probes: Option<TcpListener>,
+    webhook: Option<Webhook>,
 }
 
 /// Collects what an [`Engine`] is made of.
@@ -57,6 +59,7 @@ pub struct EngineBuilder {
     namespaces: Vec<String>,
     lease: Option<LeaseConfig>,
     probes: Option<TcpListener>,
+    webhook: Option<WebhookConfig>,
     metrics: Metrics,
     clock: Clock,
     call_timeout: Duration,
@@ -97,6 +100,9 @@ pub enum BuildError {
         /// The configured retry period.
         retry_period: Duration,
     },
+    /// The library that does TLS refuses its settings.
+    #[error("the webhook cannot be served: {0}")]
+    Tls(String),
 }
 
 /// Why an engine stopped without being asked to.
@@ -121,6 +127,7 @@ impl Engine {
             namespaces: Vec::new(),
             lease: None,
             probes: None,
+            webhook: None,
             metrics: Metrics::new(),
             clock: Arc::new(Timestamp::now),
             call_timeout: CALL_TIMEOUT,
@@ -161,6 +168,12 @@ impl Engine {
             background.spawn(named("probe server", task));
         }
         let (leadership, mut terms) = watch::channel(Leadership::default());
+        if let Some(webhook) = self.webhook {
+            let stop = end.background.clone();
+            let (server, keeper) = webhook.tasks(self.api.clone(), self.health.clone(), stop);
+            background.spawn(named("webhook server", server));
+            background.spawn(named("webhook certificates", keeper));
+        }
         match self.lease {
             Some(config) => {
                 let task = lease::seek(config, self.api.clone(), leadership, end.lease.clone());
@@ -313,6 +326,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Answers API servers that ask about writes, whether this process leads or not.
+    #[must_use]
+    pub fn webhook(mut self, webhook: WebhookConfig) -> Self {
+        self.webhook = Some(webhook);
+        self
+    }
+
     /// What events name as their reporter: the program and this process of it.
     #[must_use]
     pub fn reporter(mut self, component: &str, instance: &str) -> Self {
@@ -387,6 +407,8 @@ impl EngineBuilder {
         for store in &stores {
             health.watch_store(Arc::clone(store));
         }
+        let webhook = self.webhook.map(Webhook::of).transpose();
+        let webhook = webhook.map_err(|error| BuildError::Tls(error.to_string()))?;
         Ok(Engine {
             api,
             metrics: self.metrics,
@@ -397,6 +419,7 @@ impl EngineBuilder {
             event_writer,
             lease: self.lease,
             probes: self.probes,
+            webhook,
         })
     }
 }

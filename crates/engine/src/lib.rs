@@ -24,6 +24,7 @@ mod selector;
 pub mod store;
 pub mod view;
 mod watch;
+pub mod webhook;
 
 pub use controller::{Child, Class, Controller, Link, Trim, Watch};
 pub use engine::{Engine, EngineBuilder};

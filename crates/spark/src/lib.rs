@@ -9,3 +9,5 @@ pub mod rbac;
 pub mod schedule;
 pub mod spark_submit;
 pub mod submission;
+pub mod survey;
+pub mod webhook;

@@ -99,6 +99,44 @@ pub fn operator_rules() -> Vec<PolicyRule> {
     ]
 }
 
+/// What an operator of the whole cluster looks at besides: whether another operator of the same
+/// kinds lives, wherever that is. One that serves some namespaces alone may not look into others.
+pub fn company_rules() -> Vec<PolicyRule> {
+    vec![
+        rule("coordination.k8s.io", &["leases"], &["list"]),
+        rule("apps", &["deployments"], &["list"]),
+    ]
+}
+
+/// What an operator with a webhook does to its configurations, which are of the whole cluster: it
+/// tells them its authority.
+pub fn webhook_rules(configuration: &str) -> Vec<PolicyRule> {
+    let resources = [
+        "mutatingwebhookconfigurations",
+        "validatingwebhookconfigurations",
+    ];
+    vec![PolicyRule {
+        resource_names: Some(vec![configuration.to_owned()]),
+        ..rule(
+            "admissionregistration.k8s.io",
+            &resources,
+            &["get", "update"],
+        )
+    }]
+}
+
+/// What an operator with a webhook does in its own namespace: keep its certificates in a Secret.
+pub fn webhook_home_rules(secret: &str) -> Vec<PolicyRule> {
+    vec![
+        PolicyRule {
+            resource_names: Some(vec![secret.to_owned()]),
+            ..rule("", &["secrets"], &["get", "update"])
+        },
+        // What is not there yet has no name that a rule could have.
+        rule("", &["secrets"], &["create"]),
+    ]
+}
+
 /// What the operator does in its own namespace: hold the Lease that says which replica acts.
 pub fn leader_rules() -> Vec<PolicyRule> {
     vec![rule(
@@ -134,7 +172,7 @@ pub fn driver_service_account(namespace: &str, name: &str) -> ServiceAccount {
 pub fn operator_cluster_role() -> ClusterRole {
     ClusterRole {
         metadata: named(OPERATOR_ROLE, None),
-        rules: Some(operator_rules()),
+        rules: Some([operator_rules(), company_rules()].concat()),
         ..ClusterRole::default()
     }
 }
@@ -178,6 +216,35 @@ pub fn leader_role(home: &str) -> Role {
 /// Binds the operator's ServiceAccount in its own namespace.
 pub fn leader_role_binding(home: &str, service_account: &str) -> RoleBinding {
     role_binding(LEADER_ROLE, LEADER_ROLE, home, home, service_account)
+}
+
+/// The role of an operator with a webhook in the whole cluster, and its binding.
+pub fn webhook_cluster_role(
+    configuration: &str,
+    home: &str,
+    service_account: &str,
+) -> (ClusterRole, ClusterRoleBinding) {
+    let role = ClusterRole {
+        metadata: named(configuration, None),
+        rules: Some(webhook_rules(configuration)),
+        ..ClusterRole::default()
+    };
+    let binding = ClusterRoleBinding {
+        metadata: named(configuration, None),
+        role_ref: role_ref("ClusterRole", configuration),
+        subjects: Some(vec![subject(home, service_account)]),
+    };
+    (role, binding)
+}
+
+/// The Role of an operator with a webhook in its own namespace, and its binding.
+pub fn webhook_role(secret: &str, home: &str, service_account: &str) -> (Role, RoleBinding) {
+    let role = Role {
+        metadata: named(secret, Some(home)),
+        rules: Some(webhook_home_rules(secret)),
+    };
+    let binding = role_binding(secret, secret, home, home, service_account);
+    (role, binding)
 }
 
 fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
@@ -235,7 +302,15 @@ mod tests {
 
     #[test]
     fn nothing_is_granted_by_wildcard() {
-        for rule in [driver_rules(), operator_rules(), leader_rules()].concat() {
+        let all = [
+            driver_rules(),
+            operator_rules(),
+            company_rules(),
+            leader_rules(),
+            webhook_rules("configuration"),
+            webhook_home_rules("secret"),
+        ];
+        for rule in all.concat() {
             let words = [
                 rule.api_groups.unwrap(),
                 rule.resources.unwrap(),

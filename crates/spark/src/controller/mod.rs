@@ -110,7 +110,8 @@ impl OperatorConfig {
         }
     }
 
-    fn settings(&self) -> Settings {
+    /// What the operator adds to every application.
+    pub fn settings(&self) -> Settings {
         Settings {
             master: self.kubernetes_master.clone(),
             driver_service_account: self.default_driver_service_account.clone(),

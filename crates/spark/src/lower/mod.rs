@@ -36,6 +36,7 @@ use windlass_api::{
     },
 };
 
+pub(crate) use self::role::{HADOOP_CONF_DIR, SPARK_CONF_DIR};
 pub use self::{
     identity::{ATTEMPT_LABEL, driver_pod_name, submit_ids},
     ui::ui_service,

@@ -11,9 +11,9 @@ use windlass_api::spark::application::{
 use super::Context;
 
 /// Where ConfigMaps of Spark configuration files are mounted.
-pub(super) const SPARK_CONF_DIR: &str = "/etc/spark/conf";
+pub(crate) const SPARK_CONF_DIR: &str = "/etc/spark/conf";
 /// Where ConfigMaps of Hadoop configuration files are mounted.
-pub(super) const HADOOP_CONF_DIR: &str = "/etc/hadoop/conf";
+pub(crate) const HADOOP_CONF_DIR: &str = "/etc/hadoop/conf";
 
 /// Driver or executor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

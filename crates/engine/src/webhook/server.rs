@@ -1,0 +1,121 @@
+//! Serves reviews over TLS, with whatever certificate is the current one.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::{Route, review};
+
+/// The API server takes objects of up to 3 MiB, and sends the old one along.
+const BODY_LIMIT: usize = 16 * 1024 * 1024;
+/// How long a client may take to greet, and to send its request.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Answers until `stop`.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    routes: Vec<Route>,
+    stop: CancellationToken,
+) {
+    let acceptor = TlsAcceptor::from(tls);
+    let routes: Arc<[Route]> = routes.into();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(converse(stream, acceptor.clone(), Arc::clone(&routes)));
+                }
+                Err(error) => {
+                    // Out of file descriptors: the next connection may find one again.
+                    tracing::warn!(%error, "a connection to the webhook could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+    connections.shutdown().await;
+}
+
+async fn converse(stream: TcpStream, acceptor: TlsAcceptor, routes: Arc<[Route]>) {
+    let stream = match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a client of the webhook did not agree on TLS");
+            return;
+        }
+        Err(_) => return,
+    };
+    let service = service_fn(move |request| {
+        let routes = Arc::clone(&routes);
+        async move { Ok::<_, Infallible>(respond(request, &routes).await) }
+    });
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE);
+    if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "a connection to the webhook broke");
+    }
+}
+
+async fn respond(request: Request<Incoming>, routes: &[Route]) -> Response<Full<Bytes>> {
+    let Some(route) = routes.iter().find(|it| it.path == request.uri().path()) else {
+        let paths: Vec<&str> = routes.iter().map(|route| route.path).collect();
+        return plain(StatusCode::NOT_FOUND, paths.join(" "));
+    };
+    if request.method() != Method::POST {
+        return plain(StatusCode::METHOD_NOT_ALLOWED, "only POST".to_owned());
+    }
+    let body = Limited::new(request.into_body(), BODY_LIMIT).collect();
+    let body = match tokio::time::timeout(PATIENCE, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) => return plain(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
+        Err(_) => {
+            return plain(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body did not come".to_owned(),
+            );
+        }
+    };
+    match review::read(&body) {
+        Ok(request) => {
+            let verdict = (route.review)(&request);
+            let answer = review::answer(&request, &verdict).to_string();
+            of(StatusCode::OK, "application/json", answer)
+        }
+        Err(error) => plain(StatusCode::BAD_REQUEST, error),
+    }
+}
+
+fn plain(status: StatusCode, text: String) -> Response<Full<Bytes>> {
+    of(status, "text/plain; charset=utf-8", text + "\n")
+}
+
+fn of(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    let content_type = header::HeaderValue::from_static(content_type);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
+    response
+}

@@ -1,0 +1,216 @@
+//! Whether an object of ours can be meant.
+//!
+//! Laws:
+//! - the rules are those of the operator itself, so that what is let through is not refused later
+//!   for its spec, and what is refused would have failed;
+//! - an update that leaves the spec alone is let through: labels, finalizers and deletions of an
+//!   object that was stored before there was a webhook must go on working.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use windlass_api::field::FieldError;
+use windlass_api::spark::application;
+use windlass_api::spark::scheduled::{self, run_name, template};
+use windlass_api::spark::{ScheduledSparkApplication, SparkApplication};
+use windlass_engine::webhook::{Operation, Request, Verdict};
+
+use crate::lower::{self, Settings};
+
+/// Judges a write of an object of ours.
+pub fn validate(request: &Request, settings: &Settings) -> Verdict {
+    let is_write = matches!(request.operation, Operation::Create | Operation::Update);
+    let is_same = request.object["spec"] == request.old_object["spec"];
+    let is_going = request.object["metadata"]["deletionTimestamp"].is_string();
+    if !is_write || is_going || (request.operation == Operation::Update && is_same) {
+        return Verdict::allowed();
+    }
+    let object = named(&request.object);
+    match request.kind.kind.as_str() {
+        "SparkApplication" => read(&object).map_or_else(refused, |it| application(&it, settings)),
+        "ScheduledSparkApplication" => {
+            read(&object).map_or_else(refused, |it| schedule(&it, settings))
+        }
+        _ => Verdict::allowed(),
+    }
+}
+
+fn application(application: &SparkApplication, settings: &Settings) -> Verdict {
+    let problems = application::validate(application);
+    if !problems.is_empty() {
+        return Verdict::of_problems(texts(&problems));
+    }
+    match lower::render(application, settings) {
+        Ok((_, lowered)) => Verdict {
+            warnings: lowered
+                .not_applied
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            ..Verdict::allowed()
+        },
+        Err(error) => Verdict::of_problems(error.problems()),
+    }
+}
+
+fn schedule(schedule: &ScheduledSparkApplication, settings: &Settings) -> Verdict {
+    let problems = scheduled::validate(schedule);
+    if !problems.is_empty() {
+        return Verdict::of_problems(texts(&problems));
+    }
+    let name = schedule.metadata.name.as_deref().unwrap_or_default();
+    let run = template(schedule, run_name(name, jiff::Timestamp::UNIX_EPOCH));
+    match lower::render(&run, settings) {
+        Ok((_, lowered)) => Verdict {
+            warnings: lowered
+                .not_applied
+                .iter()
+                .map(|it| format!("spec.template: {it}"))
+                .collect(),
+            ..Verdict::allowed()
+        },
+        Err(error) => {
+            let problems = error.problems().into_iter();
+            Verdict::of_problems(problems.map(|it| format!("spec.template: {it}")).collect())
+        }
+    }
+}
+
+/// The object under a name; where the API server is to make one up, some name will do.
+fn named(object: &Value) -> Value {
+    let mut object = object.clone();
+    let prefix = object["metadata"]["generateName"].as_str();
+    if let Some(prefix) = prefix
+        && object["metadata"]["name"]
+            .as_str()
+            .is_none_or(str::is_empty)
+    {
+        object["metadata"]["name"] = Value::String(format!("{prefix}xxxxx"));
+    }
+    object
+}
+
+/// The schema has been checked by the API server: a field that cannot be read is in one of the
+/// parts which have none.
+fn read<T: DeserializeOwned>(object: &Value) -> Result<T, String> {
+    T::deserialize(object).map_err(|error| error.to_string())
+}
+
+fn refused(error: String) -> Verdict {
+    Verdict::of_problems(vec![error])
+}
+
+fn texts(problems: &[FieldError]) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use windlass_engine::webhook::Outcome;
+
+    use super::*;
+    use crate::webhook::request;
+
+    fn pi(spec: &Value) -> Value {
+        let mut app = json!({
+            "apiVersion": "sparkoperator.k8s.io/v1beta2",
+            "kind": "SparkApplication",
+            "metadata": {"name": "pi", "namespace": "jobs"},
+            "spec": {
+                "type": "Python", "mode": "cluster", "sparkVersion": "4.3.0",
+                "image": "apache/spark:4.3.0", "mainApplicationFile": "local:///job.py",
+                "driver": {}, "executor": {"instances": 1},
+            },
+        });
+        for (key, value) in spec.as_object().unwrap() {
+            app["spec"][key] = value.clone();
+        }
+        app
+    }
+
+    fn nightly(schedule: &str, template: &Value) -> Value {
+        json!({
+            "apiVersion": "sparkoperator.k8s.io/v1beta2",
+            "kind": "ScheduledSparkApplication",
+            "metadata": {"name": "nightly", "namespace": "jobs"},
+            "spec": {"schedule": schedule, "template": pi(template)["spec"]},
+        })
+    }
+
+    fn judged(operation: &str, object: &Value, old: &Value) -> Verdict {
+        validate(&request(operation, object, old), &Settings::default())
+    }
+
+    fn refusal(object: &Value) -> String {
+        match judged("CREATE", object, &Value::Null).outcome {
+            Outcome::Refused(problems) => problems.join("\n"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_the_operator_would_refuse_is_refused_at_once_with_the_field() {
+        for (spec, expected) in [
+            (json!({"mode": "client"}), "spec.mode"),
+            (json!({"driver": {"memory": "much"}}), "spec.driver.memory"),
+            (json!({"executor": {"affinity": 1}}), "affinity"),
+            (
+                json!({"sparkConf": {"spark.kubernetes.namespace": "other"}}),
+                "spark.kubernetes.namespace",
+            ),
+            (json!({"mainApplicationFile": "/job.py"}), "/job.py"),
+            (json!({"sparkVersion": "newest"}), "sparkVersion"),
+        ] {
+            let refusal = refusal(&pi(&spec));
+            assert!(refusal.contains(expected), "{spec}: {refusal}");
+        }
+        let two = refusal(&pi(&json!({"driver": {"cores": 0, "memory": "much"}})));
+        assert!(two.lines().count() >= 2, "{two}");
+        let wrong = refusal(&nightly("every day", &json!({})));
+        assert!(wrong.contains("spec.schedule"), "{wrong}");
+        let wrong = refusal(&nightly(
+            "@daily",
+            &json!({"mainApplicationFile": "/job.py"}),
+        ));
+        assert!(wrong.contains("spec.template"), "{wrong}");
+    }
+
+    #[test]
+    fn what_runs_is_let_through_and_what_has_no_effect_is_a_warning() {
+        assert_eq!(
+            judged("CREATE", &pi(&json!({})), &Value::Null),
+            Verdict::allowed()
+        );
+        let schedule = nightly("@daily", &json!({}));
+        assert_eq!(
+            judged("CREATE", &schedule, &Value::Null),
+            Verdict::allowed()
+        );
+        let limited = pi(&json!({"executor": {"instances": 1, "memoryLimit": "4Gi"}}));
+        let verdict = judged("CREATE", &limited, &Value::Null);
+        assert_eq!(verdict.outcome, Outcome::Allowed);
+        assert!(verdict.warnings[0].contains("memoryLimit"), "{verdict:?}");
+        let mut generated = pi(&json!({}));
+        generated["metadata"] = json!({"generateName": "pi-", "namespace": "jobs"});
+        assert_eq!(
+            judged("CREATE", &generated, &Value::Null),
+            Verdict::allowed()
+        );
+        let other = json!({"apiVersion": "v1", "kind": "Pod"});
+        assert_eq!(judged("CREATE", &other, &Value::Null), Verdict::allowed());
+    }
+
+    #[test]
+    fn what_is_bad_already_can_be_labelled_and_deleted_but_not_made_worse() {
+        let bad = pi(&json!({"driver": {"memory": "much"}}));
+        let mut labelled = bad.clone();
+        labelled["metadata"]["labels"] = json!({"a": "b"});
+        assert_eq!(judged("UPDATE", &labelled, &bad), Verdict::allowed());
+        assert_eq!(judged("DELETE", &Value::Null, &bad), Verdict::allowed());
+        let mut going = pi(&json!({"driver": {"memory": "more"}}));
+        going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        assert_eq!(judged("UPDATE", &going, &bad), Verdict::allowed());
+        let worse = judged("UPDATE", &pi(&json!({"driver": {"memory": "more"}})), &bad);
+        assert!(matches!(worse.outcome, Outcome::Refused(_)));
+    }
+}
