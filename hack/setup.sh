@@ -9,7 +9,8 @@
 #   --jdk       also a Java compiler, which the long tests use
 #   --registry  also a registry of container images, unpacked into the cache and not installed:
 #               the package would start it as a service
-#   --clients   also the Kubernetes clients for Python, Node.js and Go of crates/cli/tests/clients
+#   --clients   also the Kubernetes clients for Python, Node.js and Go of crates/cli/tests/clients,
+#               and Helm
 #
 # Safe to run again and to interrupt: what is there is left alone, what is half there is redone.
 # Root gets missing Debian packages installed; anybody else is told which ones to ask for.
@@ -191,3 +192,4 @@ if $wants_clients && ! is_current go go.sum; then
         -o "$cache/clients/go/informer" .) >&2
     cp "$clients/go/go.sum" "$cache/clients/go/.complete"
 fi
+! $wants_clients || "$(dirname "$0")/helm.sh" >/dev/null

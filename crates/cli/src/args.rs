@@ -79,6 +79,10 @@ pub enum Command {
     Operator(OperatorArgs),
     /// Print what a cluster needs for the operator, for `kubectl apply -f -`.
     Install(InstallArgs),
+    /// Tell whether a cluster is ready for the operator, or the operator well in it.
+    Check(CheckArgs),
+    /// Print the container images that a cluster pulls for the operator, and for manifests.
+    Images(ImagesArgs),
     /// Print the CustomResourceDefinitions for `kubectl apply -f -`.
     Crd,
     /// Start a run of a schedule now, and print its name.
@@ -151,6 +155,7 @@ impl Command {
             Self::Diff(args) => Some(&mut args.place.cluster),
             Self::Delete(args) => Some(&mut args.place.cluster),
             Self::Trigger(args) => Some(&mut args.place.cluster),
+            Self::Check(args) => Some(&mut args.cluster),
             Self::Up(_)
             | Self::Down(_)
             | Self::Warm(_)
@@ -158,6 +163,7 @@ impl Command {
             | Self::Validate(_)
             | Self::Operator(_)
             | Self::Install(_)
+            | Self::Images(_)
             | Self::Crd
             | Self::Completion { .. }
             | Self::Version => None,
@@ -379,6 +385,21 @@ pub struct OperatorArgs {
     /// is Replace, in seconds.
     #[arg(long, value_name = "SECONDS")]
     pub silent_node_deadline: Option<u64>,
+    /// Address of the webhook for the API server; without it there is none. What it tells at once,
+    /// statuses tell later.
+    #[arg(long, value_name = "ADDRESS")]
+    pub webhook_listen: Option<std::net::SocketAddr>,
+    /// Service by which the API server calls the webhook, in the namespace of the Lease; also the
+    /// Secret that keeps its certificates.
+    #[arg(long, value_name = "NAME", default_value = "windlass-webhook")]
+    pub webhook_service: String,
+    /// Folder with tls.crt and tls.key for the webhook, read again when they change (default: own
+    /// certificates, kept in the Secret and told to the webhook configurations).
+    #[arg(long, value_name = "DIR")]
+    pub webhook_certificates: Option<PathBuf>,
+    /// Start although another operator of the same kinds lives and serves the same namespaces.
+    #[arg(long)]
+    pub beside_other_operators: bool,
 }
 
 /// Arguments of `windlass install`.
@@ -400,6 +421,42 @@ pub struct InstallArgs {
     /// Operators, of which one works and the others stand by.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub replicas: u32,
+    /// Also a webhook, which tells of mistakes in objects before they are stored and customises
+    /// pods by the annotations of the original operator.
+    #[arg(long)]
+    pub webhook: bool,
+}
+
+/// Arguments of `windlass check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Before the installation: what would stand in its way.
+    #[arg(long)]
+    pub pre: bool,
+    /// Namespace of the operator.
+    #[arg(long, value_name = "NAMESPACE", default_value = "windlass-system", value_parser = namespace)]
+    pub namespace: DnsLabel,
+    /// Namespaces whose jobs the operator runs, as given to install, comma separated (default: all).
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = namespace)]
+    pub job_namespaces: Vec<DnsLabel>,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t = Told::Text)]
+    pub output: Told,
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// Arguments of `windlass images`.
+#[derive(Debug, Args)]
+pub struct ImagesArgs {
+    /// Registry that has the operator's image, windlass:VERSION.
+    #[arg(long, value_name = "REGISTRY", default_value = "docker.io/windlass")]
+    pub registry: String,
+    /// Also those of the pods of this SparkApplication manifest ("-" is standard input); may be
+    /// repeated.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Vec<PathBuf>,
 }
 
 fn namespace(text: &str) -> Result<DnsLabel, NameError> {

@@ -16,6 +16,7 @@ pub mod manifest;
 pub mod output;
 pub mod podlog;
 pub mod run;
+pub mod schedules;
 pub mod scratch;
 pub mod sparks;
 
@@ -97,6 +98,8 @@ async fn act(command: Command) -> Result<Exit, Failure> {
         Command::Operator(args) => Box::pin(commands::operator::operator(args)).await,
         Command::Warm(args) => commands::warm::warm(args).await,
         Command::Install(args) => commands::install::install(&args),
+        Command::Check(args) => Box::pin(commands::check::check(args)).await,
+        Command::Images(args) => commands::images::images(&args),
         Command::Crd => {
             let documents = windlass_api::parse::to_yaml_documents(&windlass_api::crds())
                 .map_err(Failure::internal)?;

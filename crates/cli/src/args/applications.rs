@@ -48,9 +48,14 @@ pub struct PlaceArgs {
 #[derive(Debug, Args)]
 pub struct SubmitArgs {
     /// A SparkApplication manifest ("-" is standard input).
-    #[arg(short, long, value_name = "FILE", conflicts_with = "submit")]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["submit", "from"])]
     pub file: Option<PathBuf>,
-    /// Name of the application (default: the manifest's, else made from spark.app.name).
+    /// A ScheduledSparkApplication of the cluster, whose template is submitted once; its schedule
+    /// does not count that as a run.
+    #[arg(long, value_name = "SCHEDULE", conflicts_with = "submit")]
+    pub from: Option<String>,
+    /// Name of the application (default: the manifest's, else made from spark.app.name or from the
+    /// schedule's name and the time).
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// Spark version of a spark-submit command line (default: the newest known).
@@ -75,7 +80,7 @@ pub struct SubmitArgs {
     #[arg(
         last = true,
         value_name = "SPARK-SUBMIT ARGUMENTS",
-        required_unless_present = "file"
+        required_unless_present_any = ["file", "from"]
     )]
     pub submit: Vec<String>,
 }
@@ -89,6 +94,9 @@ pub struct ListArgs {
     /// Only applications with these labels.
     #[arg(short = 'l', long, value_name = "LABELS")]
     pub selector: Option<String>,
+    /// Schedules instead of applications.
+    #[arg(long)]
+    pub schedules: bool,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t = Show::Table)]
     pub output: Show,

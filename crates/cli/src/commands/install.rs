@@ -6,20 +6,24 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use windlass_api::names::DnsLabel;
-use windlass_spark::rbac;
+use windlass_spark::{rbac, webhook};
 
 use crate::args::InstallArgs;
 use crate::exit::{Exit, Failure};
 use crate::output;
 
 /// The operator's ServiceAccount, Deployment and container.
-const OPERATOR: &str = "windlass-operator";
+pub const OPERATOR: &str = "windlass-operator";
 /// The ServiceAccount of drivers.
-const DRIVER_ACCOUNT: &str = "spark";
+pub const DRIVER_ACCOUNT: &str = "spark";
 /// The namespace that gets the drivers' account where none is named.
-const DEFAULT_NAMESPACE: &str = "default";
+pub const DEFAULT_NAMESPACE: &str = "default";
 /// The port of /healthz, /readyz and /metrics.
 const PORT: u16 = 8080;
+/// The port of the webhook.
+const WEBHOOK_PORT: u16 = 9443;
+/// The webhook's Service, and the Secret with its certificates.
+const WEBHOOK: &str = "windlass-webhook";
 
 /// Prints the manifests.
 pub fn install(args: &InstallArgs) -> Result<Exit, Failure> {
@@ -76,7 +80,103 @@ pub fn objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
         ))?);
     }
     objects.push(deployment(args));
+    if args.webhook {
+        objects.extend(webhook_objects(args)?);
+    }
     Ok(objects)
+}
+
+/// The name of the webhook configurations of an operator in this namespace. They are of the whole
+/// cluster, which may have several operators.
+pub fn webhook_configuration(home: &str) -> String {
+    format!("{home}-webhook")
+}
+
+fn webhook_objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
+    let home = args.namespace.as_str();
+    let name = webhook_configuration(home);
+    let (cluster_role, cluster_binding) = rbac::webhook_cluster_role(&name, home, OPERATOR);
+    let (role, binding) = rbac::webhook_role(WEBHOOK, home, OPERATOR);
+    let service = json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": { "name": WEBHOOK, "namespace": home },
+        "spec": {
+            "selector": { "app.kubernetes.io/name": OPERATOR },
+            "ports": [{ "name": "webhook", "port": 443, "targetPort": "webhook" }],
+        },
+    });
+    let configuration = |kind: &str, webhook: Value| {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": kind,
+            "metadata": { "name": name },
+            "webhooks": [webhook],
+        })
+    };
+    let ours = json!([{
+        "apiGroups": ["sparkoperator.k8s.io"],
+        "apiVersions": ["v1beta2"],
+        "resources": ["sparkapplications", "scheduledsparkapplications"],
+        "operations": ["CREATE", "UPDATE"],
+        "scope": "Namespaced",
+    }]);
+    let pods = json!([{
+        "apiGroups": [""],
+        "apiVersions": ["v1"],
+        "resources": ["pods"],
+        "operations": ["CREATE"],
+        "scope": "Namespaced",
+    }]);
+    let validating = hook(args, "validate.windlass.dev", webhook::VALIDATE, &ours);
+    let mut mutating = hook(
+        args,
+        "customise-pods.windlass.dev",
+        webhook::CUSTOMISE,
+        &pods,
+    );
+    // Nobody else's pods are asked about.
+    mutating["objectSelector"] = json!({ "matchExpressions": [
+        { "key": "spark-role", "operator": "In", "values": ["driver", "executor"] },
+    ]});
+    Ok(vec![
+        object(&cluster_role)?,
+        object(&cluster_binding)?,
+        object(&role)?,
+        object(&binding)?,
+        service,
+        configuration("ValidatingWebhookConfiguration", validating),
+        configuration("MutatingWebhookConfiguration", mutating),
+    ])
+}
+
+/// One webhook. Everything works without it, so that its absence must not stop anybody.
+fn hook(args: &InstallArgs, name: &str, path: &str, rules: &Value) -> Value {
+    let mut hook = json!({
+        "name": name,
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": {
+            "service": { "name": WEBHOOK, "namespace": args.namespace, "path": path, "port": 443 },
+        },
+        "failurePolicy": "Ignore",
+        "matchPolicy": "Equivalent",
+        "rules": rules,
+        "sideEffects": "None",
+        "timeoutSeconds": 5,
+    });
+    if !args.job_namespaces.is_empty() {
+        hook["namespaceSelector"] = json!({ "matchExpressions": [{
+            "key": "kubernetes.io/metadata.name",
+            "operator": "In",
+            "values": args.job_namespaces,
+        }]});
+    }
+    hook
+}
+
+/// The operator's image in a registry.
+pub fn image_of(registry: &str) -> String {
+    format!("{registry}/windlass:{}", env!("CARGO_PKG_VERSION"))
 }
 
 fn deployment(args: &InstallArgs) -> Value {
@@ -89,9 +189,14 @@ fn deployment(args: &InstallArgs) -> Value {
         let names: Vec<&str> = args.job_namespaces.iter().map(DnsLabel::as_str).collect();
         arguments.push(format!("--namespaces={}", names.join(",")));
     }
+    let mut ports = vec![json!({ "name": "http", "containerPort": PORT })];
+    if args.webhook {
+        arguments.push(format!("--webhook-listen=0.0.0.0:{WEBHOOK_PORT}"));
+        ports.push(json!({ "name": "webhook", "containerPort": WEBHOOK_PORT }));
+    }
     let image = match &args.image {
         Some(image) => image.clone(),
-        None => format!("{}/windlass:{}", args.registry, env!("CARGO_PKG_VERSION")),
+        None => image_of(&args.registry),
     };
     let probe = |path: &str| json!({ "httpGet": { "path": path, "port": "http" } });
     json!({
@@ -122,7 +227,7 @@ fn deployment(args: &InstallArgs) -> Value {
                             "name": "POD_NAMESPACE",
                             "valueFrom": { "fieldRef": { "fieldPath": "metadata.namespace" } },
                         }],
-                        "ports": [{ "name": "http", "containerPort": PORT }],
+                        "ports": ports,
                         "livenessProbe": probe("/healthz"),
                         "readinessProbe": probe("/readyz"),
                         "resources": {
@@ -159,6 +264,7 @@ mod tests {
             registry: "registry.example".to_owned(),
             image: None,
             replicas: 1,
+            webhook: false,
         }
     }
 
@@ -195,6 +301,23 @@ mod tests {
         let is_crd = |object: &Value| object["kind"] == "CustomResourceDefinition";
         assert!(crds.iter().all(is_crd));
         assert_eq!(others, objects(&args).unwrap());
+    }
+
+    #[test]
+    fn a_webhook_is_asked_about_nothing_but_spark_in_the_namespaces_that_are_served() {
+        let with = |namespaces: &[&str]| InstallArgs {
+            webhook: true,
+            ..args(namespaces)
+        };
+        insta::assert_yaml_snapshot!(webhook_objects(&with(&["etl", "ml"])).unwrap());
+        let everywhere = webhook_objects(&with(&[])).unwrap();
+        assert!(
+            everywhere
+                .iter()
+                .all(|object| { object["webhooks"][0].get("namespaceSelector").is_none() })
+        );
+        let container = &deployment(&with(&[]))["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["ports"][1]["name"], "webhook");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The commands other than `run`.
 
 pub mod change;
+pub mod check;
 pub mod diff;
 pub mod events;
 pub mod forward;
+pub mod images;
 pub mod install;
 pub mod list;
 pub mod logs;

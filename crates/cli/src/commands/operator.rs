@@ -3,15 +3,20 @@
 use std::time::Duration;
 
 use kube::Client;
+use kube::api::{ApiResource, GroupVersionKind};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use windlass_engine::engine::EngineError;
 use windlass_engine::lease::LeaseConfig;
+use windlass_engine::webhook::{Certificates, WebhookConfig};
 use windlass_engine::{Engine, EngineBuilder, QueueConfig};
 use windlass_spark::controller::{OperatorConfig, scheduled_spark_application, spark_application};
+use windlass_spark::survey::{self, Look};
 
+use super::check::list;
+use super::install;
 use crate::args::OperatorArgs;
 use crate::exit::{Exit, Failure};
 use crate::output::talk;
@@ -125,6 +130,9 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
             "the cluster cannot be reached: {error}: check --context, --kubeconfig and your network"
         ))
     })?;
+    if !args.beside_other_operators {
+        refuse_company(&client, &args.namespaces).await?;
+    }
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
         Failure::bad_input(format!(
             "--listen {}: {error}: choose a free address",
@@ -136,7 +144,12 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
         std::env::var("HOSTNAME").unwrap_or_else(|_| "windlass".to_owned()),
         jiff::Timestamp::now().as_nanosecond()
     );
-    let engine = builder(client, &config)
+    let webhook = webhook(args, &config).await?;
+    let mut builder = builder(client, &config);
+    if let Some(webhook) = webhook {
+        builder = builder.webhook(webhook);
+    }
+    let engine = builder
         .reporter("windlass-operator", &identity)
         .lease(LeaseConfig::new(&args.lease_namespace, LEASE, &identity))
         .probes(listener)
@@ -154,4 +167,71 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
         args.listen
     ));
     Ok(engine)
+}
+
+/// The webhook that was asked for, with its address taken.
+async fn webhook(
+    args: &OperatorArgs,
+    config: &OperatorConfig,
+) -> Result<Option<WebhookConfig>, Failure> {
+    let Some(address) = args.webhook_listen else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        Failure::bad_input(format!(
+            "--webhook-listen {address}: {error}: choose a free address"
+        ))
+    })?;
+    let (service, home) = (&args.webhook_service, &args.lease_namespace);
+    let certificates = match &args.webhook_certificates {
+        Some(folder) => Certificates::Files(folder.clone()),
+        None => Certificates::Own {
+            namespace: home.clone(),
+            secret: service.clone(),
+            names: vec![format!("{service}.{home}.svc")],
+            configuration: install::webhook_configuration(home),
+        },
+    };
+    Ok(Some(WebhookConfig {
+        listener,
+        certificates,
+        routes: windlass_spark::webhook::routes(config.settings()),
+    }))
+}
+
+/// Two operators of the same applications would each start them: the one that comes second does
+/// not start. What may not be looked at is told, and does not stop us.
+async fn refuse_company(client: &Client, namespaces: &[String]) -> Result<(), Failure> {
+    let mut seen = Vec::new();
+    for (group, kind) in [("coordination.k8s.io", "Lease"), ("apps", "Deployment")] {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind));
+        match list(client, &resource, &[]).await? {
+            Look::Seen(objects) => seen.push(objects),
+            Look::Refused(why) => {
+                talk(&format!(
+                    "note: whether another operator serves the same applications is not known: {why}"
+                ));
+                return Ok(());
+            }
+        }
+    }
+    let others = match &seen[..] {
+        [leases, deployments] => {
+            survey::others(leases, deployments, namespaces, jiff::Timestamp::now())
+        }
+        _ => Vec::new(),
+    };
+    let Some(other) = others.first() else {
+        return Ok(());
+    };
+    Err(Failure::cluster(format!(
+        "another operator serves the same applications: {}: stop it first{}; its applications are \
+         taken over as they are. --beside-other-operators starts nevertheless",
+        other.seen,
+        other
+            .stop
+            .as_ref()
+            .map(|stop| format!(" ({stop})"))
+            .unwrap_or_default()
+    )))
 }

@@ -46,8 +46,7 @@ fn render_file(file: &std::path::Path) -> Result<Vec<Value>, Failure> {
             manifest::check(&manifest.application, &source)?
         }
     };
-    let (objects, lowered) = lower::render(&application, &lower::Settings::default())
-        .map_err(|error| refused(&source, &error))?;
+    let (objects, lowered) = rendered(&application, &source)?;
     for note in &lowered.not_applied {
         talk(&format!("warning: {source}: {note}"));
     }
@@ -59,7 +58,7 @@ fn render_file(file: &std::path::Path) -> Result<Vec<Value>, Failure> {
 
 /// A run of a schedule. Its name has a 0 where others have their time, so that two renderings can
 /// be compared.
-fn run_of(scheduled: &ScheduledSparkApplication) -> SparkApplication {
+pub(super) fn run_of(scheduled: &ScheduledSparkApplication) -> SparkApplication {
     let name = scheduled.metadata.name.as_deref().unwrap_or_default();
     let mut run = template(scheduled, run_name(name, jiff::Timestamp::UNIX_EPOCH));
     let mut labels = scheduled.metadata.labels.clone().unwrap_or_default();
@@ -136,12 +135,25 @@ pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
 
 /// Whether the settings of the application would be accepted at submission.
 fn lowers(application: &SparkApplication, source: &str) -> Result<(), Failure> {
-    let (_, lowered) = lower::render(application, &lower::Settings::default())
-        .map_err(|error| refused(source, &error))?;
-    for note in &lowered.not_applied {
+    for note in &lowered(application, source)?.not_applied {
         talk(&format!("warning: {source}: {note}"));
     }
     Ok(())
+}
+
+/// What is submitted for an application.
+pub(super) fn lowered(
+    application: &SparkApplication,
+    source: &str,
+) -> Result<lower::Lowered, Failure> {
+    rendered(application, source).map(|(_, lowered)| lowered)
+}
+
+fn rendered(
+    application: &SparkApplication,
+    source: &str,
+) -> Result<(Vec<Value>, lower::Lowered), Failure> {
+    lower::render(application, &lower::Settings::default()).map_err(|error| refused(source, &error))
 }
 
 fn refused(source: &str, error: &lower::LowerError) -> Failure {

@@ -2,6 +2,8 @@
 
 use kube::api::{DynamicObject, PostParams};
 use serde_json::{Value, json};
+use windlass_api::spark::ScheduledSparkApplication;
+use windlass_api::spark::scheduled::{template, triggered_run_name};
 use windlass_spark::spark_submit;
 use windlass_spark::submission::{MainResource, SparkVersion, SubmitIds, SubmitRequest};
 
@@ -12,17 +14,23 @@ use crate::exit::{Exit, Failure};
 use crate::output::talk;
 use crate::run::preflight::api_failure;
 use crate::run::{apply_beside, job};
+use crate::schedules::schedule;
 use crate::{manifest, sparks};
 
 /// Creates the application of a manifest or of a `spark-submit` command line.
 pub async fn submit(args: SubmitArgs) -> Result<Exit, Failure> {
-    let (mut application, others, source) = match &args.file {
-        Some(file) => {
+    let (mut application, others, source) = match (&args.file, &args.from) {
+        (Some(file), _) => {
             let manifest = manifest::load(file)?;
             let source = file.display().to_string();
             (manifest.application, manifest.others, source)
         }
-        None => (
+        (None, Some(name)) => {
+            let place = Place::open(&args.place).await?;
+            let application = from_schedule(&schedule(&place, name).await?)?;
+            (application, Vec::new(), format!("schedule {name}"))
+        }
+        (None, None) => (
             from_command_line(&args)?,
             Vec::new(),
             "the command line".to_owned(),
@@ -79,6 +87,18 @@ pub async fn submit(args: SubmitArgs) -> Result<Exit, Failure> {
 
 fn object(application: Value) -> Result<DynamicObject, Failure> {
     serde_json::from_value(application).map_err(Failure::internal)
+}
+
+/// The application of a schedule's template, by a name of its own. It is nobody's run, so that the
+/// schedule neither counts nor removes it.
+fn from_schedule(schedule: &ScheduledSparkApplication) -> Result<Value, Failure> {
+    let name = schedule.metadata.name.as_deref().unwrap_or_default();
+    let now = jiff::Timestamp::now().to_string();
+    let mut application = template(schedule, triggered_run_name(name, &now));
+    application.metadata.namespace = schedule.metadata.namespace.clone();
+    application.metadata.owner_references = None;
+    application.metadata.labels = schedule.metadata.labels.clone();
+    serde_json::to_value(application).map_err(Failure::internal)
 }
 
 /// The application that a `spark-submit` command line asks for.

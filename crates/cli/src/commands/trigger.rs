@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
-use kube::{Api, Client};
+use kube::Api;
+use kube::api::{DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 use windlass_api::spark::scheduled::{TRIGGER_ANNOTATION, triggered_run_name};
 
@@ -13,6 +13,7 @@ use crate::args::TriggerArgs;
 use crate::exit::{Exit, Failure};
 use crate::output::{out, talk};
 use crate::run::preflight::api_failure;
+use crate::schedules::{failure, schedules};
 
 /// How long the operator may take to see a request.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,13 +29,7 @@ pub async fn trigger(args: TriggerArgs) -> Result<Exit, Failure> {
     schedules
         .patch(&args.name, &PatchParams::default(), &Patch::Merge(patch))
         .await
-        .map_err(|error| match error {
-            kube::Error::Api(status) if status.code == 404 => Failure::bad_input(format!(
-                "no schedule {}/{}: see kubectl get scheduledsparkapplications for what there is",
-                place.namespace, args.name
-            )),
-            error => api_failure(error),
-        })?;
+        .map_err(|error| failure(&place, &args.name, error))?;
     let status = until_answered(&schedules, &args.name, &request).await?;
     let run = triggered_run_name(&args.name, &request);
     let started = place
@@ -83,15 +78,4 @@ async fn until_answered(
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
-}
-
-fn schedules(client: Client, namespace: &str) -> Api<DynamicObject> {
-    let resource = ApiResource {
-        group: "sparkoperator.k8s.io".to_owned(),
-        version: "v1beta2".to_owned(),
-        api_version: "sparkoperator.k8s.io/v1beta2".to_owned(),
-        kind: "ScheduledSparkApplication".to_owned(),
-        plural: "scheduledsparkapplications".to_owned(),
-    };
-    Api::namespaced_with(client, namespace, &resource)
 }

@@ -17,6 +17,7 @@ mod clusters;
 mod examples;
 mod executor_fields;
 mod failures;
+mod helm;
 mod images;
 mod kills;
 mod kubernetes;

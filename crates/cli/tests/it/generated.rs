@@ -9,6 +9,7 @@ use serde_json::Value;
 use windlass::args::Cli;
 use windlass_spark::rbac;
 
+use crate::chart;
 use crate::common::root;
 
 /// Set by `make gen`.
@@ -20,13 +21,14 @@ const OPERATOR_ACCOUNT: &str = "windlass-operator";
 
 #[test]
 fn generated_files_are_what_the_code_says() {
-    let files = [
-        ("docs/cli.md", command_line()),
-        ("deploy/rbac/operator.yaml", operator()),
-        ("deploy/rbac/driver.yaml", driver()),
+    let mut files = vec![
+        ("docs/cli.md".to_owned(), command_line()),
+        ("deploy/rbac/operator.yaml".to_owned(), operator()),
+        ("deploy/rbac/driver.yaml".to_owned(), driver()),
     ];
+    files.extend(chart::files());
     for (name, text) in files {
-        let path = root().join(name);
+        let path = root().join(&name);
         if std::env::var_os(GENERATE).is_some() {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, text).unwrap();

@@ -13,6 +13,8 @@ mod common;
 
 mod applications;
 mod bad_input;
+mod chart;
+mod check;
 mod crash;
 mod docs;
 mod full_disk;
@@ -24,4 +26,5 @@ mod machine;
 mod operators;
 mod ordinary_user;
 mod trouble;
+mod webhook;
 mod workloads;

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use crate::clusters::kubeconfig;
 use crate::common::{Answer, Kubectl, WINDLASS, root, shell_lines, write};
+use crate::helm::helm;
 use crate::real::spark_pi;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -60,6 +61,7 @@ fn session(folder: &Path, document: &str) -> Answer {
     let bin = folder.join("bin");
     fs::create_dir(&bin).unwrap();
     std::os::unix::fs::symlink(WINDLASS, bin.join("windlass")).unwrap();
+    std::os::unix::fs::symlink(helm(), bin.join("helm")).unwrap();
     let path = std::env::var("PATH").unwrap();
     let output = Command::new("bash")
         .args(["-c", &script])
@@ -98,7 +100,7 @@ fn here(line: &str) -> Vec<String> {
     }
     let absolute = |line: String| {
         let line = line.replace("hack/", &format!("{root}/hack/"));
-        line.replace("deploy/rbac", &format!("{root}/deploy/rbac"))
+        line.replace("deploy/", &format!("{root}/deploy/"))
     };
     lines.into_iter().map(absolute).collect()
 }

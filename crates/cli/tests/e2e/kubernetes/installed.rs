@@ -18,7 +18,8 @@ const VERSION: &str = "4.3.0";
 #[test]
 fn the_operator_that_install_prints_runs_as_a_restricted_pod_and_goes_without_a_trace() {
     let cluster = Kubernetes::without_operator();
-    let ours = manifests(&["--namespace", HOME, "--job-namespaces", &cluster.namespace]);
+    let jobs = &cluster.namespace;
+    let ours = manifests(&["--namespace", HOME, "--job-namespaces", jobs, "--webhook"]);
     // What other tests, or this one when it failed, have left.
     remove(&cluster, &manifests(&[]));
     remove(&cluster, &ours);
@@ -34,6 +35,7 @@ fn the_operator_that_install_prints_runs_as_a_restricted_pod_and_goes_without_a_
     is_restricted(&cluster, &cluster.namespace, &pod);
     answers_probes(&cluster, &pod);
     assert_eq!(leader(&cluster).as_deref(), Some(&*real::name(&pod)));
+    tells_mistakes_at_once(&cluster);
     pi(&cluster, &cluster.namespace);
     job_that_outlives_its_operator(&cluster);
 
@@ -47,6 +49,21 @@ fn the_operator_that_install_prints_runs_as_a_restricted_pod_and_goes_without_a_
             left.is_empty().then_some(())
         },
     );
+}
+
+/// The API server asks the webhook of the pod, whose certificate it has been told to believe.
+fn tells_mistakes_at_once(cluster: &Kubernetes) {
+    let folder = folder();
+    let mut bad = application("bad", VERSION, folder.path(), "job.py", &json!({}));
+    bad["spec"]["driver"]["memory"] = json!("much");
+    let file = write(folder.path(), "bad.json", &bad.to_string());
+    let said = eventually("a mistake to be told at once", || {
+        let create = ["create", "--dry-run=server", "-f", &file];
+        let answer: Answer = cluster.kubectl(&create).output().unwrap().into();
+        (answer.code != 0).then_some(answer.stderr)
+    });
+    let expected = "\"validate.windlass.dev\" denied the request: spec.driver.memory";
+    assert!(said.contains(expected), "{said}");
 }
 
 /// The same job that any user would try first.

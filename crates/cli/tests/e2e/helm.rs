@@ -1,0 +1,187 @@
+//! The chart, by Helm itself: it has the content of `windlass install`, and Helm installs, upgrades
+//! and removes it on an embedded cluster.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::common::{Answer, Up, root, windlass};
+
+/// Helm, built by hack/setup.sh before.
+pub(crate) fn helm() -> PathBuf {
+    let script = root().join("hack/helm.sh");
+    let output = Command::new(script).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
+}
+
+fn chart() -> String {
+    root().join("deploy/chart").display().to_string()
+}
+
+#[test]
+fn the_chart_has_the_content_of_what_install_prints() {
+    let cases: [(&[&str], &[&str]); 6] = [
+        (&[], &[]),
+        (
+            &["--job-namespaces", "etl,ml"],
+            &["--set", "jobNamespaces={etl,ml}"],
+        ),
+        (&["--webhook"], &["--set", "webhook=true"]),
+        (
+            &["--webhook", "--job-namespaces", "etl,ml"],
+            &["--set", "webhook=true,jobNamespaces={etl,ml}"],
+        ),
+        (
+            &["--registry", "registry.example/data", "--replicas", "3"],
+            &["--set", "registry=registry.example/data,replicas=3"],
+        ),
+        (
+            &["--image", "registry.example/windlass@sha256:0a"],
+            &["--set", "image=registry.example/windlass@sha256:0a"],
+        ),
+    ];
+    let chart = chart();
+    for (arguments, values) in cases {
+        let home = ["--namespace", "windlass-system"];
+        let installed = windlass(&[&["install"], &home[..], arguments].concat());
+        assert_eq!(installed.code, 0, "{}", installed.stderr);
+        let template = [&["template", "windlass", &chart], &home[..], values].concat();
+        assert_eq!(
+            sorted(&run(&template).stdout),
+            sorted(&installed.stdout),
+            "{values:?}"
+        );
+    }
+}
+
+#[test]
+fn the_chart_passes_helms_own_checks_and_refuses_wrong_values() {
+    run(&["lint", "--strict", &chart()]);
+    let arguments = [
+        "template",
+        "w",
+        &chart(),
+        "--set",
+        "jobNamespaces={No Name}",
+    ];
+    let refused: Answer = Command::new(helm())
+        .args(arguments)
+        .output()
+        .unwrap()
+        .into();
+    assert_ne!(refused.code, 0);
+    assert!(
+        refused.stderr.contains("jobNamespaces"),
+        "{}",
+        refused.stderr
+    );
+    let further = [
+        "template",
+        "w",
+        &chart(),
+        "--set",
+        "arguments={--silent-node-deadline=60}",
+    ];
+    let objects = sorted(&run(&further).stdout);
+    let deployment = objects.iter().find(|it| it["kind"] == "Deployment");
+    let container = &deployment.unwrap()["spec"]["template"]["spec"]["containers"][0];
+    let arguments = container["args"].as_array().unwrap();
+    assert!(
+        arguments.contains(&json!("--silent-node-deadline=60")),
+        "{container:#}"
+    );
+}
+
+#[test]
+fn helm_installs_upgrades_and_removes_the_chart_on_an_embedded_cluster() {
+    let up = Up::start();
+    let kubeconfig = up.data.path().join("kubeconfig").display().to_string();
+    // The embedded cluster has the definitions and the drivers' account, which are nobody's release.
+    let release = [
+        "windlass",
+        "--namespace",
+        "tools",
+        "--kubeconfig",
+        &kubeconfig,
+    ];
+    let chart = chart();
+    up.kubectl_ok(&["create", "namespace", "team"]);
+    let install = [
+        &["install"],
+        &release[..],
+        &[
+            &chart,
+            "--create-namespace",
+            "--take-ownership",
+            "--force-conflicts",
+            "--set",
+            "jobNamespaces={team}",
+        ],
+    ];
+    run(&install.concat());
+    let deployment = ["-n", "tools", "deployment", "windlass-operator"];
+    assert_eq!(up.get(&deployment).unwrap()["spec"]["replicas"], 1);
+    let role = ["-n", "team", "role", "windlass-spark-operator"];
+    assert!(up.get(&role).is_some());
+
+    let upgrade = [
+        &["upgrade"],
+        &release[..],
+        &[&chart, "--reuse-values", "--set", "replicas=2"],
+    ];
+    run(&upgrade.concat());
+    assert_eq!(up.get(&deployment).unwrap()["spec"]["replicas"], 2);
+
+    run(&[&["uninstall"], &release[..], &["--wait"]].concat());
+    assert!(up.get(&deployment).is_none());
+    assert!(up.get(&role).is_none());
+    let definition = [
+        "customresourcedefinition",
+        "sparkapplications.sparkoperator.k8s.io",
+    ];
+    assert!(up.get(&definition).is_some());
+}
+
+fn run(arguments: &[&str]) -> Answer {
+    let answer: Answer = Command::new(helm())
+        .args(arguments)
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(answer.code, 0, "{arguments:?}: {}", answer.stderr);
+    answer
+}
+
+/// The objects of a text, but for what is Helm's alone: it makes the namespace, and is told to keep
+/// the definitions.
+fn sorted(text: &str) -> Vec<Value> {
+    let mut objects = windlass_api::parse::objects(text).unwrap();
+    objects.retain(|object| object["kind"] != "Namespace");
+    for object in &mut objects {
+        let Some(metadata) = object["metadata"].as_object_mut() else {
+            continue;
+        };
+        let Some(annotations) = metadata
+            .get_mut("annotations")
+            .and_then(Value::as_object_mut)
+        else {
+            continue;
+        };
+        annotations.remove("helm.sh/resource-policy");
+        if annotations.is_empty() {
+            metadata.remove("annotations");
+        }
+    }
+    let name = |object: &Value| {
+        let metadata = &object["metadata"];
+        format!(
+            "{} {} {}",
+            object["kind"], metadata["namespace"], metadata["name"]
+        )
+    };
+    objects.sort_by_key(name);
+    objects
+}

@@ -1,0 +1,212 @@
+//! The operator's webhook, asked by the embedded API server through a Service.
+
+use std::net::TcpListener;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::common::{Answer, Up, until, windlass, write};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const HOME: &str = "windlass-system";
+
+struct Operator(Child);
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn mistakes_are_told_before_they_are_stored_and_pods_get_what_they_ask_for() {
+    let up = Up::start();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    install(&up, port);
+    let operator = start(&up, port, &[]);
+    has_authority(&up);
+
+    let bad = application("bad", &json!({"memory": "much"}));
+    let refused = until("a bad application to be refused", PATIENCE, || {
+        let answer = create(&up, &bad);
+        if answer.code == 0 {
+            // The configuration is not in force yet.
+            up.kubectl_ok(&["delete", "sparkapplication", "bad"]);
+        }
+        (answer.code != 0).then_some(answer.stderr)
+    });
+    let expected =
+        "admission webhook \"validate.windlass.dev\" denied the request: spec.driver.memory";
+    assert!(refused.contains(expected), "{refused}");
+    assert!(up.get(&["sparkapplication", "bad"]).is_none());
+    let good = create(&up, &application("good", &json!({"memory": "512m"})));
+    assert_eq!(good.code, 0, "{}", good.stderr);
+
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "mine",
+            "labels": {"spark-role": "driver"},
+            "annotations": {"spark-operator.k8s.io/configMap.tables": "/opt/tables"},
+        },
+        "spec": {"containers": [{"name": "spark-kubernetes-driver", "image": "spark:none"}]},
+    });
+    assert_eq!(create(&up, &pod).code, 0);
+    let made = up.get(&["pod", "mine"]).unwrap();
+    let mounts = made["spec"]["containers"][0]["volumeMounts"].as_array();
+    let asked_for = json!({"name": "tables-vol", "mountPath": "/opt/tables"});
+    assert!(mounts.unwrap().contains(&asked_for), "{made:#}");
+
+    // Without the webhook everything goes on; its status tells what is wrong.
+    drop(operator);
+    let answer = create(&up, &bad);
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+    until("the operator to tell what is wrong", PATIENCE, || {
+        let app = up.get(&["sparkapplication", "bad"])?;
+        let message = app["status"]["applicationState"]["errorMessage"].as_str()?;
+        message.contains("spec.driver.memory").then_some(())
+    });
+}
+
+#[test]
+fn certificates_are_kept_in_a_secret_and_one_that_is_damaged_is_made_anew() {
+    let up = Up::start();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    install(&up, port);
+    let _operator = start(&up, port, &[]);
+    let first = has_authority(&up);
+    let secret = ["-n", HOME, "secret", "windlass-webhook"];
+    let data = up.get(&secret).unwrap()["data"].clone();
+    assert_eq!(data["ca.crt"], first);
+    let damage = r#"{"data": {"tls.key": "bm9uZQ=="}}"#;
+    up.kubectl_ok(&[
+        "-n",
+        HOME,
+        "patch",
+        "secret",
+        "windlass-webhook",
+        "-p",
+        damage,
+    ]);
+    until("another authority to be published", PATIENCE, || {
+        let now = up.get(&secret)?["data"]["ca.crt"].clone();
+        (now != first && authorities(&up).iter().all(|it| *it == now)).then_some(())
+    });
+    let bad = application("bad", &json!({"memory": "much"}));
+    until("it to be asked again", PATIENCE, || {
+        let answer = create(&up, &bad);
+        if answer.code == 0 {
+            up.kubectl_ok(&["delete", "sparkapplication", "bad"]);
+        }
+        answer.stderr.contains("denied the request").then_some(())
+    });
+}
+
+/// What `windlass install --webhook` prints of it; the Service leads to this machine.
+fn install(up: &Up, port: u16) {
+    let printed = windlass(&["install", "--webhook", "--job-namespaces", "default"]);
+    assert_eq!(printed.code, 0, "{}", printed.stderr);
+    let objects = windlass_api::parse::objects(&printed.stdout).unwrap();
+    for mut object in objects {
+        let kind = object["kind"].as_str().unwrap().to_owned();
+        if kind == "Service" {
+            object["spec"].as_object_mut().unwrap().remove("selector");
+        } else if !kind.ends_with("WebhookConfiguration") {
+            continue;
+        }
+        up.apply(&object);
+    }
+    up.apply(&json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "windlass-webhook",
+            "namespace": HOME,
+            "labels": {"kubernetes.io/service-name": "windlass-webhook"},
+        },
+        "addressType": "IPv4",
+        "ports": [{"name": "webhook", "port": port}],
+        "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": true}}],
+    }));
+}
+
+/// An operator that stands by, and serves the webhook all the same.
+fn start(up: &Up, port: u16, arguments: &[&str]) -> Operator {
+    let kubeconfig = up.data.path().join("kubeconfig").display().to_string();
+    let listen = format!("127.0.0.1:{port}");
+    let always = [
+        "operator",
+        "--kubeconfig",
+        &kubeconfig,
+        "--listen",
+        "127.0.0.1:0",
+        "--webhook-listen",
+        &listen,
+    ];
+    let mut command = up.command(&[&always[..], arguments].concat());
+    let log = std::fs::File::create(up.data.path().join("operator.log")).unwrap();
+    Operator(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
+}
+
+/// Waits until both configurations know an authority.
+fn has_authority(up: &Up) -> Value {
+    until(
+        "the configurations to be told the authority",
+        PATIENCE,
+        || {
+            let told = authorities(up);
+            let all = told.len() == 2 && told[0] == told[1] && told[0].is_string();
+            all.then(|| told[0].clone())
+        },
+    )
+}
+
+fn authorities(up: &Up) -> Vec<Value> {
+    let name = format!("{HOME}-webhook");
+    [
+        "mutatingwebhookconfiguration",
+        "validatingwebhookconfiguration",
+    ]
+    .iter()
+    .filter_map(|kind| {
+        let found = up.get(&[kind, &name])?;
+        Some(found["webhooks"][0]["clientConfig"]["caBundle"].clone())
+    })
+    .collect()
+}
+
+fn application(name: &str, driver: &Value) -> Value {
+    json!({
+        "apiVersion": "sparkoperator.k8s.io/v1beta2",
+        "kind": "SparkApplication",
+        "metadata": {"name": name},
+        "spec": {
+            "type": "Python",
+            "mode": "cluster",
+            "sparkVersion": "4.3.0",
+            "image": "spark:none",
+            "mainApplicationFile": "local:///opt/job.py",
+            "driver": driver,
+            "executor": {"instances": 1, "memory": "512m"},
+        },
+    })
+}
+
+fn create(up: &Up, object: &Value) -> Answer {
+    let file = write(up.data.path(), "object.json", &object.to_string());
+    up.kubectl(&["create", "-f", &file])
+        .output()
+        .unwrap()
+        .into()
+}
