@@ -104,6 +104,14 @@ fn is_none_yet(count: &u32) -> bool {
     *count == 0
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_new(state: &ApplicationStateType) -> bool {
+    *state == ApplicationStateType::New
+}
+
 /// The driver and its web page.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -157,8 +165,9 @@ pub struct DriverInfo {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApplicationState {
-    /// The state.
-    #[serde(default)]
+    /// The state; absent until the driver pod exists, as with the Kubeflow operator. Clients tell
+    /// "not started yet" by that (Airflow's operator does), so an empty text is never written.
+    #[serde(default, skip_serializing_if = "is_new")]
     pub state: ApplicationStateType,
     /// What went wrong, for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -226,7 +235,7 @@ impl ApplicationStateType {
         matches!(self, Self::Completed | Self::Failed)
     }
 
-    /// As the API writes it; empty for [`Self::New`].
+    /// Its word in the API; empty for [`Self::New`], which is not written.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::New => "",
@@ -448,6 +457,20 @@ mod tests {
         }
         let unheard_of = serde_json::from_str::<ApplicationStateType>("\"PAUSED\"").unwrap();
         assert_eq!(unheard_of, ApplicationStateType::Unknown);
+    }
+
+    /// Airflow's operator reads the driver pod as soon as there is a state other than SUBMITTED.
+    #[test]
+    fn an_application_without_a_driver_shows_no_state_at_all() {
+        let status = serde_json::to_value(SparkApplicationStatus::default()).unwrap();
+        assert_eq!(status["applicationState"], serde_json::json!({}));
+        // And no API server adds one.
+        let crd = &crate::crds()[0];
+        let schema = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties";
+        let state = crd.pointer(&format!("{schema}/applicationState"));
+        let state = state.expect("the schema has the state").to_string();
+        assert!(!state.contains(r#""default":"""#), "{state}");
+        assert!(!state.contains(r#""state":"""#), "{state}");
     }
 
     #[test]
