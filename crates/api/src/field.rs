@@ -4,7 +4,7 @@
 //! `spec.sparkConf[spark.master]`), so that a message can be pasted into a search or an editor. A
 //! [`FieldError`] names the field, shows the value, and says what to do.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde_json::Value;
 
@@ -64,12 +64,36 @@ impl FieldPath {
 
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() {
-            "(the object)"
-        } else {
-            &self.0
-        })
+        const LIMIT: usize = 250;
+        if self.0.is_empty() {
+            return f.write_str("(the object)");
+        }
+        write_visibly(f, &self.0, LIMIT)
     }
+}
+
+/// Writes a text that somebody gave into a message: what would break the line, or make a terminal
+/// show something else than what is there, is written as its code, and what is too long is cut.
+fn write_visibly(f: &mut fmt::Formatter<'_>, text: &str, limit: usize) -> fmt::Result {
+    for (count, c) in text.chars().enumerate() {
+        if count == limit {
+            return f.write_str("...");
+        }
+        if c.is_control() || turns_the_line(c) {
+            write!(f, "{}", c.escape_unicode())?;
+        } else {
+            f.write_char(c)?;
+        }
+    }
+    Ok(())
+}
+
+/// Unicode's marks for the direction of writing, which hide in what they turn around.
+fn turns_the_line(c: char) -> bool {
+    matches!(
+        c,
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 /// What kind of mistake a [`FieldError`] reports; tools may match on it.
@@ -173,15 +197,7 @@ impl fmt::Display for Excerpt<'_> {
         match self.0 {
             Value::Object(_) => f.write_str("{...}"),
             Value::Array(_) => f.write_str("[...]"),
-            scalar => {
-                let text = scalar.to_string();
-                if text.chars().count() <= LIMIT {
-                    f.write_str(&text)
-                } else {
-                    let head: String = text.chars().take(LIMIT).collect();
-                    write!(f, "{head}...")
-                }
-            }
+            scalar => write_visibly(f, &scalar.to_string(), LIMIT),
         }
     }
 }
@@ -204,6 +220,23 @@ mod tests {
         assert_eq!(spec.join("[0].name").as_str(), "spec[0].name");
         assert_eq!(spec.join(".").as_str(), "spec");
         assert_eq!(FieldPath::root().to_string(), "(the object)");
+    }
+
+    #[test]
+    fn what_a_terminal_would_not_show_is_written_as_its_code_and_a_long_name_is_cut() {
+        let conf = FieldPath::new("spec").field("sparkConf");
+        let error = FieldError::invalid(conf.key("a\n\u{1b}[2Jb"), "x\u{202e}y", "is wrong");
+        assert_eq!(
+            error.to_string(),
+            "spec.sparkConf[a\\u{a}\\u{1b}[2Jb]: \"x\\u{202e}y\": is wrong"
+        );
+        let long = FieldError::unknown(conf.key(&"k".repeat(10_000)), "unknown field");
+        assert!(long.to_string().len() < 300, "{long}");
+        // What people write is left as it is.
+        assert_eq!(
+            conf.key("größe \"a\"").to_string(),
+            "spec.sparkConf[größe \"a\"]"
+        );
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl<'a> Checker<'a> {
             }
             (Some("string"), Value::String(_)) => self.enumeration(schema, value, path),
             (Some("boolean"), Value::Bool(_)) => {}
-            (Some("integer"), Value::Number(number)) if number.is_f64() => {
+            (Some("integer"), Value::Number(number)) if has_fraction(number) => {
                 self.wrong_type(value, path, "a whole number");
             }
             (Some("integer" | "number"), Value::Number(_)) => self.range(schema, value, path),
@@ -166,10 +166,15 @@ impl<'a> Checker<'a> {
     fn range(&mut self, schema: &Value, value: &Value, path: &FieldPath) {
         let limit = |name: &str| schema.get(name).and_then(Value::as_f64);
         let number = value.as_f64().unwrap_or_default();
+        let format = schema.get("format").and_then(Value::as_str);
         let detail = match (limit("minimum"), limit("maximum")) {
             (Some(least), _) if number < least => format!("must be at least {least}"),
             (_, Some(most)) if number > most => format!("must be at most {most}"),
-            _ => return,
+            _ => match whole_numbers(format) {
+                Some((least, _)) if below(value, least) => format!("must be at least {least}"),
+                Some((_, most)) if above(value, most) => format!("must be at most {most}"),
+                _ => return,
+            },
         };
         self.errors
             .push(FieldError::invalid(path.clone(), value.clone(), detail));
@@ -211,6 +216,34 @@ impl<'a> Checker<'a> {
         let detail = format!("is {found} but must be {expected}{hint}");
         self.errors
             .push(FieldError::wrong_type(path.clone(), value.clone(), detail));
+    }
+}
+
+/// Whether a number is no whole one; those that are too large for any type are read as fractions.
+fn has_fraction(number: &serde_json::Number) -> bool {
+    number.is_f64() && number.as_f64().is_none_or(|float| float.fract() != 0.0)
+}
+
+/// The least and the greatest number of an integer of this format.
+fn whole_numbers(format: Option<&str>) -> Option<(i64, i64)> {
+    match format? {
+        "int32" => Some((i32::MIN.into(), i32::MAX.into())),
+        "int64" => Some((i64::MIN, i64::MAX)),
+        _ => None,
+    }
+}
+
+fn below(value: &Value, least: i64) -> bool {
+    match value.as_i64() {
+        Some(number) => number < least,
+        None => value.as_f64().is_some_and(|float| float < 0.0),
+    }
+}
+
+fn above(value: &Value, most: i64) -> bool {
+    match value.as_i64() {
+        Some(number) => number > most,
+        None => value.as_f64().is_some_and(|float| float > 0.0),
     }
 }
 
@@ -339,11 +372,16 @@ mod tests {
                 "labels": { "type": "object", "additionalProperties": { "type": "string" } },
                 "open": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
                 "list": { "type": "array", "items": { "type": "boolean" } },
+                "many": { "type": "integer", "format": "int32" },
+                "few": { "type": "integer", "format": "int32", "minimum": 0 },
+                "huge": { "type": "integer", "format": "int64" },
+                "half": { "type": "integer", "format": "int64" },
             },
         });
         let value = json!({
             "size": 0, "mode": "clutser", "labels": { "a": 1 }, "open": { "x": 1 },
             "list": [true, "true"], "lable": {},
+            "many": 2_147_483_648_i64, "few": 1e30, "huge": -1e30, "half": 0.5,
         });
         let errors = check(&schema, &value, &FieldPath::root());
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();

@@ -43,30 +43,65 @@ pub fn load(file: &Path) -> Result<Manifest, Failure> {
 pub fn sort(objects: Vec<Value>, file: &Path) -> Result<Manifest, Failure> {
     let mut applications = Vec::new();
     let mut others = Vec::new();
-    for object in objects {
+    let mut lacking = None;
+    let source = file.display().to_string();
+    for (index, object) in objects.into_iter().enumerate() {
         if is_kind::<SparkApplication>(&object) {
             applications.push(object);
         } else {
+            let lacks = check_beside(&object, &place(&source, index)).err();
+            lacking = lacking.or(lacks);
             others.push(object);
         }
     }
     let mut applications = applications.into_iter();
-    match (applications.next(), applications.next()) {
-        (Some(application), None) => Ok(Manifest {
+    match (applications.next(), applications.next(), lacking) {
+        (Some(_), None, Some(lacking)) => Err(lacking),
+        (Some(application), None, None) => Ok(Manifest {
             application,
             others,
         }),
-        (Some(_), Some(_)) => Err(Failure::bad_input(format!(
+        (Some(_), Some(_), _) => Err(Failure::bad_input(format!(
             "{}: holds {} SparkApplications: run them one by one, or apply the file with kubectl",
             file.display(),
             applications.count() + 2
         ))),
-        (None, _) => {
+        (None, ..) => {
             let first = others.into_iter().next().unwrap_or_default();
             let reason = decode::<SparkApplication>(&first)
                 .map_or_else(|e| e.to_string(), |_| String::new());
             Err(Failure::bad_input(format!("{}: {reason}", file.display())))
         }
+    }
+}
+
+/// Where an object of a file with several ones is.
+pub fn place(source: &str, index: usize) -> String {
+    format!("{source}, object {}", index + 1)
+}
+
+/// Checks what an object needs to be applied, whatever its kind.
+pub fn check_beside(object: &Value, place: &str) -> Result<(), Failure> {
+    if !object.is_object() {
+        return Err(Failure::bad_input(format!(
+            "{place}: is no object of Kubernetes: give apiVersion, kind and metadata.name, or \
+             remove it"
+        )));
+    }
+    let is_given = |pointer: &str| {
+        let text = object.pointer(pointer).and_then(Value::as_str);
+        text.is_some_and(|text| !text.is_empty())
+    };
+    let needed = [
+        ("/apiVersion", "apiVersion"),
+        ("/kind", "kind"),
+        ("/metadata/name", "metadata.name"),
+    ];
+    match needed.iter().find(|(pointer, _)| !is_given(pointer)) {
+        Some((_, field)) => Err(Failure::bad_input(format!(
+            "{place}: {field}: must be given, as a text"
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -98,12 +98,20 @@ fn seed(arguments: &[String]) -> String {
         .fold(String::new(), |seed, byte| seed + &format!("{byte:02x}"))
 }
 
-/// Checks every object of a file that is of a kind we define.
+/// Checks every object of a file: completely if it is of a kind we define, and otherwise whether it
+/// could be applied.
 pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
-    let source = args.file.display().to_string();
+    let file = args.file.display().to_string();
     let mut problems = Vec::new();
     let mut checked = 0;
-    for object in manifest::objects(&args.file)? {
+    let objects = manifest::objects(&args.file)?;
+    let alone = objects.len() == 1;
+    for (index, object) in objects.into_iter().enumerate() {
+        let source = if alone {
+            file.clone()
+        } else {
+            manifest::place(&file, index)
+        };
         if object["apiVersion"]
             .as_str()
             .is_some_and(|version| version.starts_with("sparkoperator.k8s.io/"))
@@ -118,6 +126,9 @@ pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
                     .and_then(|application| lowers(&application, &source))
             };
             problems.extend(found.err().map(|failure| failure.message));
+        } else {
+            let found = manifest::check_beside(&object, &source);
+            problems.extend(found.err().map(|failure| failure.message));
         }
     }
     if !problems.is_empty() {
@@ -125,11 +136,11 @@ pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
     }
     if checked == 0 {
         return Err(Failure::bad_input(format!(
-            "{source}: holds nothing of Windlass: give a SparkApplication or \
+            "{file}: holds nothing of Windlass: give a SparkApplication or \
              ScheduledSparkApplication (sparkoperator.k8s.io/v1beta2)"
         )));
     }
-    out(&format!("{source}: {checked} valid"));
+    out(&format!("{file}: {checked} valid"));
     Ok(Exit::Completed)
 }
 

@@ -53,6 +53,26 @@ fn every_mistake_in_a_manifest_is_told_with_its_field() {
             changed("local:///opt/job.py", "/opt/job.py"),
         ),
         ("client mode", changed("mode: cluster", "mode: client")),
+        (
+            "a number beyond all bounds",
+            changed(
+                "cores: 1, memory: 512m}\n  exec",
+                "cores: 3000000000, memory: 512m}\n  exec",
+            ),
+        ),
+        (
+            "a key that a terminal would obey",
+            format!("{GOOD}  deps: {{\"a\\n\\e[2Jb\": c}}\n"),
+        ),
+        (
+            "an object beside it without a name",
+            format!("{GOOD}---\napiVersion: v1\nkind: ConfigMap\n"),
+        ),
+        ("a text beside it", format!("{GOOD}---\njust a text\n")),
+        (
+            "the second of two",
+            format!("{GOOD}---\n{}", changed("mode: cluster", "mode: client")),
+        ),
     ];
     let mut transcript = String::new();
     for (name, text) in cases {
