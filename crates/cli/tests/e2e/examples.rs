@@ -1,38 +1,166 @@
-//! The examples with real Spark, as a user runs them.
+//! The examples do what their comments say, with real Spark on both clusters.
 
-use crate::common::{Answer, root, windlass};
+use std::collections::BTreeSet;
+use std::fs;
 
-fn run(example: &str) -> Answer {
-    let file = root().join("examples").join(example).display().to_string();
-    windlass(&["run", "--progress", "plain", "-f", &file])
+use serde_json::{Value, json};
+
+use crate::clusters::{Cluster, scenarios};
+use crate::common::{root, windlass};
+use crate::executor_fields::AGENT;
+use crate::real::{self, QUICK_START, completed, drivers, eventually};
+
+scenarios! {
+    examples_do_what_their_comments_say,
+    a_scheduled_example_runs_when_it_is_triggered_and_one_with_a_time_to_live_goes_by_itself,
+}
+
+const PI: &str = "Pi is roughly 3.1";
+
+/// Examples of applications that end well, and what their drivers print.
+const APPLICATIONS: &[(&str, &[&str])] = &[
+    ("spark-pi", &[PI]),
+    ("python", &["there are 1229 primes below 10000"]),
+    ("configmap", &["counted 9 words, 8 of them different"]),
+    (
+        "emptydir",
+        &["7 groups of 1000 numbers", "shuffled through /scratch"],
+    ),
+    (
+        "env-and-secrets",
+        &["hello ada in Madrid", "the key has 11 characters"],
+    ),
+    ("custom-resources", &[PI]),
+    ("dynamic-allocation", &[PI]),
+    ("kube-scheduler", &[PI]),
+    ("pod-template", &[PI]),
+    (
+        "prometheus",
+        &["measured with 8090:/etc/metrics/conf/prometheus.yaml", PI],
+    ),
+    ("prometheus-servlet", &[PI]),
+];
+
+/// Examples that other tests are about, and the one whose jar is in Spark's own images only.
+const ELSEWHERE: [&str; 4] = ["jvm", "retries", "scheduled", "ttl"];
+
+/// How many run at once.
+const AT_ONCE: usize = 3;
+
+#[test]
+fn every_example_is_in_a_table() {
+    let files = fs::read_dir(root().join("examples")).unwrap();
+    let names = files.filter_map(|entry| {
+        let path = entry.unwrap().path();
+        let is_manifest = path.extension().is_some_and(|it| it == "yaml");
+        is_manifest.then(|| path.file_stem().unwrap().to_str().unwrap().to_owned())
+    });
+    let known = APPLICATIONS.iter().map(|(name, _)| *name).chain(ELSEWHERE);
+    let known: BTreeSet<String> = known.map(str::to_owned).collect();
+    assert_eq!(names.collect::<BTreeSet<_>>(), known);
+}
+
+fn examples_do_what_their_comments_say(cluster: &Cluster) {
+    // What stands for the exporter says how it was called.
+    let folder = tempfile::tempdir().unwrap();
+    let sources = [("Agent.java", AGENT)];
+    let manifest = "Premain-Class: Agent\n";
+    real::jar(folder.path(), "agent.jar", "4.3.0", &sources, manifest);
+    let jar = folder.path().join("agent.jar");
+    let file = format!("--from-file=jmx_prometheus_javaagent.jar={}", jar.display());
+    cluster.kubectl_ok(&["create", "configmap", "jmx-exporter", &file]);
+
+    for some in APPLICATIONS.chunks(AT_ONCE) {
+        for (example, _) in some {
+            apply(cluster, example);
+        }
+        for (example, says) in some {
+            let (_, log) = completed(cluster, example);
+            for text in *says {
+                assert!(log.contains(text), "{example}: {text:?}\n{log}");
+            }
+        }
+    }
+    let driver = |example: &str| drivers(cluster, example).pop().unwrap();
+    let pod = driver("custom-resources");
+    assert_eq!(
+        spark_container(&pod)["resources"],
+        json!({
+            "requests": { "cpu": "250m", "memory": "768Mi" },
+            "limits": { "cpu": "1", "memory": "768Mi" },
+        })
+    );
+    let scheduler = &driver("kube-scheduler")["spec"]["schedulerName"];
+    assert_eq!(scheduler, "default-scheduler");
+    let port = &driver("prometheus")["metadata"]["annotations"]["prometheus.io/port"];
+    assert_eq!(port, "8090");
+}
+
+fn a_scheduled_example_runs_when_it_is_triggered_and_one_with_a_time_to_live_goes_by_itself(
+    cluster: &Cluster,
+) {
+    apply(cluster, "ttl");
+    apply(cluster, "scheduled");
+    let kubeconfig = cluster.kubeconfig.display().to_string();
+    let trigger = ["trigger", "nightly-pi", "--kubeconfig", &kubeconfig];
+    let answer = windlass(&trigger);
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+    let (_, log) = completed(cluster, "ttl");
+    assert!(log.contains(PI), "{log}");
+    let (_, log) = completed(cluster, answer.stdout.trim());
+    assert!(log.contains(PI), "{log}");
+    eventually("ttl to go", || {
+        let application = cluster.get(&["sparkapplication", "ttl"]);
+        application.is_none().then_some(())
+    });
+    eventually("its driver to go", || {
+        drivers(cluster, "ttl").is_empty().then_some(())
+    });
+}
+
+/// Applies an example in the namespace of the cluster's scenario, asking for little enough for a
+/// node of two cores.
+fn apply(cluster: &Cluster, example: &str) {
+    let file = root().join(format!("examples/{example}.yaml"));
+    let text = fs::read_to_string(file).unwrap();
+    for mut object in windlass_api::parse::objects(&text).unwrap() {
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.remove("namespace");
+        }
+        match object["kind"].as_str() {
+            Some("SparkApplication") => make_small(&mut object["spec"]),
+            Some("ScheduledSparkApplication") => make_small(&mut object["spec"]["template"]),
+            _ => {}
+        }
+        cluster.apply(&object);
+    }
+}
+
+fn make_small(spec: &mut Value) {
+    for role in ["driver", "executor"] {
+        let options = format!("spark.{role}.defaultJavaOptions");
+        spec["sparkConf"][options.as_str()] = json!(QUICK_START);
+        let request = &mut spec[role]["coreRequest"];
+        if request.is_null() {
+            *request = json!("100m");
+        }
+    }
+}
+
+fn spark_container(pod: &Value) -> &Value {
+    let containers = pod["spec"]["containers"].as_array().unwrap();
+    let mut containers = containers.iter();
+    let spark = containers.find(|one| one["name"] == "spark-kubernetes-driver");
+    spark.unwrap()
 }
 
 #[test]
-fn examples_do_what_their_comments_say() {
-    for (example, code, printed) in [
-        (
-            "configmap-and-volumes.yaml",
-            0,
-            &["counted 9 words, 8 of them different"][..],
-        ),
-        (
-            "env-and-secrets.yaml",
-            0,
-            &["hello ada in Madrid", "the key has 11 characters"],
-        ),
-        ("pod-template.yaml", 0, &["Pi is roughly 3.1"]),
-        ("monitoring.yaml", 0, &["Pi is roughly 3.1"]),
-        ("dynamic-allocation.yaml", 0, &["Pi is roughly 3.1"]),
-        ("retries.yaml", 1, &["the source is not there yet"]),
-    ] {
-        let answer = run(example);
-        let told = format!("{example}: {}\n{}", answer.stdout, answer.stderr);
-        assert_eq!(answer.code, code, "{told}");
-        for text in printed {
-            assert!(answer.stdout.contains(text), "{text:?} {told}");
-        }
-        let third = answer.stderr.contains("attempt 3");
-        assert_eq!(third, example == "retries.yaml", "{told}");
-        assert!(!answer.stderr.contains("attempt 4"), "{told}");
-    }
+fn an_example_that_fails_is_run_again_twice() {
+    let file = root().join("examples/retries.yaml").display().to_string();
+    let answer = windlass(&["run", "--progress", "plain", "-f", &file]);
+    let told = format!("{}\n{}", answer.stdout, answer.stderr);
+    assert_eq!(answer.code, 1, "{told}");
+    assert!(told.contains("the source is not there yet"), "{told}");
+    assert!(answer.stderr.contains("attempt 3"), "{told}");
+    assert!(!answer.stderr.contains("attempt 4"), "{told}");
 }

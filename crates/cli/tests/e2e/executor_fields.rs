@@ -257,7 +257,7 @@ while not os.path.exists("/job/end"):
 spark.stop()
 "#;
 
-const AGENT: &str = r#"
+pub(crate) const AGENT: &str = r#"
 public final class Agent {
   public static void premain(String arguments) {
     System.out.println("measured with " + arguments);

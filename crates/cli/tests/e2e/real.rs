@@ -20,7 +20,7 @@ pub(crate) const VERSIONS: [&str; 2] = ["3.5.9", "4.3.0"];
 pub(crate) const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Spares a JVM that lives for seconds a third of the processor's time.
-const QUICK_START: &str = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC";
+pub(crate) const QUICK_START: &str = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC";
 
 /// Says that it has worked, and waits until it may end.
 pub(crate) const JOB: &str = r#"

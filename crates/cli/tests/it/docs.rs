@@ -28,7 +28,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("make test", "this is a part of it"),
     ("hack/setup.sh 3.5", "it would fetch a whole Spark"),
     (
-        "windlass run -f examples/configmap-and-volumes.yaml --progress off",
+        "windlass run -f examples/configmap.yaml --progress off",
         REAL_SPARK,
     ),
     ("windlass run -f app.yaml --context prod", REAL_CLUSTER),
