@@ -9,8 +9,8 @@
 #   --jdk       also a Java compiler, which the long tests use
 #   --registry  also a registry of container images, unpacked into the cache and not installed:
 #               the package would start it as a service
-#   --clients   also the Kubernetes clients for Python, Node.js and Go of crates/cli/tests/clients,
-#               and Helm
+#   --clients   also Airflow, Helm and the Kubernetes clients for Python, Node.js and Go of
+#               crates/cli/tests/clients
 #
 # Safe to run again and to interrupt: what is there is left alone, what is half there is redone.
 # Root gets missing Debian packages installed; anybody else is told which ones to ask for.
@@ -166,14 +166,19 @@ clients=$(cd "$(dirname "$0")/../crates/cli/tests/clients" && pwd)
 is_current() { # name list
     cmp -s "$clients/$1/$2" "$cache/clients/$1/.complete"
 }
-if $wants_clients && ! is_current python requirements.txt; then
-    home="$cache/clients/python"
-    say "installing the Kubernetes client for Python into $home"
+python_client() { # folder what
+    local home="$cache/clients/$1"
+    is_current "$1" requirements.txt && return
+    say "installing $2 into $home"
     rm -rf "$home"
     "$python" -m venv "$home"
     "$home/bin/python3" -m pip install --quiet --no-input --no-cache-dir \
-        --disable-pip-version-check -r "$clients/python/requirements.txt" >&2
-    cp "$clients/python/requirements.txt" "$home/.complete"
+        --disable-pip-version-check -r "$clients/$1/requirements.txt" >&2
+    cp "$clients/$1/requirements.txt" "$home/.complete"
+}
+if $wants_clients; then
+    python_client python "the Kubernetes client for Python"
+    python_client airflow "Airflow with its provider for Kubernetes (once; some 280 MB)"
 fi
 if $wants_clients && ! is_current node package-lock.json; then
     home="$cache/clients/node"

@@ -1,11 +1,12 @@
 //! The clients that people use, on the embedded cluster, each a session that is recorded: the
-//! Python client, the informers of client-node and client-go, and kube. kubectl has a test of its
-//! own, and Spark's client is in every test with a job.
+//! Python client, the informers of client-node and client-go, and kube; and Airflow, by its guide.
+//! kubectl has a test of its own, and Spark's client is in every test with a job.
 //!
 //! The programs are in `crates/cli/tests/clients`, with the versions of what they use;
 //! `hack/setup.sh --clients` installs these. A program prints what it saw, ends badly when that is
 //! not as on any cluster, and may ask for a restart: then the control plane is killed.
 
+mod airflow;
 mod controller;
 mod lease;
 
