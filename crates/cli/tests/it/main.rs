@@ -15,6 +15,7 @@ mod applications;
 mod bad_input;
 mod chart;
 mod check;
+mod compatibility;
 mod crash;
 mod docs;
 mod full_disk;

@@ -337,6 +337,37 @@ fn the_container_of_a_template_is_found_by_name_and_told_to_spark() {
 }
 
 #[test]
+fn dynamic_allocation_and_the_version_of_python_become_settings() {
+    let lowered = lowered(&application(json!({
+        "pythonVersion": "3",
+        "dynamicAllocation": {
+            "enabled": true,
+            "initialExecutors": 2,
+            "minExecutors": 1,
+            "maxExecutors": 5,
+            "shuffleTrackingTimeout": 60000,
+        },
+    })));
+    for (key, expected) in [
+        ("spark.kubernetes.pyspark.pythonVersion", "3"),
+        ("spark.dynamicAllocation.enabled", "true"),
+        ("spark.dynamicAllocation.initialExecutors", "2"),
+        ("spark.dynamicAllocation.minExecutors", "1"),
+        ("spark.dynamicAllocation.maxExecutors", "5"),
+        ("spark.dynamicAllocation.shuffleTracking.enabled", "true"),
+        ("spark.dynamicAllocation.shuffleTracking.timeout", "60000ms"),
+    ] {
+        let found = lowered.submission.conf.get(key).map(String::as_str);
+        assert_eq!(found, Some(expected), "{key}");
+    }
+    // Dynamic allocation says how many.
+    assert_eq!(
+        lowered.submission.conf.get("spark.executor.instances"),
+        None
+    );
+}
+
+#[test]
 fn what_cannot_be_honoured_is_told() {
     let app = application(json!({
         "sparkConf": {
