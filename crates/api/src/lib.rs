@@ -24,6 +24,7 @@ pub fn crds() -> Vec<Value> {
     [
         spark::SparkApplication::crd(),
         spark::ScheduledSparkApplication::crd(),
+        spark::SparkConnect::crd(),
     ]
     .iter()
     .map(to_object)

@@ -23,6 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use self::pieces::read_piece;
 pub use self::{
     conf::{ConfSource, ConfValue, SecretKeyRef},
     defaults::{Resolved, Retries},

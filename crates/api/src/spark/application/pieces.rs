@@ -7,8 +7,9 @@ use std::sync::OnceLock;
 
 use k8s_openapi::api::core::v1::{
     Affinity, Container, EnvFromSource, EnvVar, HostAlias, Lifecycle, PodDNSConfig,
-    PodSecurityContext, PodTemplateSpec, SecurityContext, Toleration, Volume, VolumeMount,
+    PodSecurityContext, PodTemplateSpec, SecurityContext, Service, Toleration, Volume, VolumeMount,
 };
+use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -138,19 +139,24 @@ impl Reader {
     }
 
     fn read<T: Piece>(&mut self, value: &Value, path: &FieldPath) -> Option<T> {
-        let wrong = schema::check(T::schema(), value, path);
-        if !wrong.is_empty() {
-            self.errors.extend(wrong);
-            return None;
-        }
-        typed(value, path)
-            .map_err(|error| self.errors.push(error))
+        read_piece(value, path)
+            .map_err(|errors| self.errors.extend(errors))
             .ok()
     }
 }
 
-/// A Kubernetes type that may stand in an application. Its schema is made once.
-trait Piece: DeserializeOwned + JsonSchema {
+/// Reads one part of an object that is a Kubernetes type, or says everything that is wrong with it.
+pub(crate) fn read_piece<T: Piece>(value: &Value, path: &FieldPath) -> Result<T, Vec<FieldError>> {
+    let wrong = schema::check(T::schema(), value, path);
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    typed(value, path).map_err(|error| vec![error])
+}
+
+/// A Kubernetes type that may stand in one of our objects. Its schema is made once.
+pub(crate) trait Piece: DeserializeOwned + JsonSchema {
+    /// The schema, which says what is wrong before serde does.
     fn schema() -> &'static Value;
 }
 
@@ -167,7 +173,8 @@ macro_rules! pieces {
 
 pieces! {
     Affinity, Container, EnvFromSource, EnvVar, HostAlias, Lifecycle, PodDNSConfig,
-    PodSecurityContext, PodTemplateSpec, SecurityContext, Toleration, Volume, VolumeMount,
+    NetworkPolicyPeer, PodSecurityContext, PodTemplateSpec, SecurityContext, Service, Toleration,
+    Volume, VolumeMount,
 }
 
 /// A template may leave out its containers: Spark adds its own.
