@@ -1,5 +1,6 @@
 //! Spark on Kubernetes: native submission, lifecycle and the controllers of the Spark kinds.
 
+pub mod connect;
 pub mod controller;
 pub mod diagnosis;
 pub mod lifecycle;

@@ -15,6 +15,8 @@ pub enum ConditionKind {
     FieldNotApplied,
     /// The driver runs.
     Running,
+    /// The server of a SparkConnect answers.
+    ServerPodReady,
     /// The application ended well.
     Succeeded,
     /// Fields of the spec that the next attempt will have. Only present while the current one does
@@ -31,6 +33,7 @@ impl ConditionKind {
             Self::ExecutorsHeldUp => "ExecutorsHeldUp",
             Self::FieldNotApplied => "FieldNotApplied",
             Self::Running => "Running",
+            Self::ServerPodReady => "ServerPodReady",
             Self::Succeeded => "Succeeded",
             Self::UpdatePending => "UpdatePending",
             Self::Validated => "Validated",
@@ -105,6 +108,6 @@ pub(crate) fn set(
 }
 
 /// Removes a condition that has nothing to say.
-pub(super) fn clear(conditions: &mut Vec<Condition>, kind: ConditionKind) {
+pub(crate) fn clear(conditions: &mut Vec<Condition>, kind: ConditionKind) {
     conditions.retain(|condition| condition.type_ != kind.as_str());
 }

@@ -52,3 +52,4 @@ mod tests;
 
 pub use machine::{Action, Decision, plan};
 pub use reason::Reason;
+pub(crate) use time::in_words;

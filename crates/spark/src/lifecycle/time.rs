@@ -19,7 +19,7 @@ pub(super) fn later(time: Timestamp, pause: Duration) -> Timestamp {
 }
 
 /// A duration as people write it: `10m`, `1h30m`, `45s`.
-pub(super) fn in_words(duration: Duration) -> String {
+pub(crate) fn in_words(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let parts = [
         (seconds / 3600, "h"),

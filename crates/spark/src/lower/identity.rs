@@ -9,10 +9,10 @@ use k8s_openapi::{
 use serde_json::{Value, json};
 use windlass_api::{
     names::AttemptId,
-    spark::{SparkApplication, application::Attempt},
+    spark::{SparkApplication, application::Attempt, connect::CONNECT_NAME_LABEL},
 };
 
-use super::{Context, editor::PodEditor};
+use super::{Context, Product, editor::PodEditor};
 use crate::submission::{Submission, SubmitIds};
 
 /// The application that a pod belongs to.
@@ -62,7 +62,7 @@ pub(super) fn mark(context: &Context<'_>, submission: &mut Submission) {
     let driver = &mut submission.driver["metadata"];
     default_labels(driver, &inherited);
     set_labels(driver, &own);
-    if let Some(owner) = owner(context.app) {
+    if let (Product::Run, Some(owner)) = (context.product, owner(context.app)) {
         driver["ownerReferences"] = json!([owner]);
     }
     driver["namespace"] = json!(context.namespace());
@@ -80,6 +80,12 @@ pub(super) fn label_executors(context: &Context<'_>, pod: &mut PodEditor) {
 }
 
 fn labels(context: &Context<'_>) -> BTreeMap<String, String> {
+    if context.product == Product::Server {
+        return BTreeMap::from([
+            (CONNECT_NAME_LABEL.to_owned(), context.name().to_owned()),
+            (LAUNCHED_LABEL.to_owned(), "true".to_owned()),
+        ]);
+    }
     BTreeMap::from([
         (APP_NAME_LABEL.to_owned(), context.name().to_owned()),
         (LAUNCHED_LABEL.to_owned(), "true".to_owned()),

@@ -23,6 +23,7 @@ mod monitoring;
 mod role;
 mod route;
 mod secrets;
+pub(crate) mod server;
 mod template;
 mod ui;
 mod volumes;
@@ -131,6 +132,16 @@ struct Context<'a> {
     settings: &'a Settings,
     monitoring: Monitoring,
     attempt: &'a Attempt,
+    product: Product,
+}
+
+/// What an application is lowered to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Product {
+    /// One run of it: a driver that ends.
+    Run,
+    /// A server, whose pod a Deployment starts again and again.
+    Server,
 }
 
 impl Context<'_> {
@@ -154,6 +165,27 @@ pub fn lower(
     attempt: &Attempt,
     settings: &Settings,
 ) -> Result<Lowered, LowerError> {
+    lower_to(Product::Run, app, attempt, settings)
+}
+
+/// Makes the pod of a Spark Connect server, in the form of a driver pod that a Deployment's
+/// template can be made of, and the ConfigMaps beside it. The application is the one of
+/// [`windlass_api::spark::connect::application`].
+pub fn lower_server(app: &SparkApplication, settings: &Settings) -> Result<Lowered, LowerError> {
+    lower_to(
+        Product::Server,
+        app,
+        &identity::first_attempt(app),
+        settings,
+    )
+}
+
+fn lower_to(
+    product: Product,
+    app: &SparkApplication,
+    attempt: &Attempt,
+    settings: &Settings,
+) -> Result<Lowered, LowerError> {
     let wrong = validate(app);
     if !wrong.is_empty() {
         return Err(LowerError::Invalid(wrong));
@@ -167,6 +199,7 @@ pub fn lower(
         settings,
         monitoring: Monitoring::of(app, attempt),
         attempt,
+        product,
     };
     let driver = Role::new(&context, Kind::Driver);
     let executor = Role::new(&context, Kind::Executor);
@@ -181,6 +214,9 @@ pub fn lower(
         .objects
         .splice(0..0, context.monitoring.config_map(&context));
     identity::mark(&context, &mut submission);
+    if product == Product::Server {
+        server::finish(&driver, &mut submission);
+    }
     Ok(Lowered {
         submission,
         not_applied,
@@ -204,7 +240,10 @@ fn request(driver: &Role<'_>, executor: &Role<'_>) -> SubmitRequest {
     SubmitRequest {
         version: context.version.clone(),
         conf: conf.into_conf(),
-        main: application::main_resource(spec),
+        main: match context.product {
+            Product::Run => application::main_resource(spec),
+            Product::Server => server::stand_in(),
+        },
         args: spec.arguments.clone(),
         proxy_user: spec.proxy_user.clone(),
         templates,

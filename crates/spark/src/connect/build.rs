@@ -1,0 +1,176 @@
+//! What a server consists of, made from the specification alone.
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use windlass_api::field::FieldError;
+use windlass_api::spark::SparkConnect;
+use windlass_api::spark::application::NameKey;
+use windlass_api::spark::connect::{
+    self, CONNECT_NAME_LABEL, ConnectPieces, in_own_words, server_name,
+};
+
+use super::{DEPLOYMENT, HASH_ANNOTATION, TOKEN_ANNOTATION, reach};
+use crate::lower::{self, LowerError, Lowered, Settings};
+
+/// How the server learns the token that clients must show.
+const TOKEN_VARIABLE: &str = "SPARK_CONNECT_AUTHENTICATE_TOKEN";
+/// Old ReplicaSets are of no use: their ConfigMaps are gone.
+const REVISIONS: u32 = 1;
+
+/// The objects of one server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    /// What must be there before the server: its files, its Service, its policies.
+    pub before: Vec<Value>,
+    /// The Deployment of the server, with one replica.
+    pub deployment: Value,
+    /// The name of the Service.
+    pub service: String,
+    /// The Secret of the token that the operator makes, if it makes one.
+    pub token: Option<NameKey>,
+    /// Fields that have no effect, one line each.
+    pub not_applied: Vec<String>,
+}
+
+/// The objects of a server, or one line per problem of its specification.
+pub fn wanted(connect: &SparkConnect, settings: &Settings) -> Result<Wanted, Vec<String>> {
+    let problems = connect::validate(connect);
+    if !problems.is_empty() {
+        return Err(lines(problems));
+    }
+    let pieces = ConnectPieces::parse(&connect.spec).map_err(lines)?;
+    let app = connect::application(connect);
+    let lowered = lower::lower_server(&app, settings).map_err(|error| match error {
+        LowerError::Invalid(errors) => lines(errors.into_iter().map(in_own_words).collect()),
+        refused @ LowerError::Refused(_) => refused.problems(),
+    })?;
+    Ok(assemble(connect, &pieces, lowered))
+}
+
+fn lines(errors: Vec<FieldError>) -> Vec<String> {
+    errors.iter().map(ToString::to_string).collect()
+}
+
+fn assemble(connect: &SparkConnect, pieces: &ConnectPieces, lowered: Lowered) -> Wanted {
+    let name = connect.metadata.name.as_deref().unwrap_or_default();
+    let Lowered {
+        submission,
+        not_applied,
+    } = lowered;
+    let mut pod = submission.driver;
+    let mut before = reach::network_policies(name, pieces, &submission.conf);
+    for mut file in submission.objects {
+        rename(&mut file, &mut pod, name);
+        before.push(file);
+    }
+    let service = reach::service(name, pieces, &submission.conf);
+    let service_name = service["metadata"]["name"].as_str().unwrap_or_default();
+    let service_name = service_name.to_owned();
+    before.push(service);
+    let token = connect.spec.token(name);
+    if let Some(secret) = &token {
+        show_token(&mut pod, &submission.container, secret);
+    }
+    let made = token.filter(|_| connect.spec.makes_token());
+    let mut deployment = deployment(name, &pod);
+    if let Some(secret) = &made {
+        deployment["metadata"]["annotations"][TOKEN_ANNOTATION] = json!(secret.name);
+    }
+    for object in before.iter_mut().chain([&mut deployment]) {
+        belong(object, connect);
+        stamp(object);
+    }
+    Wanted {
+        before,
+        deployment,
+        service: service_name,
+        token: made,
+        not_applied: not_applied
+            .iter()
+            .map(|note| note.to_string().replace("spec.driver.", "spec.server."))
+            .collect(),
+    }
+}
+
+/// A ConfigMap never changes, so another content has another name.
+fn rename(file: &mut Value, pod: &mut Value, name: &str) {
+    let what = match file["data"].get("spark.properties") {
+        Some(_) => "conf",
+        None => "executors",
+    };
+    let hash = hash(&file["data"]);
+    let new = json!(format!("{name}-{what}-{}", &hash[..8]));
+    let old = std::mem::replace(&mut file["metadata"]["name"], new.clone());
+    let volumes = pod["spec"]["volumes"].as_array_mut();
+    for volume in volumes.into_iter().flatten() {
+        if volume["configMap"]["name"] == old {
+            volume["configMap"]["name"] = new.clone();
+        }
+    }
+}
+
+/// The server reads the token from its environment.
+fn show_token(pod: &mut Value, container: &str, secret: &NameKey) {
+    let containers = pod["spec"]["containers"].as_array_mut();
+    let spark = containers
+        .into_iter()
+        .flatten()
+        .find(|it| it["name"] == *container);
+    let variables = spark.and_then(|spark| spark["env"].as_array_mut());
+    if let Some(variables) = variables {
+        variables.retain(|it| it["name"] != TOKEN_VARIABLE);
+        variables.push(json!({
+            "name": TOKEN_VARIABLE,
+            "valueFrom": {"secretKeyRef": {"name": secret.name, "key": secret.key}},
+        }));
+    }
+}
+
+fn deployment(name: &str, pod: &Value) -> Value {
+    json!({
+        "apiVersion": DEPLOYMENT.api_version(),
+        "kind": DEPLOYMENT.kind,
+        "metadata": {"name": server_name(name)},
+        "spec": {
+            "replicas": 1,
+            "revisionHistoryLimit": REVISIONS,
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": reach::selector(name)},
+            "template": {"metadata": pod["metadata"], "spec": pod["spec"]},
+        },
+    })
+}
+
+/// Makes an object one of this SparkConnect.
+pub(super) fn belong(object: &mut Value, connect: &SparkConnect) {
+    let name = connect.metadata.name.as_deref().unwrap_or_default();
+    let metadata = &mut object["metadata"];
+    metadata["namespace"] = json!(connect.metadata.namespace.as_deref().unwrap_or("default"));
+    metadata["labels"][CONNECT_NAME_LABEL] = json!(name);
+    if let Some(uid) = &connect.metadata.uid {
+        metadata["ownerReferences"] = json!([{
+            "apiVersion": "sparkoperator.k8s.io/v1alpha1",
+            "kind": "SparkConnect",
+            "name": name,
+            "uid": uid,
+            "controller": true,
+            "blockOwnerDeletion": true,
+        }]);
+    }
+}
+
+/// Writes the hash of an object on it.
+pub(super) fn stamp(object: &mut Value) {
+    let hash = hash(object);
+    object["metadata"]["annotations"][HASH_ANNOTATION] = json!(hash);
+}
+
+/// 16 hex digits that stand for a value.
+fn hash(value: &Value) -> String {
+    let digest = Sha256::digest(value.to_string().as_bytes());
+    digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

@@ -1,0 +1,204 @@
+//! What a driver pod lacks to be a server's: it is started again under other names and addresses,
+//! says when it answers, and takes its resources from its template where that gives some.
+//!
+//! What Spark would write into the settings at submission and what differs from one start to the
+//! next is left out there: the application id, so that a server never takes the executors of its
+//! predecessor for its own, and the pod's name and address, which come with the arguments.
+
+use serde_json::{Value, json};
+use windlass_api::spark::connect::SERVER_CLASS;
+
+use super::role::Role;
+use crate::submission::{Conf, MainResource, Submission, properties};
+
+/// Stands for the server's class, which Spark's submission refuses in cluster mode. Nobody submits
+/// here: the pod starts the server in client mode, as every driver pod does with its class.
+const STAND_IN: &str = "spark-connect-server";
+
+/// The port that clients speak to, unless the settings say otherwise.
+pub(crate) const CONNECT_PORT: u16 = 15002;
+/// The setting that says otherwise.
+pub(crate) const CONNECT_PORT_KEY: &str = "spark.connect.grpc.binding.port";
+
+/// The role of a server's pod, in the label `spark-role`.
+pub(crate) const SERVER_ROLE: &str = "connect-server";
+
+/// The variable with the name of the pod.
+const POD_NAME: &str = "WINDLASS_POD_NAME";
+/// The variable with the address of the pod, which Spark itself sets.
+const POD_IP: &str = "SPARK_DRIVER_BIND_ADDRESS";
+
+/// Settings that are another one at each start.
+const OF_ONE_START: [&str; 4] = [
+    "spark.app.id",
+    "spark.app.submitTime",
+    "spark.driver.host",
+    "spark.kubernetes.driver.pod.name",
+];
+
+/// How often a server that starts is asked whether it answers.
+const STARTUP_PERIOD_SECONDS: u32 = 2;
+/// A server that has not answered after so many tries, five minutes, is started anew.
+const STARTUP_TRIES: u32 = 150;
+
+/// The main class as submission sees it.
+pub(super) fn stand_in() -> MainResource {
+    MainResource::Java {
+        jar: None,
+        class: STAND_IN.to_owned(),
+    }
+}
+
+/// Makes a server of the finished driver.
+pub(super) fn finish(role: &Role<'_>, submission: &mut Submission) {
+    let port = port(&submission.conf);
+    let template = role.pod.template.as_ref();
+    let name = submission.container.clone();
+    let pod = &mut submission.driver;
+    if let Some(metadata) = pod["metadata"].as_object_mut() {
+        metadata.remove("name");
+        metadata.remove("namespace");
+    }
+    if let Some(labels) = pod["metadata"]["labels"].as_object_mut() {
+        labels.remove("spark-app-selector");
+        labels.insert("spark-role".to_owned(), json!(SERVER_ROLE));
+    }
+    pod["spec"]["restartPolicy"] = json!("Always");
+    let containers = pod["spec"]["containers"].as_array_mut();
+    let spark = containers
+        .into_iter()
+        .flatten()
+        .find(|container| container["name"] == *name);
+    if let Some(spark) = spark {
+        arguments(spark);
+        variables(spark);
+        ports_and_probes(spark, port);
+        if let Some(given) = template.and_then(|template| named(template, &name)) {
+            resources(spark, given);
+            if let Some(policy) = given.get("imagePullPolicy").filter(|it| it.is_string()) {
+                spark["imagePullPolicy"] = policy.clone();
+            }
+        }
+    }
+    settings(submission);
+}
+
+/// The port that clients speak to.
+pub(crate) fn port(conf: &Conf) -> u16 {
+    conf.get(CONNECT_PORT_KEY)
+        .and_then(|port| port.trim().parse().ok())
+        .unwrap_or(CONNECT_PORT)
+}
+
+fn list<'a>(container: &'a mut Value, field: &str) -> Option<&'a mut Vec<Value>> {
+    if container.get(field).is_none_or(Value::is_null) {
+        container[field] = json!([]);
+    }
+    container[field].as_array_mut()
+}
+
+/// Behind the first argument, which says that this is a driver, stand those of `spark-submit`. The
+/// node puts the variables' values in.
+fn arguments(spark: &mut Value) {
+    let Some(arguments) = list(spark, "args") else {
+        return;
+    };
+    for argument in arguments.iter_mut().filter(|it| **it == STAND_IN) {
+        *argument = json!(SERVER_CLASS);
+    }
+    let own = [
+        ("spark.driver.host", POD_IP),
+        ("spark.kubernetes.driver.pod.name", POD_NAME),
+    ];
+    let own = own
+        .into_iter()
+        .flat_map(|(key, variable)| [json!("--conf"), json!(format!("{key}=$({variable})"))]);
+    let start = usize::from(!arguments.is_empty());
+    arguments.splice(start..start, own);
+}
+
+fn variables(spark: &mut Value) {
+    let Some(variables) = list(spark, "env") else {
+        return;
+    };
+    variables.retain(|it| it["name"] != "SPARK_APPLICATION_ID" && it["name"] != POD_NAME);
+    variables.push(json!({
+        "name": POD_NAME,
+        "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}},
+    }));
+}
+
+/// Spark opens the port only from 4.1 on. Probes of the template stay.
+fn ports_and_probes(spark: &mut Value, port: u16) {
+    if let Some(ports) = list(spark, "ports")
+        && !ports.iter().any(|it| it["containerPort"] == port)
+    {
+        ports.push(json!({"name": "spark-connect", "containerPort": port, "protocol": "TCP"}));
+    }
+    let probe = |period: u32, failures: u32| {
+        json!({
+            "tcpSocket": {"port": port},
+            "periodSeconds": period,
+            "failureThreshold": failures,
+        })
+    };
+    for (field, probe) in [
+        ("startupProbe", probe(STARTUP_PERIOD_SECONDS, STARTUP_TRIES)),
+        ("readinessProbe", probe(10, 3)),
+    ] {
+        if spark.get(field).is_none_or(Value::is_null) {
+            spark[field] = probe;
+        }
+    }
+}
+
+/// The container of this name in a template, else the first.
+fn named<'a>(template: &'a Value, name: &str) -> Option<&'a Value> {
+    let containers = template.pointer("/spec/containers")?.as_array()?;
+    let named = containers.iter().find(|it| it["name"] == *name);
+    named.or_else(|| containers.first())
+}
+
+/// What the template says about a resource holds, as with the Kubeflow operator; of what it does
+/// not speak, cores and memory decide.
+fn resources(spark: &mut Value, given: &Value) {
+    let amount = |part: &str, resource: &str| {
+        let amount = given.get("resources")?.get(part)?.get(resource)?;
+        match amount {
+            Value::Number(number) => Some(json!(number.to_string())),
+            Value::String(_) => Some(amount.clone()),
+            _ => None,
+        }
+    };
+    for resource in ["cpu", "memory"] {
+        let amounts = ["requests", "limits"].map(|part| (part, amount(part, resource)));
+        if amounts.iter().all(|(_, amount)| amount.is_none()) {
+            continue;
+        }
+        for (part, amount) in amounts {
+            match amount {
+                Some(amount) => spark["resources"][part][resource] = amount,
+                None => {
+                    if let Some(amounts) = spark["resources"][part].as_object_mut() {
+                        amounts.remove(resource);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Of the objects beside the driver only its files remain. Its headless Service and its policy are
+/// for one application id, which a server does not have.
+fn settings(submission: &mut Submission) {
+    submission.objects.retain(|it| it["kind"] == "ConfigMap");
+    submission
+        .conf
+        .retain(|key, _| !OF_ONE_START.contains(&key.as_str()));
+    let text = properties::write(&submission.conf);
+    for object in &mut submission.objects {
+        if let Some(file) = object["data"].get_mut("spark.properties") {
+            *file = json!(text);
+        }
+    }
+}
