@@ -65,9 +65,10 @@ impl Catalog {
                 .await
                 .map_err(|error| CallError::Unavailable(error.to_string()))?,
         };
+        // A group may serve some kinds at other versions than its first one alone.
         let mut kinds: Vec<Kind> = discovered
             .groups()
-            .flat_map(|group| group.recommended_resources())
+            .flat_map(|group| group.resources_by_stability())
             .filter(|(_, capabilities)| {
                 [verbs::LIST, verbs::WATCH, verbs::DELETE]
                     .iter()
