@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use windlass_api::names::{DnsLabel, NameError};
 
 pub use applications::{
-    Awaited, ChangeArgs, DeleteArgs, DiffArgs, EventsArgs, ForwardArgs, ListArgs, LogsArgs,
-    PlaceArgs, Show, StatusArgs, SubmitArgs, Told, TriggerArgs, WaitArgs, WhyArgs,
+    Awaited, ChangeArgs, ConnectArgs, DeleteArgs, DiffArgs, EventsArgs, ForwardArgs, ListArgs,
+    LogsArgs, PlaceArgs, Show, StatusArgs, SubmitArgs, Told, TriggerArgs, WaitArgs, WhyArgs,
 };
 
 /// Runs Spark jobs and stateful data clusters on Kubernetes, and the same YAML on a laptop.
@@ -57,6 +57,8 @@ pub enum Command {
     Events(EventsArgs),
     /// Make the driver's web page reachable at a port of this machine.
     Forward(ForwardArgs),
+    /// Open a Python shell, or run a Python program, on a Spark Connect server.
+    Connect(ConnectArgs),
     /// Wait until an application has ended, or for something before that.
     Wait(WaitArgs),
     /// Stop applications without losing them; no retry is spent.
@@ -148,6 +150,7 @@ impl Command {
             Self::Logs(args) => Some(&mut args.place.cluster),
             Self::Events(args) => Some(&mut args.place.cluster),
             Self::Forward(args) => Some(&mut args.place.cluster),
+            Self::Connect(args) => Some(&mut args.place.cluster),
             Self::Wait(args) => Some(&mut args.place.cluster),
             Self::Suspend(args) | Self::Resume(args) | Self::Rerun(args) => {
                 Some(&mut args.place.cluster)

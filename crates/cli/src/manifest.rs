@@ -6,7 +6,9 @@ use std::path::Path;
 use serde_json::Value;
 use windlass_api::decode::{decode, is_kind};
 use windlass_api::spark::application::validate;
-use windlass_api::spark::{ScheduledSparkApplication, SparkApplication, scheduled};
+use windlass_api::spark::{
+    ScheduledSparkApplication, SparkApplication, SparkConnect, connect, scheduled,
+};
 use windlass_api::{field, parse};
 
 use crate::exit::Failure;
@@ -124,6 +126,20 @@ pub fn check_scheduled(object: &Value, source: &str) -> Result<ScheduledSparkApp
     let decoded: ScheduledSparkApplication = decode(object)
         .map_err(|error| refuse(source, error.to_string().lines().map(ToOwned::to_owned)))?;
     let errors = scheduled::validate(&decoded);
+    if errors.is_empty() {
+        return Ok(decoded);
+    }
+    Err(refuse(
+        source,
+        errors.iter().map(field::FieldError::to_string),
+    ))
+}
+
+/// Checks a Spark Connect server completely; the error tells every mistake with its field.
+pub fn check_connect(object: &Value, source: &str) -> Result<SparkConnect, Failure> {
+    let decoded: SparkConnect = decode(object)
+        .map_err(|error| refuse(source, error.to_string().lines().map(ToOwned::to_owned)))?;
+    let errors = connect::validate(&decoded);
     if errors.is_empty() {
         return Ok(decoded);
     }

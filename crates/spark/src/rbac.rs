@@ -45,10 +45,10 @@ pub fn operator_rules() -> Vec<PolicyRule> {
             &["sparkapplications"],
             &["get", "list", "watch", "create", "delete"],
         ),
-        // Follow schedules.
+        // Follow schedules and Connect servers.
         rule(
             "sparkoperator.k8s.io",
-            &["scheduledsparkapplications"],
+            &["scheduledsparkapplications", "sparkconnects"],
             &["get", "list", "watch"],
         ),
         // Report. Status is the only part of what users wrote that the operator writes.
@@ -57,6 +57,7 @@ pub fn operator_rules() -> Vec<PolicyRule> {
             &[
                 "sparkapplications/status",
                 "scheduledsparkapplications/status",
+                "sparkconnects/status",
             ],
             &["update"],
         ),
@@ -66,6 +67,7 @@ pub fn operator_rules() -> Vec<PolicyRule> {
             &[
                 "sparkapplications/finalizers",
                 "scheduledsparkapplications/finalizers",
+                "sparkconnects/finalizers",
             ],
             &["update"],
         ),
@@ -79,20 +81,29 @@ pub fn operator_rules() -> Vec<PolicyRule> {
             &["services"],
             &["get", "list", "watch", "create", "patch", "delete"],
         ),
-        // The driver's settings and templates; they go with their driver.
+        // The driver's settings and templates, which go with their driver; those of a Connect
+        // server are removed when it has others.
         rule(
             "",
             &["configmaps"],
-            &["get", "list", "watch", "create", "patch"],
+            &["get", "list", "watch", "create", "patch", "delete"],
         ),
+        // Connect servers.
+        rule(
+            "apps",
+            &["deployments"],
+            &["get", "list", "watch", "create", "patch", "delete"],
+        ),
+        // The token of a Connect server. Nothing reads it but the server's node and users.
+        rule("", &["secrets"], &["create", "patch"]),
         // Claims that a driver asks for; they go with their driver.
         rule("", &["persistentvolumeclaims"], &["create", "patch"]),
-        // From Spark 4.2 on executors accept only pods of their own application; it goes with
-        // the driver.
+        // From Spark 4.2 on executors accept only pods of their own application; that policy goes
+        // with the driver. Those of a Connect server are kept as its specification says.
         rule(
             "networking.k8s.io",
             &["networkpolicies"],
-            &["create", "patch"],
+            &["get", "list", "watch", "create", "patch", "delete"],
         ),
         // Tell people what happens.
         rule("events.k8s.io", &["events"], &["create", "patch"]),

@@ -186,6 +186,28 @@ pub struct ForwardArgs {
     pub place: PlaceArgs,
 }
 
+/// Arguments of `windlass connect`.
+#[derive(Debug, Args)]
+pub struct ConnectArgs {
+    /// Name of the SparkConnect.
+    pub name: String,
+    /// Print the URL for clients and forward until interrupted, instead of starting Python.
+    #[arg(long, conflicts_with = "program")]
+    pub print: bool,
+    /// Port on 127.0.0.1 (0: pick a free one).
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub local_port: u16,
+    /// Give up on a server that does not answer after so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub timeout: u64,
+    /// Where.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// A Python program and its arguments, after "--", to run instead of the shell.
+    #[arg(last = true, value_name = "PROGRAM")]
+    pub program: Vec<String>,
+}
+
 /// Arguments of `windlass suspend`, `resume` and `rerun`.
 #[derive(Debug, Args)]
 pub struct ChangeArgs {

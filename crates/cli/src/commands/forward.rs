@@ -38,34 +38,54 @@ pub async fn forward(args: ForwardArgs) -> Result<Exit, Failure> {
         .to_owned();
     let pods = place.pods();
     let mut interrupts = Interrupts::listen()?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.local_port))
-        .await
-        .map_err(|error| {
-            Failure::bad_input(format!(
-                "port {} of this machine cannot be used: {error}: choose another one with --local-port (0: any)",
-                args.local_port
-            ))
-        })?;
-    let local = listener.local_addr().map_err(Failure::internal)?.port();
+    let (listener, local) = listen(args.local_port).await?;
     talk(&format!(
         "http://127.0.0.1:{local} leads to port {remote} of {driver}; Ctrl-C ends it"
     ));
+    tokio::select! {
+        failure = serve(&listener, &pods, &driver, remote) => Err(failure),
+        _ = interrupts.next() => Ok(Exit::Completed),
+    }
+}
+
+/// A port of this machine, and its number.
+pub(super) async fn listen(port: u16) -> Result<(TcpListener, u16), Failure> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .await
+        .map_err(|error| {
+            Failure::bad_input(format!(
+                "port {port} of this machine cannot be used: {error}: choose another one with --local-port (0: any)"
+            ))
+        })?;
+    let local = listener.local_addr().map_err(Failure::internal)?.port();
+    Ok((listener, local))
+}
+
+/// Carries every connection to a port of the pod, until there is no such pod any more.
+pub(super) async fn serve(
+    listener: &TcpListener,
+    pods: &Api<Pod>,
+    pod: &str,
+    port: u16,
+) -> Failure {
     loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                let (stream, _) = accepted.map_err(Failure::internal)?;
-                if pods.get_opt(&driver).await.map_err(api_failure)?.is_none() {
-                    return Err(Failure::cluster(format!("driver pod {driver} is gone")));
-                }
-                let (pods, driver) = (pods.clone(), driver.clone());
-                tokio::spawn(async move {
-                    if let Err(error) = carry(&pods, &driver, remote, stream).await {
-                        talk(&format!("a connection to port {remote} of {driver} failed: {error:#}"));
-                    }
-                });
-            }
-            _ = interrupts.next() => return Ok(Exit::Completed),
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => return Failure::internal(error),
+        };
+        match pods.get_opt(pod).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Failure::cluster(format!("pod {pod} is gone")),
+            Err(error) => return api_failure(error),
         }
+        let (pods, pod) = (pods.clone(), pod.to_owned());
+        tokio::spawn(async move {
+            if let Err(error) = carry(&pods, &pod, port, stream).await {
+                talk(&format!(
+                    "a connection to port {port} of {pod} failed: {error:#}"
+                ));
+            }
+        });
     }
 }
 

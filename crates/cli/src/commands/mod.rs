@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod check;
+pub mod connect;
 pub mod diff;
 pub mod events;
 pub mod forward;

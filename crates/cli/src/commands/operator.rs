@@ -12,7 +12,9 @@ use windlass_engine::engine::EngineError;
 use windlass_engine::lease::LeaseConfig;
 use windlass_engine::webhook::{Certificates, WebhookConfig};
 use windlass_engine::{Engine, EngineBuilder, QueueConfig};
-use windlass_spark::controller::{OperatorConfig, scheduled_spark_application, spark_application};
+use windlass_spark::controller::{
+    OperatorConfig, scheduled_spark_application, spark_application, spark_connect,
+};
 use windlass_spark::survey::{self, Look};
 
 use super::check::list;
@@ -77,6 +79,7 @@ fn builder(client: Client, config: &OperatorConfig) -> EngineBuilder {
         .namespaces(namespaces)
         .controller(spark_application(config), QueueConfig::default())
         .controller(scheduled_spark_application(), QueueConfig::default())
+        .controller(spark_connect(config), QueueConfig::default())
 }
 
 /// Serves a cluster until a signal comes.

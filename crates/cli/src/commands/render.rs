@@ -5,9 +5,9 @@ use sha2::{Digest as _, Sha256};
 use windlass_api::decode::is_kind;
 use windlass_api::parse::to_yaml_documents;
 use windlass_api::spark::scheduled::{SCHEDULE_LABEL, run_name, template};
-use windlass_api::spark::{ScheduledSparkApplication, SparkApplication};
+use windlass_api::spark::{ScheduledSparkApplication, SparkApplication, SparkConnect};
 use windlass_spark::submission::{SparkVersion, SubmitError, SubmitIds};
-use windlass_spark::{lower, spark_submit, submission};
+use windlass_spark::{connect, lower, spark_submit, submission};
 
 use crate::args::{Format, RenderArgs, ValidateArgs};
 use crate::exit::{Exit, Failure};
@@ -32,10 +32,16 @@ pub fn render(args: RenderArgs) -> Result<Exit, Failure> {
     Ok(Exit::Completed)
 }
 
-/// What the operator would create for the first attempt of an application.
+/// What the operator would create for the first attempt of an application, or for a server.
 fn render_file(file: &std::path::Path) -> Result<Vec<Value>, Failure> {
     let source = file.display().to_string();
     let objects = manifest::objects(file)?;
+    let server = objects.iter().find(|it| is_kind::<SparkConnect>(it));
+    if let Some(server) = server
+        && !objects.iter().any(is_kind::<SparkApplication>)
+    {
+        return serves(&manifest::check_connect(server, &source)?, &source);
+    }
     let of_kind = |object: &&Value| is_kind::<ScheduledSparkApplication>(object);
     let application = match objects.iter().find(of_kind) {
         Some(scheduled) if !objects.iter().any(is_kind::<SparkApplication>) => {
@@ -53,6 +59,22 @@ fn render_file(file: &std::path::Path) -> Result<Vec<Value>, Failure> {
     for note in &lowered.submission.notes {
         talk(&format!("note: {source}: {note}"));
     }
+    Ok(objects)
+}
+
+/// The objects of a server, its token aside, which is made when the server is.
+fn serves(server: &SparkConnect, source: &str) -> Result<Vec<Value>, Failure> {
+    let wanted = connect::wanted(server, &lower::Settings::default()).map_err(|problems| {
+        let lines = problems
+            .iter()
+            .map(|problem| format!("{source}: {problem}"));
+        Failure::bad_input(lines.collect::<Vec<_>>().join("\n"))
+    })?;
+    for note in &wanted.not_applied {
+        talk(&format!("warning: {source}: {note}"));
+    }
+    let mut objects = wanted.before;
+    objects.push(wanted.deployment);
     Ok(objects)
 }
 
@@ -121,6 +143,9 @@ pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
             let found = if is_kind::<ScheduledSparkApplication>(&object) {
                 manifest::check_scheduled(&object, &source)
                     .and_then(|scheduled| lowers(&run_of(&scheduled), &source))
+            } else if is_kind::<SparkConnect>(&object) {
+                manifest::check_connect(&object, &source)
+                    .and_then(|server| serves(&server, &source).map(drop))
             } else {
                 manifest::check(&object, &source)
                     .and_then(|application| lowers(&application, &source))
@@ -137,7 +162,7 @@ pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
     if checked == 0 {
         return Err(Failure::bad_input(format!(
             "{file}: holds nothing of Windlass: give a SparkApplication or \
-             ScheduledSparkApplication (sparkoperator.k8s.io/v1beta2)"
+             ScheduledSparkApplication (sparkoperator.k8s.io/v1beta2), or a SparkConnect (v1alpha1)"
         )));
     }
     out(&format!("{file}: {checked} valid"));

@@ -77,10 +77,16 @@ case "$1" in
     if [ -n "$WINDLASS_KUBERNETES_MASTER" ]; then
       master=(--conf "spark.kubernetes.driver.master=$WINDLASS_KUBERNETES_MASTER")
     fi
+    # The network is the machine's: a Spark Connect server may not take its port on all addresses.
+    connect=()
+    if [ -n "$SPARK_DRIVER_BIND_ADDRESS" ]; then
+      connect=(--conf "spark.connect.grpc.binding.address=$SPARK_DRIVER_BIND_ADDRESS")
+    fi
     set -- \
       --conf "spark.driver.bindAddress=$SPARK_DRIVER_BIND_ADDRESS" \
       --conf "spark.executorEnv.SPARK_DRIVER_POD_IP=$SPARK_DRIVER_BIND_ADDRESS" \
       "${master[@]}" \
+      "${connect[@]}" \
       --deploy-mode client "$@"
     if [ -n "$archive" ]; then
       # As bin/spark-submit has it: Python's hashes must be the same in all processes of a job.

@@ -10,6 +10,7 @@
 //! and the pod cannot start without it, so a driver that runs has everything it needs.
 
 mod application;
+mod connect;
 mod effects;
 mod last_words;
 mod scheduled;
@@ -22,6 +23,7 @@ use crate::lifecycle::spec::Limits;
 use crate::lower::Settings;
 
 pub use application::{Sight, SparkApplications};
+pub use connect::{ConnectSight, SparkConnects};
 pub use scheduled::{ScheduleSight, ScheduledSparkApplications};
 
 /// `sparkapplications.sparkoperator.k8s.io`.
@@ -38,6 +40,14 @@ pub const SCHEDULED_SPARK_APPLICATION: Kind = Kind::namespaced(
     "v1beta2",
     "ScheduledSparkApplication",
     "scheduledsparkapplications",
+);
+
+/// `sparkconnects.sparkoperator.k8s.io`.
+pub const SPARK_CONNECT: Kind = Kind::namespaced(
+    "sparkoperator.k8s.io",
+    "v1alpha1",
+    "SparkConnect",
+    "sparkconnects",
 );
 
 /// The settings of the operator.
@@ -123,6 +133,11 @@ impl OperatorConfig {
 /// The controller of SparkApplications.
 pub fn spark_application(config: &OperatorConfig) -> SparkApplications {
     SparkApplications::new(config.limits(), config.settings(), config.ui_services)
+}
+
+/// The controller of SparkConnects.
+pub fn spark_connect(config: &OperatorConfig) -> SparkConnects {
+    SparkConnects::new(config.settings())
 }
 
 /// The controller of ScheduledSparkApplications.

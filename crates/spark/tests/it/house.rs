@@ -18,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 use windlass_apiserver::{ApiServer, Config, User};
 use windlass_cluster::{Cluster, ClusterConfig};
 use windlass_engine::{Engine, QueueConfig};
-use windlass_spark::controller::{OperatorConfig, scheduled_spark_application, spark_application};
+use windlass_spark::controller::{
+    OperatorConfig, scheduled_spark_application, spark_application, spark_connect,
+};
 use windlass_spark::rbac;
 use windlass_streaming::backend::NoNode;
 
@@ -166,6 +168,7 @@ impl House {
             .namespaces(namespaces.to_vec())
             .controller(spark_application(&config), QueueConfig::default())
             .controller(scheduled_spark_application(), QueueConfig::default())
+            .controller(spark_connect(&config), QueueConfig::default())
             .build()
             .unwrap();
         async move { engine.run(stop).await.unwrap() }
@@ -227,6 +230,30 @@ impl Place {
             "ScheduledSparkApplication",
             "scheduledsparkapplications",
         )
+    }
+
+    pub(crate) fn connects(&self) -> Objects {
+        self.named(
+            "sparkoperator.k8s.io/v1alpha1",
+            "SparkConnect",
+            "sparkconnects",
+        )
+    }
+
+    pub(crate) fn deployments(&self) -> Objects {
+        self.named("apps/v1", "Deployment", "deployments")
+    }
+
+    pub(crate) fn events(&self) -> Objects {
+        self.named("events.k8s.io/v1", "Event", "events")
+    }
+
+    pub(crate) fn secrets(&self) -> Objects {
+        self.named("v1", "Secret", "secrets")
+    }
+
+    pub(crate) fn network_policies(&self) -> Objects {
+        self.named("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
     }
 
     pub(crate) fn pods(&self) -> Objects {
@@ -347,7 +374,7 @@ impl Place {
     }
 }
 
-fn container(name: &str, state: Value) -> Value {
+pub(crate) fn container(name: &str, state: Value) -> Value {
     json!({
         "name": name, "image": "spark", "imageID": "", "ready": false, "restartCount": 0,
         "state": state,

@@ -8,6 +8,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod connect_sweep;
+mod connects;
 mod faults;
 mod golden;
 mod house;

@@ -1,0 +1,219 @@
+//! SparkConnects on the engine: read, observe, decide.
+//!
+//! Laws:
+//! - a SparkConnect that cannot be decoded is `Failed`, and what runs of it is left alone; so is a
+//!   status that cannot be decoded;
+//! - what has a name of ours is looked for at the API itself before anything is applied to it.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+use windlass_api::names::LabelValue;
+use windlass_api::spark::SparkConnect;
+use windlass_api::spark::connect::{
+    CONNECT_NAME_LABEL, SparkConnectStatus as Status, WAKE_REQUESTED_AT,
+};
+use windlass_engine::api::ApiError;
+use windlass_engine::plan::{Effect, ObjectRef, Plan};
+use windlass_engine::{Child, Class, Controller, Kind, Object, View, Watch};
+
+use super::SPARK_CONNECT;
+use super::application::leave_alone;
+use crate::connect::{
+    self, CHILD, DEPLOYMENT, Entropy, NETWORK_POLICY, Observed, POD, Spec, Wanted,
+};
+use crate::lower::Settings;
+
+/// The kinds of the objects of a server, pods aside.
+const KINDS: [Kind; 4] = [DEPLOYMENT, Kind::SERVICE, Kind::CONFIG_MAP, NETWORK_POLICY];
+
+/// Keeps Spark Connect servers up.
+#[derive(Debug)]
+pub struct SparkConnects {
+    settings: Settings,
+}
+
+/// One look at a SparkConnect and its server.
+#[derive(Debug)]
+pub struct ConnectSight {
+    reading: Result<Box<Reading>, String>,
+    observed: Observed,
+}
+
+/// A SparkConnect as far as it can be read.
+#[derive(Debug)]
+struct Reading {
+    spec: Spec,
+    status: Status,
+}
+
+impl SparkConnects {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+
+    /// Reads the object; an error is why its status cannot be understood.
+    fn read(&self, object: &Object) -> Result<Reading, String> {
+        let status = match object.status() {
+            Value::Null => Status::default(),
+            status => Status::deserialize(status).map_err(|error| format!("status: {error}"))?,
+        };
+        let spec = match SparkConnect::deserialize(object.as_value()) {
+            Ok(connect) => Spec {
+                suspend: connect.spec.suspend,
+                idle_timeout: connect
+                    .spec
+                    .idle_timeout_seconds
+                    .and_then(|seconds| u64::try_from(seconds).ok())
+                    .map(std::time::Duration::from_secs),
+                wanted: connect::wanted(&connect, &self.settings),
+                ..bare(object)
+            },
+            Err(error) => Spec {
+                wanted: Err(vec![error.to_string()]),
+                ..bare(object)
+            },
+        };
+        Ok(Reading { spec, status })
+    }
+}
+
+/// What is known of any object.
+fn bare(object: &Object) -> Spec {
+    Spec {
+        generation: object.generation(),
+        deleting: object.is_deleting(),
+        suspend: false,
+        idle_timeout: None,
+        wake: object.annotation(WAKE_REQUESTED_AT).map(str::to_owned),
+        wanted: Err(Vec::new()),
+    }
+}
+
+async fn find(object: &Object, spec: &Spec, view: &View) -> Result<Observed, ApiError> {
+    let (namespace, name) = (object.namespace(), object.name());
+    // A label cannot have that value, so nothing has.
+    if LabelValue::new(name).is_err() {
+        return Ok(Observed::default());
+    }
+    let mut others = Vec::new();
+    for kind in &KINDS {
+        let found = view
+            .labelled(kind, namespace, CONNECT_NAME_LABEL, name)
+            .await?;
+        others.extend(found);
+    }
+    let pods = view
+        .labelled(&Kind::POD, namespace, CONNECT_NAME_LABEL, name)
+        .await?;
+    let mut taken = Vec::new();
+    if let Ok(wanted) = &spec.wanted {
+        for target in wanted_objects(wanted) {
+            let is_own = |it: &&Object| it.owner_uids().any(|uid| uid == object.uid());
+            let is_seen = |it: &Object| it.object_ref() == target;
+            if others.iter().filter(is_own).any(is_seen) {
+                continue;
+            }
+            // What has not our label is in no store.
+            let found = view
+                .live()
+                .get(&kind_of(&target), &(&target).into())
+                .await?;
+            if found.is_some_and(|found| !is_own(&&found)) {
+                taken.push(target);
+            }
+        }
+    }
+    let mut observed = connect::observe(object.uid(), &others, &pods, taken);
+    observed.refusal = view
+        .refusal()
+        .map(|refusal| format!("the API refused to {}", refusal.error));
+    let makes_token = spec.wanted.as_ref().is_ok_and(|it| it.token.is_some());
+    observed.entropy = makes_token.then(|| refused_token(view).unwrap_or_else(Entropy::draw));
+    Ok(observed)
+}
+
+/// The token that the API would not take, which a second try must not change.
+fn refused_token(view: &View) -> Option<Entropy> {
+    match &view.refusal()?.effect {
+        Effect::Apply(object) if object["kind"] == "Secret" => Entropy::of_secret(object),
+        _ => None,
+    }
+}
+
+/// References to all objects of a server, its token aside.
+fn wanted_objects(wanted: &Wanted) -> impl Iterator<Item = ObjectRef> {
+    let objects = wanted.before.iter().chain([&wanted.deployment]);
+    objects.map(|object| Object::new(object.clone()).object_ref())
+}
+
+fn kind_of(target: &ObjectRef) -> Kind {
+    let known = KINDS
+        .into_iter()
+        .find(|kind| kind.matches(&target.api_version, &target.kind));
+    known.unwrap_or_else(|| Kind::of(target))
+}
+
+impl Controller for SparkConnects {
+    type Status = Value;
+    type Observed = ConnectSight;
+
+    fn name(&self) -> &'static str {
+        "spark-connect"
+    }
+
+    fn primary(&self) -> Watch {
+        Watch::all(SPARK_CONNECT)
+    }
+
+    fn children(&self) -> Vec<Child> {
+        let labelled = |kind, trim| {
+            let watch = Watch::all(kind)
+                .labels(CONNECT_NAME_LABEL)
+                .index(CONNECT_NAME_LABEL)
+                .trim(trim);
+            Child::labelled(watch, CONNECT_NAME_LABEL)
+        };
+        let mut children: Vec<Child> = KINDS.map(|kind| labelled(kind, CHILD)).into();
+        children.push(labelled(Kind::POD, POD));
+        children
+    }
+
+    /// There are few servers, and people wait for them.
+    fn class(&self, _object: &Object) -> Class {
+        Class::Status
+    }
+
+    async fn observe(&self, object: &Object, view: &View) -> Result<ConnectSight, ApiError> {
+        let reading = match self.read(object) {
+            Ok(reading) => reading,
+            Err(error) => {
+                return Ok(ConnectSight {
+                    reading: Err(error),
+                    observed: Observed::default(),
+                });
+            }
+        };
+        let observed = find(object, &reading.spec, view).await?;
+        Ok(ConnectSight {
+            reading: Ok(Box::new(reading)),
+            observed,
+        })
+    }
+
+    fn plan(&self, object: &Object, sight: &ConnectSight, now: Timestamp) -> Plan<Value> {
+        let reading = match &sight.reading {
+            Ok(reading) => reading,
+            Err(error) => return leave_alone(object, error, now),
+        };
+        let decision = connect::plan(&reading.spec, &reading.status, &sight.observed, now);
+        Plan {
+            // Serializing plain data cannot fail; a null would be refused by the API.
+            status: serde_json::to_value(&decision.status).unwrap_or_default(),
+            effects: decision.effects,
+            events: decision.notes,
+            wake_at: decision.wake_at,
+            basis: decision.basis,
+        }
+    }
+}
