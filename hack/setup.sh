@@ -9,7 +9,8 @@
 #   --jdk       also a Java compiler, which the long tests use
 #   --registry  also a registry of container images, unpacked into the cache and not installed:
 #               the package would start it as a service
-#   --clients   also Airflow, Helm and the Kubernetes clients for Python, Node.js and Go of
+#   --clients   also what PySpark's client of Spark Connect needs, in each environment of Spark 4;
+#               Airflow, Helm and the Kubernetes clients for Python, Node.js and Go of
 #               crates/cli/tests/clients
 #
 # Safe to run again and to interrupt: what is there is left alone, what is half there is redone.
@@ -166,6 +167,15 @@ clients=$(cd "$(dirname "$0")/../crates/cli/tests/clients" && pwd)
 is_current() { # name list
     cmp -s "$clients/$1/$2" "$cache/clients/$1/.complete"
 }
+for version in "${versions[@]}"; do
+    home="$cache/spark/$version"
+    $wants_clients && [[ "$version" != 3.* ]] || continue
+    cmp -s "$clients/connect/requirements.txt" "$home/.connect" && continue
+    say "installing what Spark Connect's client needs into $home (once; some 100 MB to fetch)"
+    "$home/bin/python3" -m pip install --quiet --no-input --no-cache-dir \
+        --disable-pip-version-check -r "$clients/connect/requirements.txt" >&2
+    cp "$clients/connect/requirements.txt" "$home/.connect"
+done
 python_client() { # folder what
     local home="$cache/clients/$1"
     is_current "$1" requirements.txt && return

@@ -14,6 +14,7 @@ mod common;
 mod allocation;
 mod clients;
 mod clusters;
+mod connect;
 mod examples;
 mod executor_fields;
 mod failures;

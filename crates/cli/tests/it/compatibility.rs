@@ -28,7 +28,11 @@ const ISSUES: [u32; 65] = [
 fn every_field_of_the_kinds_is_told_once_and_no_other() {
     let tables = tables(&page());
     let applications = schema("SparkApplication");
-    for kind in ["SparkApplication", "ScheduledSparkApplication"] {
+    for kind in [
+        "SparkApplication",
+        "ScheduledSparkApplication",
+        "SparkConnect",
+    ] {
         let mut told = BTreeSet::new();
         for table in tables.iter().filter(|table| table.chapter == kind) {
             let Some(prefixes) = table.header[0].strip_prefix("field of ") else {

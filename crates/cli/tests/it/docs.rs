@@ -12,12 +12,13 @@ use crate::common::{Answer, root, shell_lines, windlass};
 use crate::machine::Machine;
 
 /// The documents whose commands are run.
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
     "docs/run.md",
     "docs/applications.md",
     "docs/operate.md",
     "docs/schedules.md",
+    "docs/connect.md",
     "docs/compatibility.md",
 ];
 
@@ -33,6 +34,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     ("windlass run -f app.yaml --context prod", REAL_CLUSTER),
     ("windlass warm", REAL_SPARK),
+    ("hack/setup.sh --clients", "it would fetch all clients"),
+    ("windlass connect sql", REAL_SPARK),
+    ("windlass connect sql -- query.py 2026", REAL_SPARK),
+    ("windlass connect sql --print", REAL_SPARK),
     ("windlass forward spark-pi", RUNNING_JOB),
     ("kubectl port-forward spark-pi-driver 4040", RUNNING_JOB),
     ("kubectl exec -it spark-pi-driver -- bash", RUNNING_JOB),
