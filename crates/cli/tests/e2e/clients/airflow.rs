@@ -21,7 +21,9 @@ const DONE: [&str; 3] = [
 const JOB: &str = r#"
 import pathlib, time
 
+# Airflow shows a line when the next one has come.
 print("waiting for the word", flush=True)
+print("still waiting", flush=True)
 deadline = time.monotonic() + 280
 while not pathlib.Path("/tmp/fail").exists() and time.monotonic() < deadline:
     time.sleep(0.1)
