@@ -89,6 +89,14 @@ pub trait Controller: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Hears of every change of the primary kind's store, in order, from its first list on and also
+    /// while nothing is planned. Answers which other objects' plans the change concerns: they are
+    /// planned again. Must not block.
+    fn neighbours(&self, old: Option<&Object>, new: Option<&Object>) -> Vec<ObjectKey> {
+        let _ = (old, new);
+        Vec::new()
+    }
+
     /// How urgent the object is. Objects that already have something running should be
     /// [`Class::Status`], so that reporting what happens goes before starting more.
     fn class(&self, object: &Object) -> Class;

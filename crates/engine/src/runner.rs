@@ -308,11 +308,20 @@ impl<C: Controller> Runner<C> {
 
 impl<C: Controller> Subscriber for Runner<C> {
     fn changed(&self, store: &Store, old: Option<&Object>, new: Option<&Object>) {
+        // A controller watches each kind once, so the kind names the store.
+        let is_primary = store.kind() == self.primary.kind();
+        let neighbours = if is_primary {
+            self.controller.neighbours(old, new)
+        } else {
+            Vec::new()
+        };
         if !self.active.load(Ordering::Acquire) {
             return;
         }
-        // A controller watches each kind once, so the kind names the store.
-        if store.kind() == self.primary.kind() {
+        for key in &neighbours {
+            self.trigger(key, Class::New);
+        }
+        if is_primary {
             if let Some(object) = new {
                 self.trigger(&object.key(), self.controller.class(object));
             } else if let Some(object) = old {

@@ -95,6 +95,28 @@ impl View {
         }
     }
 
+    /// The same view, but answered from the stores: for what need not be of this moment.
+    #[must_use]
+    pub fn cached(&self) -> Self {
+        Self {
+            freshness: Freshness::Cached,
+            ..self.clone()
+        }
+    }
+
+    /// The objects in a namespace, or in all, in the order of their names.
+    pub async fn all(&self, kind: &Kind, namespace: Option<&str>) -> Result<Vec<Object>, ApiError> {
+        match (self.store(kind), self.freshness) {
+            (Some(store), Freshness::Cached) => Ok(store.all(namespace)),
+            (Some(store), Freshness::Live) => {
+                let selector = store.label_selector();
+                let found = self.api.list(kind, namespace, selector).await?;
+                Ok(store.trimmed_all(found))
+            }
+            (None, _) => self.api.list(kind, namespace, None).await,
+        }
+    }
+
     /// One object by name. Kinds the controller does not watch are always read from the API.
     pub async fn get(&self, kind: &Kind, key: &ObjectKey) -> Result<Option<Object>, ApiError> {
         match (self.store(kind), self.freshness) {

@@ -5,6 +5,7 @@
 mod api;
 mod apps;
 mod leadership;
+mod neighbours;
 mod order;
 mod probes;
 mod watching;
