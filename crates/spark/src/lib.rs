@@ -7,6 +7,7 @@ pub mod lifecycle;
 pub mod lower;
 pub mod observe;
 pub mod rbac;
+pub mod resources;
 pub mod schedule;
 pub mod spark_submit;
 pub mod submission;

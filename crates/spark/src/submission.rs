@@ -18,6 +18,7 @@ pub(crate) mod client;
 mod conf_map;
 mod defaults;
 pub mod error;
+mod executor;
 mod glob;
 mod hash_order;
 pub mod ids;
@@ -48,6 +49,7 @@ use self::steps::{Context, Draft};
 use self::upload::Uploads;
 
 pub use self::error::SubmitError;
+pub use self::executor::{ExecutorContainer, ExecutorCount, executors};
 pub use self::ids::SubmitIds;
 pub use self::profile::{Profile, SparkVersion};
 pub use self::request::{

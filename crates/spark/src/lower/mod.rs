@@ -47,7 +47,10 @@ use self::{
     role::{Kind, Role},
     route::ConfBuilder,
 };
-use crate::submission::{self, Client, Conf, SparkVersion, Submission, SubmitError, SubmitRequest};
+use crate::resources::Demand;
+use crate::submission::{
+    self, Client, Conf, Profile, SparkVersion, Submission, SubmitError, SubmitRequest,
+};
 
 /// What the operator adds to every application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +80,8 @@ pub struct Lowered {
     pub submission: Submission,
     /// Fields that have no effect, each with the reason.
     pub not_applied: Vec<NotApplied>,
+    /// What the driver and its executors ask of the cluster.
+    pub demand: Demand,
 }
 
 /// A field that is set and has no effect.
@@ -217,9 +222,12 @@ fn lower_to(
     if product == Product::Server {
         server::finish(&driver, &mut submission);
     }
+    let (profile, _) = Profile::of(&context.version);
+    let demand = Demand::of(&submission, profile)?;
     Ok(Lowered {
         submission,
         not_applied,
+        demand,
     })
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use windlass_api::jvm::Unit;
+
 use super::profile::Profile;
 use super::request::Client;
 use super::{Conf, SubmitError, defaults, defaults::Fallback, memory};
@@ -99,6 +101,17 @@ impl<'a> Settings<'a> {
             .map(|text| {
                 memory::mib(text.trim(), &self.profile)
                     .map_err(|error| SubmitError::setting(key, format!("{text:?} {error}")))
+            })
+            .transpose()
+    }
+
+    /// A size, of which a bare number counts bytes.
+    pub(super) fn bytes(&self, key: &str) -> Result<Option<i64>, SubmitError> {
+        self.text(key)?
+            .map(|text| {
+                let size = memory::read(text.trim(), Unit::Byte, &self.profile)
+                    .map_err(|error| SubmitError::setting(key, format!("{text:?} {error}")))?;
+                Ok(i64::try_from(size.bytes()).unwrap_or(i64::MAX))
             })
             .transpose()
     }
