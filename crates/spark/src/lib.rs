@@ -6,6 +6,7 @@ pub mod diagnosis;
 pub mod lifecycle;
 pub mod lower;
 pub mod observe;
+pub mod queue;
 pub mod rbac;
 pub mod resources;
 pub mod schedule;
