@@ -64,8 +64,23 @@ impl Place {
     }
 }
 
-/// The state of an application, in the API's word; `New` when nobody has looked at it.
+/// What is said of an application that waits for its turn.
+pub fn queued(application: &Value) -> Option<&str> {
+    let conditions = application["status"]["conditions"].as_array();
+    let admitted = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition["type"] == "Admitted")?;
+    let message = admitted["message"].as_str().unwrap_or_default();
+    (admitted["status"] == "False").then_some(message)
+}
+
+/// The state of an application, in the API's word; `New` when nobody has looked at it, and `QUEUED`
+/// when it waits for its turn, for which the API's states have no word.
 pub fn state(application: &DynamicObject) -> &str {
+    if queued(&application.data).is_some() {
+        return "QUEUED";
+    }
     application.data["status"]["applicationState"]["state"]
         .as_str()
         .filter(|state| !state.is_empty())
@@ -191,7 +206,10 @@ fn row(application: &DynamicObject, how: Show, scope: Scope, now: Timestamp) -> 
             or_none(text("/status/sparkApplicationId")),
         ]);
     }
-    cells.push(text("/status/applicationState/errorMessage"));
+    cells.push(match queued(&application.data) {
+        Some(message) => message.to_owned(),
+        None => text("/status/applicationState/errorMessage"),
+    });
     cells
 }
 

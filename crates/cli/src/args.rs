@@ -5,8 +5,9 @@ mod applications;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use windlass_api::names::{DnsLabel, NameError};
+use windlass_api::quantity::Quantity;
 
 pub use applications::{
     Awaited, ChangeArgs, ConnectArgs, DeleteArgs, DiffArgs, EventsArgs, ForwardArgs, ListArgs,
@@ -403,6 +404,19 @@ pub struct OperatorArgs {
     /// Start although another operator of the same kinds lives and serves the same namespaces.
     #[arg(long)]
     pub beside_other_operators: bool,
+    /// How many applications of a namespace run at once, where no ResourceQuota of it gives
+    /// windlass.dev/running (default: all).
+    #[arg(long, value_name = "N")]
+    pub max_running: Option<u32>,
+    /// How much CPU they request together, where no ResourceQuota gives windlass.dev/cpu.
+    #[arg(long, value_name = "QUANTITY")]
+    pub max_cpu: Option<Quantity>,
+    /// How much memory they request together, where no ResourceQuota gives windlass.dev/memory.
+    #[arg(long, value_name = "QUANTITY")]
+    pub max_memory: Option<Quantity>,
+    /// Whether evictions wait for drivers, unless driverPodDisruptionBudget says otherwise.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    pub protect_drivers: bool,
 }
 
 /// Arguments of `windlass install`.

@@ -11,12 +11,12 @@ use serde_json::Value;
 use windlass_engine::Object;
 
 use crate::lifecycle::observed::{
-    Blocked, Disruption, DriverPod, ExecutorPod, Exit, FailedInit, Owner, PodPhase, SparkContainer,
-    UiService,
+    Beside, Blocked, Disruption, DriverPod, ExecutorPod, Exit, FailedInit, Owner, PodPhase,
+    SparkContainer, UiService,
 };
 use crate::schedule::{Run, RunState};
 
-pub use trim::{CHILD, DRIVER_OF_RUN, POD, RUN};
+pub use trim::{CHILD, DRIVER_OF_RUN, POD, QUOTA, RUN};
 
 /// The application a pod, Service or ConfigMap belongs to.
 pub const APP_NAME: &str = "sparkoperator.k8s.io/app-name";
@@ -169,6 +169,18 @@ pub fn ui_service(service: Option<&Object>, application_uid: &str) -> UiService 
                 format!("{ip}:{port}")
             }
         }),
+    }
+}
+
+/// Reads what has the name of an object beside the driver of the application with this uid.
+pub fn beside(object: Option<&Object>, application_uid: &str) -> Beside {
+    match object {
+        None => Beside::Absent,
+        Some(object) if object.owner_uids().any(|uid| uid == application_uid) => Beside::Ours {
+            name: object.name().to_owned(),
+            uid: object.uid().to_owned(),
+        },
+        Some(_) => Beside::Foreign,
     }
 }
 

@@ -105,6 +105,25 @@ pub fn operator_rules() -> Vec<PolicyRule> {
             &["networkpolicies"],
             &["get", "list", "watch", "create", "patch", "delete"],
         ),
+        // Make evictions wait for drivers that run.
+        rule(
+            "policy",
+            &["poddisruptionbudgets"],
+            &["get", "list", "watch", "create", "delete"],
+        ),
+        // The groups that batch schedulers know applications by.
+        rule(
+            "scheduling.volcano.sh",
+            &["podgroups"],
+            &["get", "create", "patch", "delete"],
+        ),
+        rule(
+            "scheduling.x-k8s.io",
+            &["podgroups"],
+            &["get", "create", "patch", "delete"],
+        ),
+        // Know what may run at once in a namespace.
+        rule("", &["resourcequotas"], &["list", "watch"]),
         // Tell people what happens.
         rule("events.k8s.io", &["events"], &["create", "patch"]),
     ]

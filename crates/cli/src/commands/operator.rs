@@ -15,6 +15,7 @@ use windlass_engine::{Engine, EngineBuilder, QueueConfig};
 use windlass_spark::controller::{
     OperatorConfig, scheduled_spark_application, spark_application, spark_connect,
 };
+use windlass_spark::queue::Policy;
 use windlass_spark::survey::{self, Look};
 
 use super::check::list;
@@ -125,6 +126,8 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
     if let Some(seconds) = args.silent_node_deadline {
         config.silent_node_deadline = Duration::from_secs(seconds);
     }
+    config.queue = Policy::defaults(args.max_running, args.max_cpu, args.max_memory);
+    config.protect_drivers = args.protect_drivers;
     let kube_config =
         crate::connect::config(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
     let client = windlass_engine::api::client(kube_config).map_err(Failure::internal)?;

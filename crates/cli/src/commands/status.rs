@@ -8,7 +8,7 @@ use serde_json::Value;
 use windlass_spark::diagnosis::{Finding, diagnose};
 
 use super::why;
-use crate::applications::{Place, Scope, age, executors, show, state};
+use crate::applications::{Place, Scope, age, executors, queued, show, state};
 use crate::args::{Show, StatusArgs};
 use crate::evidence::gather;
 use crate::exit::{Exit, Failure};
@@ -131,7 +131,11 @@ fn one(application: &Value, findings: &[Finding], wide: bool, now: Timestamp) ->
         rows.push(("Spark", text("/spec/sparkVersion")));
         rows.push(("Image", text("/spec/image")));
     }
-    rows.push(("Message", text("/status/applicationState/errorMessage")));
+    let message = match queued(application) {
+        Some(message) => message.to_owned(),
+        None => text("/status/applicationState/errorMessage"),
+    };
+    rows.push(("Message", message));
     let mut lines: Vec<String> = rows
         .into_iter()
         .filter(|(_, value)| !value.is_empty())

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use windlass_spark::diagnosis::{Evidence, Finding, diagnose};
 
-use crate::applications::{Place, document};
+use crate::applications::{Place, document, queued};
 use crate::args::{Told, WhyArgs};
 use crate::evidence::{Gathered, gather};
 use crate::exit::{Exit, Failure};
@@ -39,6 +39,10 @@ pub fn text(namespace: &str, name: &str, evidence: &Evidence, findings: &[Findin
         .as_str()
         .filter(|state| !state.is_empty())
         .unwrap_or("New");
+    let state = match queued(&evidence.application) {
+        Some(_) => "QUEUED",
+        None => state,
+    };
     let mut lines = vec![format!("{namespace}/{name} is {state}")];
     if findings.is_empty() {
         lines.push("nothing is found to be wrong with it".to_owned());

@@ -27,6 +27,8 @@ pub struct Model {
     error: Option<String>,
     /// What the operator says of executors that cannot start: a word and a sentence.
     held_up: Option<(String, String)>,
+    /// What is said while it waits for its turn.
+    queued: Option<String>,
 }
 
 /// A stage as the driver's own REST API reports it.
@@ -133,6 +135,11 @@ impl Model {
         if held_up != self.held_up {
             lines.extend(held_up.iter().map(|(_, message)| message.clone()));
             self.held_up = held_up;
+        }
+        let queued = crate::applications::queued(application).map(ToOwned::to_owned);
+        if queued != self.queued {
+            lines.extend(queued.iter().map(|message| format!("queued: {message}")));
+            self.queued = queued;
         }
         lines
     }
@@ -639,6 +646,21 @@ mod tests {
         assert_eq!(seconds(driver.pulling), 2);
         assert_eq!(seconds(driver.running), 26);
         assert_eq!(model.summary(at(30)).total.as_secs(), 30);
+    }
+
+    #[test]
+    fn who_waits_for_his_turn_is_told_where_he_stands() {
+        let mut model = Model::default();
+        let app = |truth: &str, message: &str| {
+            json!({ "status": { "conditions": [
+                { "type": "Admitted", "status": truth, "message": message },
+            ] } })
+        };
+        let place = "position 2 in the queue of namespace jobs: those before it go first";
+        let told = model.application(&app("False", place), at(0));
+        assert_eq!(told, [format!("queued: {place}")]);
+        assert_eq!(model.application(&app("False", place), at(1)), [""; 0]);
+        assert_eq!(model.application(&app("True", "its turn"), at(2)), [""; 0]);
     }
 
     #[test]

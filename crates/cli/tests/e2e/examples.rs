@@ -41,8 +41,9 @@ const APPLICATIONS: &[(&str, &[&str])] = &[
     ("prometheus-servlet", &[PI]),
 ];
 
-/// Examples that other tests are about, and the one whose jar is in Spark's own images only.
-const ELSEWHERE: [&str; 4] = ["jvm", "retries", "scheduled", "ttl"];
+/// Examples that other tests are about, the one whose jar is in Spark's own images only, and those
+/// that need a scheduler which neither cluster has.
+const ELSEWHERE: [&str; 6] = ["jvm", "retries", "scheduled", "ttl", "volcano", "yunikorn"];
 
 /// How many run at once.
 const AT_ONCE: usize = 3;

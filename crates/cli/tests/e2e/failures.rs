@@ -425,6 +425,65 @@ fn an_executor_that_is_deleted_leaves_gracefully_with_its_blocks_moved_away() {
     }
 }
 
+/// Shuffles between two executors, and reads the shuffle again when one of them has left.
+const SHUFFLED: &str = r#"
+import operator, os, socket, time
+from pyspark.sql import SparkSession
+
+def wait_for(condition):
+    deadline = time.monotonic() + 280
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit("nothing happened for too long")
+        time.sleep(0.1)
+
+def write(part, numbers):
+    here = socket.gethostname()
+    with open("/job/computed", "a") as computed:
+        computed.write(f"{part} {here}\n")
+    # Both executors take part: one core each, so neither can do it alone.
+    open(f"/job/at-{here}", "w").close()
+    wait_for(lambda: sum(name.startswith("at-") for name in os.listdir("/job")) == 2)
+    return [(number % 2, number) for number in numbers]
+
+spark = SparkSession.builder.getOrCreate()
+pairs = spark.sparkContext.parallelize(range(8), 4).mapPartitionsWithIndex(write)
+sums = pairs.reduceByKey(operator.add, 2)
+print(f"first: {sums.count()}", flush=True)
+open("/job/cached", "w").close()
+wait_for(lambda: os.path.exists("/job/left"))
+print(f"second: {sorted(sums.collect())}", flush=True)
+spark.stop()
+"#;
+
+#[test]
+fn an_executor_on_a_spot_node_that_leaves_mid_shuffle_costs_no_work() {
+    let up = Up::start();
+    for version in VERSIONS {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "job.py", SHUFFLED);
+        let application_name = named("spot", version);
+        let more = json!({
+            "sparkConf": { "spark.storage.decommission.replicationReattemptInterval": "1s" },
+            "executor": { "instances": 2, "spot": true, "terminationGracePeriodSeconds": 120 },
+        });
+        let object = application(&application_name, version, folder.path(), "job.py", &more);
+        up.kubectl_with(&["apply", "-f", "-"], &object.to_string());
+        sign(&up, &application_name, &folder.path().join("cached"));
+        let leaving = executor_names(&up, &application_name).remove(0);
+        up.kubectl_ok(&["delete", "pod", &leaving, "--timeout=200s"]);
+        fs::write(folder.path().join("left"), "").unwrap();
+
+        let (application, log) = completed(&up, &application_name);
+        assert!(log.contains("first: 2"), "{log}");
+        assert!(log.contains("second: [(0, 12), (1, 16)]"), "{log}");
+        let computed = fs::read_to_string(folder.path().join("computed")).unwrap();
+        assert_eq!(computed.lines().count(), 4, "computed again: {computed}");
+        let states = &application["status"]["executorState"];
+        assert_eq!(states[&leaving], "COMPLETED", "{application:#}");
+    }
+}
+
 #[test]
 fn executors_too_large_for_the_machine_are_told_while_the_driver_waits() {
     let folder = tempfile::tempdir().unwrap();

@@ -12,13 +12,14 @@ use crate::common::{Answer, root, shell_lines, windlass};
 use crate::machine::Machine;
 
 /// The documents whose commands are run.
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "docs/run.md",
     "docs/applications.md",
     "docs/operate.md",
     "docs/schedules.md",
     "docs/connect.md",
+    "docs/queues.md",
     "docs/compatibility.md",
 ];
 

@@ -6,6 +6,7 @@
 //! - whether a spec can be submitted is only asked when something is about to be submitted.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,13 +20,13 @@ use windlass_api::spark::application::{
     RestartPolicyType, SparkApplicationStatus as Status,
 };
 use windlass_engine::api::ApiError;
-use windlass_engine::plan::{Basis, Effect, EventNote, Plan, Severity};
+use windlass_engine::plan::{Basis, Effect, EventNote, ObjectRef, Plan, Severity};
 use windlass_engine::view::Freshness;
 use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, Watch};
 
 use super::effects::effects_of;
 use super::last_words::{self, LastWords};
-use super::{SPARK_APPLICATION, effects};
+use super::{POD_DISRUPTION_BUDGET, SPARK_APPLICATION, effects};
 use crate::lifecycle::changes::{self, Changes};
 use crate::lifecycle::conditions::{self, ConditionKind};
 use crate::lifecycle::observed::{Companions, DriverPod, Observed, Owner, Refusal, SparkContainer};
@@ -33,6 +34,7 @@ use crate::lifecycle::spec::{Budget, Fitness, Limits, NodeLoss, RestartKind, Res
 use crate::lifecycle::{self, Reason};
 use crate::lower::{self, LowerError, Lowered, Settings};
 use crate::observe::{self, APP_NAME, APP_SELECTOR, LAUNCHED_BY, Role};
+use crate::queue::{Ledger, Policy, Standing};
 use crate::submission::Note;
 
 /// Brings SparkApplications through their lives.
@@ -41,6 +43,9 @@ pub struct SparkApplications {
     limits: Limits,
     settings: Settings,
     ui_services: bool,
+    /// The limits of namespaces that have none of their own.
+    pub(super) policy: Policy,
+    pub(super) ledger: Arc<Ledger>,
 }
 
 /// One look at an application and everything around it.
@@ -84,19 +89,30 @@ pub(super) struct Findings {
     /// The uids of owners that were looked for and do not exist.
     pub(super) gone_owners: Vec<String>,
     pub(super) ui_service: Option<Object>,
+    pub(super) budget: Option<Object>,
+    pub(super) pod_group: Option<Object>,
     /// Services and ConfigMaps that exist of those the driver needs.
     pub(super) companions: Vec<Object>,
     pub(super) refusal: Option<Refusal>,
     /// The end of a failed driver's log, where its status says too little.
     pub(super) last_words: Option<LastWords>,
+    /// Its place among the applications of a namespace that has limits.
+    pub(super) standing: Option<Standing>,
 }
 
 impl SparkApplications {
-    pub(super) fn new(limits: Limits, settings: Settings, ui_services: bool) -> Self {
+    pub(super) fn new(
+        limits: Limits,
+        settings: Settings,
+        ui_services: bool,
+        policy: Policy,
+    ) -> Self {
         Self {
             limits,
             settings,
             ui_services,
+            policy,
+            ledger: Arc::default(),
         }
     }
 
@@ -130,6 +146,7 @@ impl SparkApplications {
                     let fitness = Fitness::Fit {
                         not_applied: not_applied(&made),
                     };
+                    spec.least = Some(made.demand.least());
                     lowered = Some(made);
                     fitness
                 }
@@ -171,7 +188,9 @@ impl SparkApplications {
             time_to_live: time_to_live
                 .map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0))),
             ui_service: self.ui_services,
+            protected: app.is_some_and(|app| lower::is_protected(app, &self.settings)),
             fitness: Fitness::Unassessed,
+            least: None,
         }
     }
 
@@ -223,12 +242,20 @@ impl SparkApplications {
         findings.ui_service = view
             .get(&Kind::SERVICE, &key(&ui_service_name(object.name())))
             .await?;
+        if let Some(name) = reading.name_of_budget() {
+            findings.budget = view.get(&POD_DISRUPTION_BUDGET, &key(name)).await?;
+        }
+        if let Some(group) = reading.leftover_group() {
+            let kind = Kind::of(&group);
+            findings.pod_group = view.get(&kind, &key(&group.name)).await?;
+        }
         for (kind, name) in reading.watched_companions() {
             findings
                 .companions
                 .extend(view.get(&kind, &key(name)).await?);
         }
         findings.last_words = last_words::read(reading, &findings, view).await;
+        findings.standing = self.standing(object, reading, view).await?;
         Ok(findings)
     }
 }
@@ -257,7 +284,13 @@ impl Controller for SparkApplications {
             Child::labelled(pods.index(APP_NAME).trim(observe::POD), APP_NAME),
             Child::labelled(others(Kind::SERVICE), APP_NAME),
             Child::labelled(others(Kind::CONFIG_MAP), APP_NAME),
+            Child::labelled(others(POD_DISRUPTION_BUDGET), APP_NAME),
+            self.quotas(),
         ]
+    }
+
+    fn neighbours(&self, old: Option<&Object>, new: Option<&Object>) -> Vec<ObjectKey> {
+        self.ledger.changed(old, new)
     }
 
     fn class(&self, object: &Object) -> Class {
@@ -328,7 +361,10 @@ impl Reading {
             drivers,
             executors: executors.map(observe::executor_pod).collect(),
             ui_service: observe::ui_service(findings.ui_service.as_ref(), &self.spec.uid),
+            budget: observe::beside(findings.budget.as_ref(), &self.spec.uid),
+            pod_group: observe::beside(findings.pod_group.as_ref(), &self.spec.uid),
             refusal: findings.refusal.clone(),
+            standing: findings.standing.clone(),
         }
     }
 
@@ -378,6 +414,46 @@ impl Reading {
                 .cloned(),
         );
         names
+    }
+
+    /// The name of the driver's PodDisruptionBudget, where the driver has come so far that it may
+    /// have one.
+    fn name_of_budget(&self) -> Option<&str> {
+        let may_have_one = match self.status.application_state.state {
+            State::New
+            | State::PendingRerun
+            | State::Resuming
+            | State::Submitted
+            | State::SubmissionFailed => false,
+            State::Running
+            | State::Unknown
+            | State::Succeeding
+            | State::Failing
+            | State::Invalidating
+            | State::Suspending
+            | State::Suspended
+            | State::Completed
+            | State::Failed => true,
+        };
+        let attempt = self.status.attempt.as_ref().filter(|_| may_have_one)?;
+        Some(&attempt.driver_pod_name)
+    }
+
+    /// The PodGroup, once it is of no more use. Its kind is not watched, because most clusters do
+    /// not know it.
+    fn leftover_group(&self) -> Option<ObjectRef> {
+        let is_over = matches!(
+            self.status.application_state.state,
+            State::Succeeding
+                | State::Failing
+                | State::Invalidating
+                | State::Suspending
+                | State::Suspended
+                | State::Completed
+                | State::Failed
+        );
+        let app = self.app.as_ref().filter(|_| is_over)?;
+        lower::pod_group_ref(app)
     }
 
     /// Before the first submission only the driver's own name can be taken: one read instead of a

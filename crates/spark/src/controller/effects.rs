@@ -4,6 +4,7 @@ use serde_json::Value;
 use windlass_engine::plan::{Effect, ObjectRef};
 use windlass_engine::{Kind, Object, ObjectKey};
 
+use super::POD_DISRUPTION_BUDGET;
 use super::application::{Reading, SparkApplications};
 use crate::lifecycle::Action;
 use crate::lifecycle::observed::Subject;
@@ -34,6 +35,8 @@ pub(super) fn effects_of(
     for action in actions {
         match action {
             Action::CreateDriver => {
+                let group = lowered.and_then(|lowered| lowered.pod_group.clone());
+                effects.extend(group.map(Effect::Apply));
                 effects.extend(submission.map(|it| Effect::Create(it.driver.clone())));
             }
             Action::EnsureCompanions { driver_uid } => {
@@ -61,6 +64,20 @@ pub(super) fn effects_of(
             Action::DeleteService { name, uid } => {
                 effects.push(delete(&Kind::SERVICE, object, name, uid));
             }
+            Action::EnsureBudget => {
+                let budget = reading.app.as_ref().map(lower::disruption_budget);
+                effects.extend(budget.map(Effect::Create));
+            }
+            Action::DeleteBudget { name, uid } => {
+                effects.push(delete(&POD_DISRUPTION_BUDGET, object, name, uid));
+            }
+            Action::DeletePodGroup { uid } => {
+                let group = reading.app.as_ref().and_then(lower::pod_group_ref);
+                effects.extend(group.map(|target| Effect::Delete {
+                    target,
+                    uid: uid.clone(),
+                }));
+            }
             Action::DeleteApplication => effects.push(Effect::Delete {
                 target: object.object_ref(),
                 uid: object.uid().to_owned(),
@@ -75,6 +92,7 @@ pub(super) fn subject_of(effect: &Effect) -> Option<Subject> {
     let is_pod = |body: &Value| body["kind"] == *Kind::POD.kind;
     match effect {
         Effect::Create(body) if is_pod(body) => Some(Subject::Driver),
+        Effect::Apply(body) if body["kind"] == "PodGroup" => Some(Subject::PodGroup),
         Effect::Apply(_) => Some(Subject::Companion),
         Effect::Create(_)
         | Effect::Patch { .. }

@@ -13,6 +13,7 @@ mod application;
 mod connect;
 mod effects;
 mod last_words;
+mod queueing;
 mod scheduled;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ use windlass_engine::Kind;
 
 use crate::lifecycle::spec::Limits;
 use crate::lower::Settings;
+use crate::queue::Policy;
 
 pub use application::{Sight, SparkApplications};
 pub use connect::{ConnectSight, SparkConnects};
@@ -49,6 +51,13 @@ pub const SPARK_CONNECT: Kind = Kind::namespaced(
     "SparkConnect",
     "sparkconnects",
 );
+const POD_DISRUPTION_BUDGET: Kind = Kind::namespaced(
+    "policy",
+    "v1",
+    "PodDisruptionBudget",
+    "poddisruptionbudgets",
+);
+const RESOURCE_QUOTA: Kind = Kind::namespaced("", "v1", "ResourceQuota", "resourcequotas");
 
 /// The settings of the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +91,10 @@ pub struct OperatorConfig {
     pub tracked_executors: usize,
     /// Whether drivers get a Service for their UI.
     pub ui_services: bool,
+    /// Whether evictions have to wait for drivers whose application does not say otherwise.
+    pub protect_drivers: bool,
+    /// What may run at once in namespaces whose quotas do not say it.
+    pub queue: Policy,
 }
 
 impl Default for OperatorConfig {
@@ -101,6 +114,8 @@ impl Default for OperatorConfig {
             silent_node_deadline: limits.silent_node,
             tracked_executors: limits.live_executors,
             ui_services: true,
+            protect_drivers: settings.protect_drivers,
+            queue: Policy::default(),
         }
     }
 }
@@ -126,13 +141,19 @@ impl OperatorConfig {
             master: self.kubernetes_master.clone(),
             driver_service_account: self.default_driver_service_account.clone(),
             user: self.spark_user.clone(),
+            protect_drivers: self.protect_drivers,
         }
     }
 }
 
 /// The controller of SparkApplications.
 pub fn spark_application(config: &OperatorConfig) -> SparkApplications {
-    SparkApplications::new(config.limits(), config.settings(), config.ui_services)
+    SparkApplications::new(
+        config.limits(),
+        config.settings(),
+        config.ui_services,
+        config.queue.clone(),
+    )
 }
 
 /// The controller of SparkConnects.

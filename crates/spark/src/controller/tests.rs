@@ -135,6 +135,20 @@ fn an_application_becomes_a_driver_pod_and_then_what_the_driver_owns() {
 }
 
 #[test]
+fn the_group_that_a_scheduler_knows_is_made_before_the_driver() {
+    let mut app = pi(&Value::Null).into_value();
+    app["spec"]["batchScheduler"] = json!("volcano");
+    let (_, plan) = settle(Object::new(app), &Findings::default());
+    let [group, driver] = &plan.effects[..] else {
+        panic!("a group and a driver: {:?}", plan.effects);
+    };
+    assert!(matches!(group, Effect::Apply(_)));
+    assert_eq!(created(group)["kind"], "PodGroup");
+    assert_eq!(created(group)["metadata"]["ownerReferences"][0]["uid"], UID);
+    assert_eq!(created(driver)["kind"], "Pod");
+}
+
+#[test]
 fn a_driver_that_ends_leads_to_the_end_of_the_application() {
     let (intended, plan) = settle(pi(&Value::Null), &Findings::default());
     let ended = json!({"phase": "Failed", "containerStatuses": [{

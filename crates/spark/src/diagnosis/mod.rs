@@ -86,7 +86,8 @@ fn word<S: serde::Serializer>(cause: &Cause, serializer: S) -> Result<S::Ok, S::
 pub fn diagnose(evidence: &Evidence, now: Timestamp) -> Vec<Finding> {
     let mut findings = Vec::new();
     let state = text(&evidence.application["status"]["applicationState"]["state"]);
-    if !matches!(state, "SUSPENDED" | "SUSPENDING") {
+    findings.extend(surroundings::queued(&evidence.application));
+    if findings.is_empty() && !matches!(state, "SUSPENDED" | "SUSPENDING") {
         findings.extend(pods::driver(evidence, now));
     }
     if findings.is_empty() {

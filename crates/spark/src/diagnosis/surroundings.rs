@@ -57,6 +57,37 @@ pub(super) fn application(evidence: &Evidence, now: Timestamp) -> Option<Finding
     })
 }
 
+/// An application that waits for its turn.
+pub(super) fn queued(application: &Value) -> Option<Finding> {
+    let status = &application["status"];
+    let admitted = list(&status["conditions"])
+        .iter()
+        .find(|it| it["type"] == "Admitted" && it["status"] == "False")?;
+    let ask = &status["admission"];
+    let name = text(&application["metadata"]["name"]);
+    let next = if text(&admitted["reason"]) == crate::lifecycle::TOO_LARGE {
+        "make spec.driver and spec.executor smaller, or have the limit raised".to_owned()
+    } else {
+        format!(
+            "wait, or let it go before others: kubectl annotate sparkapplication {name} --overwrite \
+             windlass.dev/priority=1"
+        )
+    };
+    Some(Finding {
+        cause: Cause::Queued,
+        what: one_line(text(&admitted["message"])),
+        evidence: vec![
+            format!("it waits since {}", text(&admitted["lastTransitionTime"])),
+            format!(
+                "driver and fewest executors request cpu {} and memory {}",
+                text(&ask["cpu"]),
+                text(&ask["memory"])
+            ),
+        ],
+        next,
+    })
+}
+
 fn nobody_looked(application: &Value, now: Timestamp) -> Option<Finding> {
     let created: Timestamp = text(&application["metadata"]["creationTimestamp"])
         .parse()

@@ -28,6 +28,21 @@ fn refused(state: &str, reason: &str, message: &str) -> Evidence {
     }
 }
 
+fn queued(reason: &str) -> Evidence {
+    let mut application = application("PENDING_RERUN", "");
+    application["status"]["admission"] = json!({"cpu": "3", "memory": "4Gi"});
+    application["status"]["conditions"] = json!([{
+        "type": "Admitted", "status": "False", "reason": reason,
+        "message": "position 3 in the queue of namespace jobs: windlass.dev/running of \
+            ResourceQuota spark is 5",
+        "lastTransitionTime": "2026-03-01T12:00:01Z",
+    }]);
+    Evidence {
+        application,
+        ..Evidence::default()
+    }
+}
+
 fn driver(status: &Value) -> PodEvidence {
     PodEvidence {
         pod: json!({
@@ -570,6 +585,12 @@ fn of_surroundings() -> Vec<(&'static str, Evidence, Cause)> {
             Cause::InvalidSpec,
         ),
         ("suspended", refused("SUSPENDED", "", ""), Cause::Suspended),
+        ("queued", queued("Queued"), Cause::Queued),
+        (
+            "larger than its queue",
+            queued("ExceedsQueue"),
+            Cause::Queued,
+        ),
         ("no operator", new, Cause::NoOperator),
     ]
 }

@@ -135,6 +135,7 @@ pub const TABLE: &[(&str, Effect)] = &[
     ("executor.dnsConfig", Restart),
     ("executor.shareProcessNamespace", Restart),
     ("executor.ports", Restart),
+    ("executor.spot", Restart),
     ("executor.deleteOnTermination", NextAttempt),
     ("executor.labels", NextAttempt),
     ("executor.annotations", NextAttempt),

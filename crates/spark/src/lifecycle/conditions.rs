@@ -9,6 +9,9 @@ use super::time::to_the_second;
 /// What a condition is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConditionKind {
+    /// The application may run, as far as the queue of its namespace is concerned. Only present
+    /// where there is one.
+    Admitted,
     /// Executors cannot start. Only present while some cannot; the driver waits for them.
     ExecutorsHeldUp,
     /// Fields of the spec that have no effect. Only present where there are some.
@@ -30,6 +33,7 @@ impl ConditionKind {
     /// The type as it is written to the status.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Admitted => "Admitted",
             Self::ExecutorsHeldUp => "ExecutorsHeldUp",
             Self::FieldNotApplied => "FieldNotApplied",
             Self::Running => "Running",

@@ -12,6 +12,7 @@ use windlass_engine::plan::EventNote;
 
 use super::conditions::{self, ConditionKind};
 use super::reason::Reason;
+use super::turn;
 
 /// The events between two statuses of one application.
 pub(super) fn announce(before: &Status, after: &Status) -> Vec<EventNote> {
@@ -25,6 +26,7 @@ pub(super) fn announce(before: &Status, after: &Status) -> Vec<EventNote> {
     } else {
         notes.extend(state_change(after));
     }
+    notes.extend(queue_change(before, after));
     notes.extend(refused_update(before, after));
     notes.extend(executor_changes(before, after));
     notes.extend(executors_held_up(before, after));
@@ -141,6 +143,21 @@ fn pending_driver(before: &Status, after: &Status) -> Option<EventNote> {
     Some(match after.driver_info.pod_reason {
         Some(_) => EventNote::warning("SparkDriverPending", "Follow", note),
         None => EventNote::normal("SparkDriverPending", "Follow", note),
+    })
+}
+
+/// An application that has to wait for its turn, or has it.
+fn queue_change(before: &Status, after: &Status) -> Option<EventNote> {
+    let kind = ConditionKind::Admitted;
+    let now = conditions::find(&after.conditions, kind)?;
+    if conditions::has_reason(&before.conditions, kind, &now.reason) {
+        return None;
+    }
+    let note = now.message.clone();
+    Some(match now.reason.as_str() {
+        turn::ADMITTED => EventNote::normal("SparkApplicationAdmitted", "Admit", note),
+        turn::QUEUED => EventNote::normal("SparkApplicationQueued", "Queue", note),
+        _ => EventNote::warning("SparkApplicationQueued", "Queue", note),
     })
 }
 

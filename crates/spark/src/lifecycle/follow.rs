@@ -7,7 +7,7 @@ use windlass_api::spark::application::ApplicationStateType as State;
 use super::conditions::{self, ConditionKind, Truth};
 use super::health::{self, Ending, Health, Hold, Obstacle};
 use super::machine::{Action, Turn, changed};
-use super::observed::{Companions, DriverPod, Subject, UiService};
+use super::observed::{Beside, Companions, DriverPod, Subject, UiService};
 use super::reason::Reason;
 use super::spec::{Fitness, NodeLoss};
 use super::time::{in_words, later, to_the_second};
@@ -58,6 +58,7 @@ impl Turn<'_> {
                 );
                 self.note_executors();
                 self.ensure_ui();
+                self.ensure_budget();
             }
             Health::Unreachable(hold) => {
                 self.note_pod_reason(Some(&hold.reason));
@@ -292,6 +293,13 @@ impl Turn<'_> {
         let message = format!("driver pod {name} was deleted before the driver ended");
         let ending = self.ending_now(Reason::DriverMissing, message);
         self.end_attempt(&ending);
+    }
+
+    /// A driver that runs has something to lose.
+    fn ensure_budget(&mut self) {
+        if self.spec.protected && self.seen.budget == Beside::Absent {
+            self.act(Action::EnsureBudget);
+        }
     }
 
     fn ensure_ui(&mut self) {

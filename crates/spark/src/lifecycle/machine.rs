@@ -47,7 +47,7 @@ pub struct Decision {
 /// One thing to do. The controller knows the objects that belong to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// POST the driver pod of the intended attempt.
+    /// POST the driver pod of the intended attempt, after the group its scheduler knows it by.
     CreateDriver,
     /// Create the Service and ConfigMaps of the driver, owned by its pod.
     EnsureCompanions {
@@ -63,6 +63,20 @@ pub enum Action {
     },
     /// Create the Service in front of the driver's UI.
     EnsureUiService,
+    /// Create the PodDisruptionBudget of the driver.
+    EnsureBudget,
+    /// Delete exactly this PodDisruptionBudget.
+    DeleteBudget {
+        /// The budget's name.
+        name: String,
+        /// The uid that was observed.
+        uid: String,
+    },
+    /// Delete exactly this PodGroup.
+    DeletePodGroup {
+        /// The uid that was observed.
+        uid: String,
+    },
     /// Delete exactly this pod.
     DeletePod {
         /// The pod's name.
@@ -156,6 +170,9 @@ impl Turn<'_> {
         }
         if !self.follows_a_driver() || self.changes().next_attempt.is_empty() {
             conditions::clear(&mut self.status.conditions, ConditionKind::UpdatePending);
+        }
+        if !self.spec.deleting {
+            self.leave_queue();
         }
         let settled = self.status == *self.before;
         if !settled {
@@ -471,6 +488,7 @@ impl<'a> Turn<'a> {
         self.status.submission_attempts = 0;
         if round == Round::Fresh {
             self.status.execution_attempts = 0;
+            self.give_up_place();
         }
         self.status.driver_info = DriverInfo {
             pod_name: Some(driver_pod),

@@ -12,6 +12,8 @@
 //! - **A change is a difference.** What an attempt runs is in the status; what differs from it
 //!   counts, however and whenever it came about.
 //! - **Nothing waits for an event.** Every other state says when it will look again.
+//! - **One at a time.** Where the namespace has limits, the driver is created when it is the
+//!   application's turn ([`crate::queue`]); what retries keeps its turn.
 //! - **Quiet when done.** Planning again from what was decided decides nothing new.
 //!
 //! # The states
@@ -45,6 +47,7 @@ pub mod retry;
 pub mod spec;
 mod submit;
 mod time;
+mod turn;
 mod wind_down;
 
 #[cfg(test)]
@@ -53,3 +56,4 @@ mod tests;
 pub use machine::{Action, Decision, plan};
 pub use reason::Reason;
 pub(crate) use time::in_words;
+pub(crate) use turn::TOO_LARGE;

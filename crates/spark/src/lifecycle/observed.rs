@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use crate::queue::Standing;
+
 /// Everything the state machine may look at besides the application itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
@@ -13,8 +15,15 @@ pub struct Observed {
     pub companions: Companions,
     /// What has the name of the application's UI Service.
     pub ui_service: UiService,
+    /// What has the name of the driver's PodDisruptionBudget.
+    pub budget: Beside,
+    /// What has the name of the application's PodGroup.
+    pub pod_group: Beside,
     /// What the API server refused when it was last asked to create something.
     pub refusal: Option<Refusal>,
+    /// Its place among the applications of its namespace, where that has limits and the
+    /// application is about to be submitted.
+    pub standing: Option<Standing>,
 }
 
 impl Observed {
@@ -25,7 +34,10 @@ impl Observed {
             executors: Vec::new(),
             companions: Companions::Missing,
             ui_service: UiService::Absent,
+            budget: Beside::Absent,
+            pod_group: Beside::Absent,
             refusal: None,
+            standing: None,
         }
     }
 }
@@ -56,6 +68,23 @@ pub enum UiService {
         address: Option<String>,
     },
     /// A Service of somebody else, which stays as it is.
+    Foreign,
+}
+
+/// What has the name of an object that stands beside the driver while it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Beside {
+    /// Nothing, or nobody has to know.
+    #[default]
+    Absent,
+    /// The object of this application.
+    Ours {
+        /// The object's name.
+        name: String,
+        /// The object's uid.
+        uid: String,
+    },
+    /// An object of somebody else, which stays as it is.
     Foreign,
 }
 
@@ -234,6 +263,8 @@ pub struct Refusal {
 pub enum Subject {
     /// The driver pod itself.
     Driver,
+    /// The group that its scheduler knows it by, which has to be there before.
+    PodGroup,
     /// One of the objects beside it.
     Companion,
 }

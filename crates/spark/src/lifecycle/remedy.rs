@@ -68,6 +68,8 @@ pub enum Cause {
     InvalidSpec,
     /// The API server refused an object.
     SubmissionRefused,
+    /// It is not the application's turn: the namespace limits what runs at once.
+    Queued,
     /// The user suspended the application.
     Suspended,
     /// No operator has looked at the application.
@@ -108,6 +110,7 @@ impl Cause {
             Self::PodDeleted => "PodDeleted",
             Self::InvalidSpec => "InvalidSpec",
             Self::SubmissionRefused => "SubmissionRefused",
+            Self::Queued => "Queued",
             Self::Suspended => "Suspended",
             Self::NoOperator => "NoOperator",
             Self::Other => "Other",

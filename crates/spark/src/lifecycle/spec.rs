@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::changes::Fields;
 use super::health::Obstacle;
+use crate::resources::Amounts;
 
 /// The application as the state machine sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +38,13 @@ pub struct Spec {
     pub time_to_live: Option<Duration>,
     /// Whether the driver's UI gets a Service.
     pub ui_service: bool,
+    /// Whether evictions have to wait for the driver.
+    pub protected: bool,
     /// Whether the spec can be submitted at all.
     pub fitness: Fitness,
+    /// What its driver and the fewest executors it can do with request, where anybody needs to
+    /// know.
+    pub least: Option<Amounts>,
 }
 
 /// What validation and lowering said about the spec.

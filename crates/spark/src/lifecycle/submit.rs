@@ -46,6 +46,9 @@ impl Turn<'_> {
             let (reason, message) = explain(refusal, &self.spec.namespace);
             return self.refuse(reason, &message);
         }
+        if !self.is_its_turn() {
+            return;
+        }
         self.require_live();
         self.act(Action::CreateDriver);
     }
@@ -117,6 +120,7 @@ impl Turn<'_> {
         }
         self.status.driver_info.pod_name = Some(driver.name.clone());
         self.status.application_state.error_message = None;
+        self.keep_place();
         self.enter(State::Submitted);
         let message = format!("driver pod {} was created", driver.name);
         self.set(
@@ -197,7 +201,7 @@ impl Turn<'_> {
         self.seen
             .refusal
             .as_ref()
-            .filter(|refusal| refusal.subject == Subject::Driver && refusal.at >= tried)
+            .filter(|refusal| refusal.subject != Subject::Companion && refusal.at >= tried)
     }
 
     fn refuse(&mut self, reason: Reason, message: &str) {
@@ -241,6 +245,16 @@ fn explain(refusal: &Refusal, namespace: &str) -> (Reason, String) {
         return (Reason::ServiceAccountMissing, message);
     }
     match refusal.code {
+        404 if refusal.subject == Subject::PodGroup => (
+            Reason::SubmissionRefused,
+            "the cluster knows no PodGroups of spec.batchScheduler: install that scheduler, or \
+             name another one"
+                .to_owned(),
+        ),
+        _ if refusal.subject == Subject::PodGroup => (
+            Reason::SubmissionRefused,
+            format!("the API server refused the PodGroup: {said}"),
+        ),
         403 if said.contains("exceeded quota") => (
             Reason::QuotaExceeded,
             format!("a ResourceQuota has no room for the driver: {said}"),

@@ -8,7 +8,7 @@ use windlass_api::spark::application::ApplicationStateType as State;
 use super::conditions::{self, ConditionKind, Truth};
 use super::health::{self, Ending, Health};
 use super::machine::{Action, Round, Turn};
-use super::observed::{DriverPod, ExecutorPod, UiService};
+use super::observed::{Beside, DriverPod, ExecutorPod, UiService};
 use super::reason::Reason;
 use super::retry::{self, Cause, Verdict};
 use super::spec::{Fitness, NodeLoss, RestartKind};
@@ -156,7 +156,7 @@ impl Turn<'_> {
                 self.delete_pod(&driver.name, &driver.uid);
             }
         }
-        self.remove_ui();
+        self.remove_what_stands_beside();
         if self.spec_was_repaired() {
             let number = self.next_number();
             return self.intend(number, Round::Fresh, State::New);
@@ -239,7 +239,7 @@ impl Turn<'_> {
 
     /// Whether nothing of the current attempt is left at work; if something is, it is told to go.
     fn is_over(&mut self, drivers: Drivers) -> bool {
-        self.remove_ui();
+        self.remove_what_stands_beside();
         self.remove_drivers(drivers) && self.remove_executors()
     }
 
@@ -348,6 +348,23 @@ impl Turn<'_> {
             "ExecutorsLeaving",
             &message,
         );
+    }
+
+    /// What is there for a running driver only.
+    fn remove_what_stands_beside(&mut self) {
+        self.remove_ui();
+        let seen = self.seen;
+        if let Beside::Ours { name, uid } = &seen.budget {
+            self.require_live();
+            self.act(Action::DeleteBudget {
+                name: name.clone(),
+                uid: uid.clone(),
+            });
+        }
+        if let Beside::Ours { uid, .. } = &seen.pod_group {
+            self.require_live();
+            self.act(Action::DeletePodGroup { uid: uid.clone() });
+        }
     }
 
     fn remove_ui(&mut self) {

@@ -21,6 +21,8 @@ pub(super) enum Way {
     Pods,
     /// The life of the application: suspending, retrying, deleting.
     Lifecycle,
+    /// The batch scheduler, and what it is told.
+    Group,
     /// The Service of the web page.
     WebPage,
     /// Nobody, for the reason given.
@@ -61,8 +63,8 @@ pub(super) const FIELDS: &[(&str, Way)] = &[
     ("pythonVersion", Way::Settings),
     ("memoryOverheadFactor", Way::Settings),
     ("monitoring", Way::Pods),
-    ("batchScheduler", Way::Nothing(NO_GROUPS)),
-    ("batchSchedulerOptions", Way::Nothing(NO_GROUPS)),
+    ("batchScheduler", Way::Group),
+    ("batchSchedulerOptions", Way::Group),
     ("timeToLiveSeconds", Way::Lifecycle),
     ("sparkUIOptions", Way::WebPage),
     (
@@ -70,14 +72,8 @@ pub(super) const FIELDS: &[(&str, Way)] = &[
         Way::Nothing("the operator makes no Ingress; make a Service and an Ingress beside it"),
     ),
     ("dynamicAllocation", Way::Settings),
-    (
-        "driverPodDisruptionBudget",
-        Way::Nothing("the operator makes no PodDisruptionBudget; make one beside the application"),
-    ),
+    ("driverPodDisruptionBudget", Way::Lifecycle),
 ];
-
-const NO_GROUPS: &str =
-    "the operator makes no pod groups; set schedulerName of driver and executor instead";
 
 /// Files of the submitting machine, which has none here.
 const TEMPLATE_FILES: [&str; 2] = [

@@ -88,6 +88,7 @@ pub(super) const FIELDS: &[Row] = &[
             &role.pod.node_selector,
         );
     }),
+    Row::conf("spot", spot),
     Row::conf("schedulerName", |role, conf| {
         let scheduler = role.pod.scheduler_name.as_ref();
         conf.set_some("spark.kubernetes.executor.scheduler.name", scheduler);
@@ -134,9 +135,33 @@ pub(super) const FIELDS: &[Row] = &[
 
 fn is_decommissioning(role: &Role<'_>) -> bool {
     let setting = role.spec().spark_conf.get("spark.decommission.enabled");
-    setting
-        .and_then(|value| value.text())
-        .is_some_and(|text| text.eq_ignore_ascii_case("true"))
+    match setting.and_then(|value| value.text()) {
+        Some(text) => text.eq_ignore_ascii_case("true"),
+        None => is_spot(role),
+    }
+}
+
+fn is_spot(role: &Role<'_>) -> bool {
+    role.executor().spot == Some(true)
+}
+
+/// Nodes that may go at any time: an executor that is told to go hands its shuffle and cached
+/// blocks to others first, and the driver keeps claims that were made for executors and gives them
+/// to the next ones. What the user has set stays.
+fn spot(role: &Role<'_>, conf: &mut ConfBuilder) {
+    if !is_spot(role) {
+        return;
+    }
+    for key in [
+        "spark.decommission.enabled",
+        "spark.storage.decommission.enabled",
+        "spark.storage.decommission.shuffleBlocks.enabled",
+        "spark.storage.decommission.rddBlocks.enabled",
+        "spark.kubernetes.driver.ownPersistentVolumeClaim",
+        "spark.kubernetes.driver.reusePersistentVolumeClaim",
+    ] {
+        conf.set_default(key, true);
+    }
 }
 
 /// From 4.1 on Spark writes its own grace period over that of the template.

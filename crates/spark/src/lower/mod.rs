@@ -18,8 +18,10 @@ mod common;
 mod driver;
 mod editor;
 mod executor;
+mod group;
 mod identity;
 mod monitoring;
+mod protect;
 mod role;
 mod route;
 mod secrets;
@@ -39,7 +41,9 @@ use windlass_api::{
 
 pub(crate) use self::role::{HADOOP_CONF_DIR, SPARK_CONF_DIR};
 pub use self::{
+    group::pod_group_ref,
     identity::{ATTEMPT_LABEL, driver_pod_name, submit_ids},
+    protect::{disruption_budget, is_protected},
     ui::ui_service,
 };
 use self::{
@@ -61,6 +65,8 @@ pub struct Settings {
     pub driver_service_account: Option<String>,
     /// The user that Spark runs as, unless the application says otherwise.
     pub user: String,
+    /// Whether drivers are protected from evictions, unless the application says otherwise.
+    pub protect_drivers: bool,
 }
 
 impl Default for Settings {
@@ -69,6 +75,7 @@ impl Default for Settings {
             master: "https://kubernetes.default.svc".to_owned(),
             driver_service_account: None,
             user: "spark".to_owned(),
+            protect_drivers: true,
         }
     }
 }
@@ -82,6 +89,8 @@ pub struct Lowered {
     pub not_applied: Vec<NotApplied>,
     /// What the driver and its executors ask of the cluster.
     pub demand: Demand,
+    /// The group that has to be there before the driver, for a scheduler that knows any.
+    pub pod_group: Option<Value>,
 }
 
 /// A field that is set and has no effect.
@@ -224,9 +233,14 @@ fn lower_to(
     }
     let (profile, _) = Profile::of(&context.version);
     let demand = Demand::of(&submission, profile)?;
+    group::annotate(app, &demand, &mut submission);
+    if is_protected(app, settings) {
+        protect::annotate(&mut submission);
+    }
     Ok(Lowered {
         submission,
         not_applied,
+        pod_group: group::pod_group(app, &demand),
         demand,
     })
 }
@@ -240,6 +254,7 @@ fn request(driver: &Role<'_>, executor: &Role<'_>) -> SubmitRequest {
     route::settings(driver, driver::FIELDS, &mut conf);
     route::settings(executor, executor::FIELDS, &mut conf);
     context.monitoring.settings(context, &mut conf);
+    group::settings(context, &mut conf);
     secrets::settings(spec, &mut conf);
     let templates = submission::Templates {
         driver: driver::template(driver, &mut conf),
@@ -260,17 +275,20 @@ fn request(driver: &Role<'_>, executor: &Role<'_>) -> SubmitRequest {
     }
 }
 
-/// What the first attempt of an application would create, in order: the driver pod, then what it
-/// owns, then the Service of its web page.
+/// What the first attempt of an application would create, in order: the group of its pods, where
+/// its scheduler knows any, the driver pod, what it owns, the Service of its web page, and what
+/// keeps the driver from being evicted.
 pub fn render(
     app: &SparkApplication,
     settings: &Settings,
 ) -> Result<(Vec<Value>, Lowered), LowerError> {
     let lowered = lower(app, &identity::first_attempt(app), settings)?;
     let submission = &lowered.submission;
-    let mut objects = vec![submission.driver.clone()];
+    let mut objects: Vec<Value> = lowered.pod_group.iter().cloned().collect();
+    objects.push(submission.driver.clone());
     objects.extend(submission.objects.iter().cloned());
     objects.extend(ui_service(app, &submission.conf));
+    objects.extend(is_protected(app, settings).then(|| disruption_budget(app)));
     Ok((objects, lowered))
 }
 

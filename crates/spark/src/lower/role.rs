@@ -84,11 +84,16 @@ impl<'a> Role<'a> {
         }
     }
 
+    /// That of the role, else that of the group.
     pub(super) fn priority_class_name(&self) -> Option<&'a str> {
-        match self.kind {
+        let own = match self.kind {
             Kind::Driver => self.driver().priority_class_name.as_deref(),
             Kind::Executor => self.executor().priority_class_name.as_deref(),
-        }
+        };
+        let spec = self.spec();
+        let group = spec.batch_scheduler_options.as_ref();
+        let group = group.filter(|_| spec.batch_scheduler.is_some());
+        own.or_else(|| group?.priority_class_name.as_deref())
     }
 
     /// The JSON names of the role's fields that say something.

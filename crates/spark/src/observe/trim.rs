@@ -21,6 +21,12 @@ pub const CHILD: Trim = Trim {
     apply: trim_child,
 };
 
+/// Keeps of a ResourceQuota its limits.
+pub const QUOTA: Trim = Trim {
+    name: "spark-quota",
+    apply: trim_quota,
+};
+
 /// Keeps of the application of a run what [`super::run`] reads.
 pub const RUN: Trim = Trim {
     name: "spark-run",
@@ -52,6 +58,14 @@ const LABELS: [&str; 7] = [
     ROLE,
     SUBMISSION_ID,
 ];
+
+fn trim_quota(quota: &mut Value) {
+    trim_metadata(quota);
+    if let Value::Object(fields) = quota {
+        keep(fields, &["apiVersion", "kind", "metadata", "spec"]);
+    }
+    with(quota, "spec", |spec| keep(spec, &["hard"]));
+}
 
 fn trim_pod(pod: &mut Value) {
     trim_metadata(pod);

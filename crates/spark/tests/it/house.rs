@@ -94,24 +94,8 @@ impl House {
     }
 
     async fn furnish(&self) {
-        let crds = self.all(
-            "apiextensions.k8s.io/v1",
-            "CustomResourceDefinition",
-            "customresourcedefinitions",
-        );
         for crd in windlass_api::crds() {
-            let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
-            crds.create(crd).await;
-            crds.until(&name, |crd| {
-                let conditions = crd
-                    .as_ref()
-                    .and_then(|crd| crd["status"]["conditions"].as_array());
-                conditions
-                    .into_iter()
-                    .flatten()
-                    .any(|it| it["type"] == "Established" && it["status"] == "True")
-            })
-            .await;
+            self.install(crd).await;
         }
         let group = "rbac.authorization.k8s.io/v1";
         let roles = self.all(group, "ClusterRole", "clusterroles");
@@ -121,6 +105,27 @@ impl House {
             .create(rbac::operator_cluster_role_binding("windlass", "operator"))
             .await;
         self.default.furnish().await;
+    }
+
+    /// Makes a kind known, and waits until it is served.
+    pub(crate) async fn install(&self, crd: Value) {
+        let crds = self.all(
+            "apiextensions.k8s.io/v1",
+            "CustomResourceDefinition",
+            "customresourcedefinitions",
+        );
+        let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
+        crds.create(crd).await;
+        crds.until(&name, |crd| {
+            let conditions = crd
+                .as_ref()
+                .and_then(|crd| crd["status"]["conditions"].as_array());
+            conditions
+                .into_iter()
+                .flatten()
+                .any(|it| it["type"] == "Established" && it["status"] == "True")
+        })
+        .await;
     }
 
     /// A new namespace, with what applications need in it.
@@ -266,6 +271,19 @@ impl Place {
 
     pub(crate) fn config_maps(&self) -> Objects {
         self.named("v1", "ConfigMap", "configmaps")
+    }
+
+    pub(crate) fn quotas(&self) -> Objects {
+        self.named("v1", "ResourceQuota", "resourcequotas")
+    }
+
+    pub(crate) fn budgets(&self) -> Objects {
+        self.named("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+    }
+
+    /// The PodGroups of Volcano.
+    pub(crate) fn pod_groups(&self) -> Objects {
+        self.named("scheduling.volcano.sh/v1beta1", "PodGroup", "podgroups")
     }
 
     pub(crate) fn accounts(&self) -> Objects {

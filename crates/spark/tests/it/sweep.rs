@@ -192,6 +192,11 @@ async fn until_ended(place: &Place) {
                 .get(&format!("{APP}-ui-svc"))
                 .await
                 .is_none()
+            && place
+                .budgets()
+                .get(&format!("{APP}-driver"))
+                .await
+                .is_none()
         {
             return;
         }

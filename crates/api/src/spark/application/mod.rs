@@ -36,7 +36,7 @@ pub use self::{
     pieces::{PodPieces, RolePieces},
     pod::{DriverSpec, ExecutorSpec, SparkPodSpec},
     status::{
-        ApplicationState, ApplicationStateType, Attempt, AttemptOutcome, DriverInfo,
+        Admission, ApplicationState, ApplicationStateType, Attempt, AttemptOutcome, DriverInfo,
         ExecutorCounts, ExecutorState, SparkApplicationStatus,
     },
     validate::{is_local_path, validate},
@@ -152,7 +152,8 @@ pub struct SparkApplicationSpec {
     /// Prometheus metrics of driver and executors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring: Option<MonitoringSpec>,
-    /// The batch scheduler to use: volcano, yunikorn or a configured kube-scheduler.
+    /// The batch scheduler to use: volcano, yunikorn, or the name of a kube-scheduler that has the
+    /// scheduler plugins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_scheduler: Option<String>,
     /// Seconds after its end at which the application is deleted.

@@ -186,6 +186,10 @@ pub struct ExecutorSpec {
     /// Whether Spark deletes executor pods that have ended; true when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delete_on_termination: Option<bool>,
+    /// Whether they run on nodes that may go at any time: executors that are told to go hand over
+    /// what they hold (decommissioning), and their claims are used again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spot: Option<bool>,
     /// More ports of the container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<Port>,

@@ -67,6 +67,24 @@ pub struct SparkApplicationStatus {
     /// granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_requested_at: Option<String>,
+    /// Its place in the queue of its namespace, where that has limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission: Option<Admission>,
+}
+
+/// The place of an application in the queue of its namespace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Admission {
+    /// The CPU that its driver and the fewest executors it can do with request.
+    #[serde(default)]
+    pub cpu: String,
+    /// The memory that they request.
+    #[serde(default)]
+    pub memory: String,
+    /// Since when it may run; it waits while this is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admitted_time: Option<Time>,
 }
 
 impl SparkApplicationStatus {

@@ -70,9 +70,11 @@ pub(super) fn pi(restart: RestartPolicy) -> Spec {
         node_loss: NodeLoss::Wait,
         time_to_live: None,
         ui_service: true,
+        protected: false,
         fitness: Fitness::Fit {
             not_applied: vec![],
         },
+        least: None,
     }
 }
 

@@ -141,7 +141,11 @@ fn outcome(before: State, decision: &Decision) -> String {
         Action::EnsureUiService => "create UI service".to_owned(),
         Action::DeletePod { name, .. } => format!("delete {name}"),
         Action::ForceDeletePod { name, .. } => format!("force away {name}"),
-        Action::DeleteService { name, .. } => format!("delete {name}"),
+        Action::DeleteService { name, .. } | Action::DeleteBudget { name, .. } => {
+            format!("delete {name}")
+        }
+        Action::EnsureBudget => "create budget".to_owned(),
+        Action::DeletePodGroup { .. } => "delete pod group".to_owned(),
         Action::DeleteApplication => "delete application".to_owned(),
     }));
     if words.is_empty() {

@@ -380,6 +380,7 @@ impl World {
             },
             ui_service: cluster.ui.clone(),
             refusal: self.refusal.clone(),
+            ..Observed::nothing()
         }
     }
 
@@ -442,6 +443,7 @@ impl World {
                     cluster.ui = UiService::Absent;
                 }
             }
+            Action::EnsureBudget | Action::DeleteBudget { .. } | Action::DeletePodGroup { .. } => {}
             Action::DeleteApplication => cluster.deleted = true,
         }
         cluster.revision += 1;

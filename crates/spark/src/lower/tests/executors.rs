@@ -141,7 +141,8 @@ const ROWS: &[(&str, &str, &str)] = &[
 ];
 
 /// Fields that show in how the driver deals with its executors, or in a value that is not fixed.
-const ELSEWHERE: [&str; 4] = [
+const ELSEWHERE: [&str; 5] = [
+    "spot",
     "instances",
     "deleteOnTermination",
     "annotations",

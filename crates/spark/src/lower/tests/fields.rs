@@ -133,6 +133,7 @@ pub(super) fn samples(role: &str) -> BTreeMap<&'static str, Value> {
         _ => vec![
             ("instances", json!(3)),
             ("deleteOnTermination", json!(false)),
+            ("spot", json!(true)),
         ],
     };
     common_samples(role).into_iter().chain(own).collect()

@@ -1,5 +1,6 @@
 mod executors;
 mod fields;
+mod groups;
 mod laws;
 mod objects;
 

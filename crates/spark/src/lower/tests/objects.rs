@@ -376,8 +376,6 @@ fn what_cannot_be_honoured_is_told() {
             "fs.s3a.endpoint": "http://minio:9000",
         },
         "failureRetries": 3,
-        "batchScheduler": "volcano",
-        "driverPodDisruptionBudget": true,
         "executor": {
             "memoryLimit": "2Gi",
             "lifecycle": {"preStop": {"exec": {"command": ["true"]}}},
