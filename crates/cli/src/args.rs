@@ -79,7 +79,7 @@ pub enum Command {
     /// Check a file and report every mistake with its field.
     Validate(ValidateArgs),
     /// Run the operator against a cluster (kubeconfig or in-cluster).
-    Operator(OperatorArgs),
+    Operator(Box<OperatorArgs>),
     /// Print what a cluster needs for the operator, for `kubectl apply -f -`.
     Install(InstallArgs),
     /// Tell whether a cluster is ready for the operator, or the operator well in it.

@@ -96,7 +96,7 @@ async fn act(command: Command) -> Result<Exit, Failure> {
         Command::Delete(args) => commands::change::delete(args).await,
         Command::Render(args) => commands::render::render(args),
         Command::Validate(args) => commands::render::validate(args),
-        Command::Operator(args) => Box::pin(commands::operator::operator(args)).await,
+        Command::Operator(args) => Box::pin(commands::operator::operator(*args)).await,
         Command::Warm(args) => commands::warm::warm(args).await,
         Command::Install(args) => commands::install::install(&args),
         Command::Check(args) => Box::pin(commands::check::check(args)).await,

@@ -53,9 +53,12 @@ fn lines(errors: Vec<FieldError>) -> Vec<String> {
 
 fn assemble(connect: &SparkConnect, pieces: &ConnectPieces, lowered: Lowered) -> Wanted {
     let name = connect.metadata.name.as_deref().unwrap_or_default();
+    // No batch scheduler is asked for a server, and it waits in no queue.
     let Lowered {
         submission,
         not_applied,
+        demand: _,
+        pod_group: _,
     } = lowered;
     let mut pod = submission.driver;
     let mut before = reach::network_policies(name, pieces, &submission.conf);
