@@ -33,6 +33,10 @@ async fn a_group_is_there_before_its_driver_and_goes_when_that_has_ended() {
     house.install(pod_groups()).await;
     app["metadata"]["name"] = json!("again");
     house.apps().create(app).await;
+    house
+        .pod_groups()
+        .until("spark-again-pg", Option::is_some)
+        .await;
     house.until_state("again", "SUBMITTED").await;
     let driver = house.until_driver("again", 1).await;
     assert_eq!(driver["spec"]["schedulerName"], "volcano");
@@ -62,9 +66,9 @@ fn pod_groups() -> Value {
             "names": {"kind": "PodGroup", "plural": "podgroups", "singular": "podgroup"},
             "versions": [{
                 "name": "v1beta1", "served": true, "storage": true,
-                "schema": {"openAPIV3Schema": {
-                    "type": "object", "x-kubernetes-preserve-unknown-fields": true,
-                }},
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                    "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                }}},
             }],
         },
     })
