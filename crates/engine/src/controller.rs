@@ -119,6 +119,12 @@ pub trait Controller: Send + Sync + 'static {
         now: Timestamp,
     ) -> Plan<Self::Status>;
 
+    /// Is told of every status that this process has written, with the object before and after, for
+    /// counting. What other processes wrote is not told, so all of them together count once.
+    fn status_written(&self, before: &Object, after: &Object, at: Timestamp) {
+        let _ = (before, after, at);
+    }
+
     /// Does the work behind [`Effect::External`](crate::plan::Effect::External), outside of any worker. Its result is kept and
     /// seen through [`View::external`] until a pass that saw it has gone through without asking
     /// for the same key again.

@@ -146,6 +146,12 @@ impl Engine {
         self.metrics.clone()
     }
 
+    /// The store of the primary objects of the controller with this name.
+    pub fn primary(&self, controller: &str) -> Option<Arc<Store>> {
+        let runner = self.runners.iter().find(|it| it.name() == controller)?;
+        Some(Arc::clone(runner.primary()))
+    }
+
     /// Runs until `shutdown`, or until one of its own tasks fails.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), EngineError> {
         let end = Endings::default();

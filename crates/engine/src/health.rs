@@ -2,7 +2,7 @@
 //!
 //! `/healthz` (and `/livez`): every loop has shown a sign of life lately. `/readyz`: every store
 //! has its first full list, and it is known whether this process leads; a standby is ready, and
-//! says that it is a standby. `/metrics`: the OpenMetrics page.
+//! says that it is a standby. `/metrics`: the page for Prometheus.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Format, Metrics};
 use crate::store::Store;
 
 /// A loop that was silent for this long is stuck.
@@ -172,8 +172,8 @@ pub(crate) async fn serve(
                 Ok((stream, _)) => {
                     let (health, metrics) = (health.clone(), metrics.clone());
                     let service = service_fn(move |request| {
-                        let response = respond(&request, &health, &metrics);
-                        async move { Ok::<_, Infallible>(response) }
+                        let response = respond(request, health.clone(), metrics.clone());
+                        async move { Ok::<_, Infallible>(response.await) }
                     });
                     let connection = hyper::server::conn::http1::Builder::new()
                         .timer(TokioTimer::new())
@@ -196,13 +196,27 @@ pub(crate) async fn serve(
     connections.shutdown().await;
 }
 
-fn respond(
-    request: &Request<Incoming>,
-    health: &Health,
-    metrics: &Metrics,
+async fn respond(
+    request: Request<Incoming>,
+    health: Health,
+    metrics: Metrics,
 ) -> Response<Full<Bytes>> {
-    let (status, content_type, body) =
-        page(request.method(), request.uri().path(), health, metrics);
+    let format = Format::accepted(request.headers().get(header::ACCEPT));
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (status, content_type, body) = if path == METRICS {
+        // Thousands of objects may be looked at for it.
+        let page =
+            tokio::task::spawn_blocking(move || page(&method, &path, format, &health, &metrics));
+        page.await.unwrap_or_else(|error| {
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                TEXT,
+                format!("{error}\n"),
+            )
+        })
+    } else {
+        page(&method, &path, format, &health, &metrics)
+    };
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
     let content_type = header::HeaderValue::from_static(content_type);
@@ -212,12 +226,13 @@ fn respond(
     response
 }
 
+const METRICS: &str = "/metrics";
 const TEXT: &str = "text/plain; charset=utf-8";
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 fn page(
     method: &Method,
     path: &str,
+    format: Format,
     health: &Health,
     metrics: &Metrics,
 ) -> (StatusCode, &'static str, String) {
@@ -239,8 +254,8 @@ fn page(
     match path {
         "/healthz" | "/livez" => probe(health.live()),
         "/readyz" => probe(health.ready()),
-        "/metrics" => match metrics.encode() {
-            Ok(page) => (StatusCode::OK, OPEN_METRICS, page),
+        METRICS => match metrics.encode(format) {
+            Ok(page) => (StatusCode::OK, format.content_type(), page),
             Err(error) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 TEXT,
@@ -262,8 +277,16 @@ mod tests {
     use crate::kind::Kind;
 
     fn get(path: &str, health: &Health) -> (StatusCode, String) {
-        let (status, _, body) = page(&Method::GET, path, health, &Metrics::new());
+        let (status, _, body) = in_format(path, Format::Prometheus, health);
         (status, body)
+    }
+
+    fn in_format(
+        path: &str,
+        format: Format,
+        health: &Health,
+    ) -> (StatusCode, &'static str, String) {
+        page(&Method::GET, path, format, health, &Metrics::new())
     }
 
     #[test]
@@ -301,11 +324,42 @@ mod tests {
     }
 
     #[test]
-    fn metrics_are_an_open_metrics_page() {
-        let (status, body) = get("/metrics", &Health::default());
+    fn metrics_are_in_the_format_that_is_asked_for() {
+        let health = Health::default();
+        let (status, kind, body) = in_format(METRICS, Format::Prometheus, &health);
         assert_eq!(status, StatusCode::OK);
-        assert!(body.contains("# TYPE windlass_leader gauge"));
+        assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
+        assert!(body.contains("\n# TYPE windlass_leader gauge\n"), "{body}");
+        assert!(!body.contains("# EOF"), "{body}");
+        let (_, kind, body) = in_format(METRICS, Format::OpenMetrics, &health);
+        assert!(kind.starts_with("application/openmetrics-text"));
         assert!(body.ends_with("# EOF\n"));
         assert_eq!(get("/", &Health::default()).0, StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn open_metrics_are_for_who_prefers_them() {
+        let cases = [
+            (None, Format::Prometheus),
+            (Some("*/*"), Format::Prometheus),
+            (Some("text/plain"), Format::Prometheus),
+            (Some("application/openmetrics-text"), Format::OpenMetrics),
+            (
+                Some(
+                    "application/openmetrics-text;version=1.0.0;q=0.5,\
+                     text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                ),
+                Format::OpenMetrics,
+            ),
+            (
+                Some("application/openmetrics-text;q=0.1, text/plain;q=0.9"),
+                Format::Prometheus,
+            ),
+            (Some("application/openmetrics-text;q=0"), Format::Prometheus),
+        ];
+        for (accept, format) in cases {
+            let header = accept.map(header::HeaderValue::from_static);
+            assert_eq!(Format::accepted(header.as_ref()), format, "{accept:?}");
+        }
     }
 }

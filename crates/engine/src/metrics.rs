@@ -1,11 +1,14 @@
-//! Counts and durations of the engine, in the OpenMetrics text format.
+//! Counts and durations of the engine, for Prometheus.
 //!
 //! Names follow controller-runtime's `workqueue_*` where the meaning is the same, so existing
 //! dashboards read them. No label ever carries the name of an object.
 
+mod text;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -18,6 +21,48 @@ use crate::api::Verb;
 use crate::controller::Class;
 use crate::kind::Kind;
 use crate::queue::{Job, WorkQueue};
+
+/// How the page is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// The text format of Prometheus, 0.0.4, which every tool reads.
+    Prometheus,
+    /// OpenMetrics 1.0.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// The one that an `Accept` header (RFC 9110) prefers; where it has no preference, or there is
+    /// none, that of Prometheus.
+    pub fn accepted(accept: Option<&HeaderValue>) -> Self {
+        let accept = accept.and_then(|it| it.to_str().ok()).unwrap_or_default();
+        let quality = |media_type: &str| {
+            let wishes = accept.split(',').filter_map(|wish| {
+                let mut parts = wish.split(';').map(str::trim);
+                if !parts.next()?.eq_ignore_ascii_case(media_type) {
+                    return None;
+                }
+                let quality = parts.find_map(|part| part.strip_prefix("q="));
+                Some(quality.map_or(1.0, |it| it.parse::<f32>().unwrap_or(0.0)))
+            });
+            wishes.fold(0.0, f32::max)
+        };
+        let wish = quality("application/openmetrics-text");
+        if wish > 0.0 && wish >= quality("text/plain") {
+            Self::OpenMetrics
+        } else {
+            Self::Prometheus
+        }
+    }
+
+    /// The `Content-Type` of the page.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
 
 /// Label values of [`Class`].
 const STATUS: &str = "status";
@@ -203,11 +248,14 @@ impl Metrics {
         register(&mut self.registry.lock())
     }
 
-    /// The page for a scrape, in the OpenMetrics text format.
-    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+    /// The page for a scrape.
+    pub fn encode(&self, format: Format) -> Result<String, std::fmt::Error> {
         let mut page = String::new();
         prometheus_client::encoding::text::encode(&mut page, &self.registry.lock())?;
-        Ok(page)
+        Ok(match format {
+            Format::Prometheus => text::prometheus(&page),
+            Format::OpenMetrics => page,
+        })
     }
 
     pub(crate) fn event(&self, outcome: &'static str) {

@@ -23,6 +23,7 @@ use crate::gate::{Gate, PATIENCE, Verdict};
 use crate::kind::{Kind, ObjectKey};
 use crate::object::Object;
 use crate::plan::{Basis, Effect, EventNote, ObjectRef, Plan, Severity};
+use crate::runner::Clock;
 use crate::same::first_difference;
 use crate::store::Store;
 use crate::view::{External, Freshness, Memory, Refusal, View};
@@ -46,6 +47,7 @@ pub(crate) struct Pass<'a, C: Controller> {
     pub(crate) manager: &'a str,
     pub(crate) recorder: &'a Recorder,
     pub(crate) externals: &'a Externals,
+    pub(crate) clock: &'a Clock,
     pub(crate) now: Timestamp,
 }
 
@@ -209,6 +211,8 @@ impl<C: Controller> Pass<'_, C> {
                 match self.write_status(&object, &status, state).await {
                     Ok(reply) => {
                         self.emit(&object, plan.events);
+                        self.controller
+                            .status_written(&object, &reply, (self.clock)());
                         object = reply;
                         written = Some(status);
                     }

@@ -64,6 +64,7 @@ pub(crate) struct Ends {
 /// A runner whose controller's types are no longer visible.
 pub(crate) trait Run: Send + Sync {
     fn name(&self) -> &'static str;
+    fn primary(&self) -> &Arc<Store>;
     fn run_term(self: Arc<Self>, ends: Ends) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
@@ -206,6 +207,7 @@ impl<C: Controller> Runner<C> {
             manager: &self.manager,
             recorder: &self.shared.recorder,
             externals: &self.externals,
+            clock: &self.shared.clock,
             now,
         };
         // State is only ever replaced as a whole, so a panic leaves nothing half done in it.
@@ -271,6 +273,10 @@ impl<C: Controller> Runner<C> {
 impl<C: Controller> Run for Runner<C> {
     fn name(&self) -> &'static str {
         self.controller.name()
+    }
+
+    fn primary(&self) -> &Arc<Store> {
+        &self.primary
     }
 
     fn run_term(self: Arc<Self>, ends: Ends) -> Pin<Box<dyn Future<Output = ()> + Send>> {

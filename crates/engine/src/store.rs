@@ -15,6 +15,7 @@ use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -131,6 +132,16 @@ impl Store {
     /// All objects of a namespace, or of all, in the order of their keys.
     pub fn all(&self, namespace: Option<&str>) -> Vec<Object> {
         self.shelf.read().all(namespace)
+    }
+
+    /// What `T` reads of each object, in no particular order, for looks at all of them: no object is
+    /// built for it. Of the metadata it finds neither name, namespace, uid nor resourceVersion.
+    /// What does not read as `T` is left out.
+    pub fn read_all<T: DeserializeOwned>(&self) -> Vec<(ObjectKey, T)> {
+        // Reading takes a while, in which watches go on.
+        let entries = self.shelf.read().entries();
+        let read = entries.iter().filter_map(|entry| entry.read());
+        read.collect()
     }
 
     /// All keys, in no particular order.
@@ -426,6 +437,28 @@ mod tests {
         assert!(!store.is_synced());
         store.part_synced();
         assert!(store.is_synced());
+    }
+
+    #[test]
+    fn a_look_at_all_objects_reads_only_what_it_is_about() {
+        #[derive(serde::Deserialize)]
+        struct Phase {
+            status: PhaseOf,
+        }
+        #[derive(serde::Deserialize)]
+        struct PhaseOf {
+            phase: String,
+        }
+        let store = store();
+        store.upsert(pod("team", "a", "x", "o", 7));
+        let mut odd = pod("team", "b", "x", "o", 8).into_value();
+        odd["status"] = json!("none");
+        store.upsert(Object::new(odd));
+        let [(key, read)] = &store.read_all::<Phase>()[..] else {
+            panic!("one object has a phase");
+        };
+        assert_eq!(*key, ObjectKey::namespaced("team", "a"));
+        assert_eq!(read.status.phase, "Running");
     }
 
     /// The goal is 5 KiB for an application with 6 pods; the pods are most of it.

@@ -10,6 +10,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::kind::{Kind, ObjectKey};
@@ -103,6 +104,14 @@ impl Shelf {
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
         self.entries.iter().map(|entry| &entry.0.key)
+    }
+
+    /// Every entry, for a look that outlasts the lock.
+    pub(crate) fn entries(&self) -> Vec<Arc<Entry>> {
+        self.entries
+            .iter()
+            .map(|entry| Arc::clone(&entry.0))
+            .collect()
     }
 
     /// The objects of a namespace (or all), in the order of their keys.
@@ -250,6 +259,12 @@ impl Entry {
             revision: Revision::new(object.resource_version()),
             text: value.to_string().into_boxed_str(),
         }
+    }
+
+    /// A part of the object.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Option<(ObjectKey, T)> {
+        let read = serde_json::from_str(&self.text).ok()?;
+        Some((self.key.clone(), read))
     }
 
     pub(crate) fn restore(&self, kind: &Kind) -> Object {
