@@ -1,6 +1,7 @@
 //! The command line, as data. Parsing only; nothing here acts.
 
 mod applications;
+mod exposing;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +14,7 @@ pub use applications::{
     Awaited, ChangeArgs, ConnectArgs, DeleteArgs, DiffArgs, EventsArgs, ForwardArgs, ListArgs,
     LogsArgs, PlaceArgs, Show, StatusArgs, SubmitArgs, Told, TriggerArgs, WaitArgs, WhyArgs,
 };
+pub use exposing::{ExposingArgs, Json};
 
 /// Runs Spark jobs and stateful data clusters on Kubernetes, and the same YAML on a laptop.
 #[derive(Debug, Parser)]
@@ -417,6 +419,13 @@ pub struct OperatorArgs {
     /// Whether evictions wait for drivers, unless driverPodDisruptionBudget says otherwise.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     pub protect_drivers: bool,
+    /// Labels of applications that their metrics have, too, comma separated; "namespace" stands
+    /// for the namespace.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub metrics_labels: Vec<String>,
+    /// How drivers are reached.
+    #[command(flatten)]
+    pub exposing: ExposingArgs,
 }
 
 /// Arguments of `windlass install`.
@@ -442,6 +451,9 @@ pub struct InstallArgs {
     /// pods by the annotations of the original operator.
     #[arg(long)]
     pub webhook: bool,
+    /// How drivers are reached.
+    #[command(flatten)]
+    pub exposing: ExposingArgs,
 }
 
 /// Arguments of `windlass check`.

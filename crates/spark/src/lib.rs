@@ -5,6 +5,7 @@ pub mod controller;
 pub mod diagnosis;
 pub mod lifecycle;
 pub mod lower;
+pub mod metrics;
 pub mod observe;
 pub mod queue;
 pub mod rbac;

@@ -1,9 +1,10 @@
-//! What the API shows of pods and Services, reduced to what the state machine decides on.
+//! What the API shows of pods, and of what leads to them, reduced to what the state machine decides on.
 //!
 //! Laws:
 //! - total: an object in any shape reads as something, at worst as "not reported yet";
 //! - what is read here, and nothing else, is what the trims keep in memory.
 
+mod exposure;
 mod trim;
 
 use jiff::Timestamp;
@@ -12,11 +13,12 @@ use windlass_engine::Object;
 
 use crate::lifecycle::observed::{
     Beside, Blocked, Disruption, DriverPod, ExecutorPod, Exit, FailedInit, Owner, PodPhase,
-    SparkContainer, UiService,
+    SparkContainer,
 };
 use crate::schedule::{Run, RunState};
 
-pub use trim::{CHILD, DRIVER_OF_RUN, POD, QUOTA, RUN};
+pub use exposure::exposure;
+pub use trim::{CHILD, DRIVER_OF_RUN, EXPOSER, POD, QUOTA, RUN};
 
 /// The application a pod, Service or ConfigMap belongs to.
 pub const APP_NAME: &str = "sparkoperator.k8s.io/app-name";
@@ -143,33 +145,6 @@ pub fn is_live_driver(pod: &Object) -> bool {
         PodPhase::Succeeded | PodPhase::Failed
     );
     Role::of(pod) == Some(Role::Driver) && !ended
-}
-
-/// Reads what has the name of the UI Service of the application with this uid.
-pub fn ui_service(service: Option<&Object>, application_uid: &str) -> UiService {
-    let Some(service) = service else {
-        return UiService::Absent;
-    };
-    if !service.owner_uids().any(|uid| uid == application_uid) {
-        return UiService::Foreign;
-    }
-    let value = service.as_value();
-    let port = value.pointer("/spec/ports/0/port").and_then(Value::as_u64);
-    let port = port.and_then(|port| u16::try_from(port).ok());
-    // A headless Service has the word None where others have an address.
-    let ip = text(value, "/spec/clusterIP").filter(|ip| ip != "None");
-    UiService::Ours {
-        name: service.name().to_owned(),
-        uid: service.uid().to_owned(),
-        port,
-        address: ip.zip(port).map(|(ip, port)| {
-            if ip.contains(':') {
-                format!("[{ip}]:{port}")
-            } else {
-                format!("{ip}:{port}")
-            }
-        }),
-    }
 }
 
 /// Reads what has the name of an object beside the driver of the application with this uid.

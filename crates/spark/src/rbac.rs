@@ -36,8 +36,43 @@ pub fn driver_rules() -> Vec<PolicyRule> {
     )]
 }
 
+/// What the operator is allowed only where it is told to use it: kinds that are no part of
+/// Kubernetes itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extra {
+    /// HTTPRoutes of the Gateway API.
+    HttpRoutes,
+    /// PodMonitors of the Prometheus operator.
+    PodMonitors,
+}
+
+impl Extra {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::HttpRoutes, Self::PodMonitors];
+
+    fn rule(self) -> PolicyRule {
+        let (group, resource) = match self {
+            // What leads from a URL to a driver, made for an attempt and removed with it.
+            Self::HttpRoutes => ("gateway.networking.k8s.io", "httproutes"),
+            // What tells Prometheus of an attempt's pods.
+            Self::PodMonitors => ("monitoring.coreos.com", "podmonitors"),
+        };
+        rule(
+            group,
+            &[resource],
+            &["get", "list", "watch", "create", "delete"],
+        )
+    }
+}
+
 /// What the operator does for Spark applications.
-pub fn operator_rules() -> Vec<PolicyRule> {
+pub fn operator_rules(extras: &[Extra]) -> Vec<PolicyRule> {
+    let mut rules = usual_rules();
+    rules.extend(extras.iter().map(|extra| extra.rule()));
+    rules
+}
+
+fn usual_rules() -> Vec<PolicyRule> {
     vec![
         // Follow applications; start the runs of schedules; remove what has had its time.
         rule(
@@ -75,11 +110,17 @@ pub fn operator_rules() -> Vec<PolicyRule> {
         rule("", &["pods"], &["get", "list", "watch", "create", "delete"]),
         // Tell why a driver failed when its pod's status has lost the error.
         rule("", &["pods/log"], &["get"]),
-        // The driver's own Service and the one of its UI, applied and removed.
+        // The driver's own Service and those that lead to it, applied and removed.
         rule(
             "",
             &["services"],
             &["get", "list", "watch", "create", "patch", "delete"],
+        ),
+        // What leads from a URL to a driver, made for an attempt and removed with it.
+        rule(
+            "networking.k8s.io",
+            &["ingresses"],
+            &["get", "list", "watch", "create", "delete"],
         ),
         // The driver's settings and templates, which go with their driver; those of a Connect
         // server are removed when it has others.
@@ -199,10 +240,10 @@ pub fn driver_service_account(namespace: &str, name: &str) -> ServiceAccount {
 }
 
 /// The operator's role in the whole cluster.
-pub fn operator_cluster_role() -> ClusterRole {
+pub fn operator_cluster_role(extras: &[Extra]) -> ClusterRole {
     ClusterRole {
         metadata: named(OPERATOR_ROLE, None),
-        rules: Some([operator_rules(), company_rules()].concat()),
+        rules: Some([operator_rules(extras), company_rules()].concat()),
         ..ClusterRole::default()
     }
 }
@@ -217,10 +258,10 @@ pub fn operator_cluster_role_binding(namespace: &str, service_account: &str) -> 
 }
 
 /// The operator's role in one namespace it serves, where it may not have the whole cluster.
-pub fn operator_role(namespace: &str) -> Role {
+pub fn operator_role(namespace: &str, extras: &[Extra]) -> Role {
     Role {
         metadata: named(OPERATOR_ROLE, Some(namespace)),
-        rules: Some(operator_rules()),
+        rules: Some(operator_rules(extras)),
     }
 }
 
@@ -334,7 +375,7 @@ mod tests {
     fn nothing_is_granted_by_wildcard() {
         let all = [
             driver_rules(),
-            operator_rules(),
+            operator_rules(&Extra::ALL),
             company_rules(),
             leader_rules(),
             webhook_rules("configuration"),
@@ -354,7 +395,7 @@ mod tests {
     #[test]
     fn the_rules_are_these() {
         insta::assert_yaml_snapshot!((
-            operator_cluster_role(),
+            operator_cluster_role(&Extra::ALL),
             leader_role("windlass"),
             driver_role("jobs")
         ));

@@ -41,6 +41,7 @@ fn documents(args: &InstallArgs) -> Result<String, Failure> {
 /// Everything but the CustomResourceDefinitions, in an order in which it can be applied.
 pub fn objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
     let home = args.namespace.as_str();
+    let extras = args.exposing.extras();
     let mut objects = vec![
         json!({
             "apiVersion": "v1",
@@ -55,13 +56,13 @@ pub fn objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
         object(&rbac::leader_role_binding(home, OPERATOR))?,
     ];
     if args.job_namespaces.is_empty() {
-        objects.push(object(&rbac::operator_cluster_role())?);
+        objects.push(object(&rbac::operator_cluster_role(&extras))?);
         objects.push(object(&rbac::operator_cluster_role_binding(
             home, OPERATOR,
         ))?);
     }
     for namespace in args.job_namespaces.iter().map(DnsLabel::as_str) {
-        objects.push(object(&rbac::operator_role(namespace))?);
+        objects.push(object(&rbac::operator_role(namespace, &extras))?);
         objects.push(object(&rbac::operator_role_binding(
             namespace, home, OPERATOR,
         ))?);
@@ -194,6 +195,7 @@ fn deployment(args: &InstallArgs) -> Value {
         arguments.push(format!("--webhook-listen=0.0.0.0:{WEBHOOK_PORT}"));
         ports.push(json!({ "name": "webhook", "containerPort": WEBHOOK_PORT }));
     }
+    arguments.extend(args.exposing.arguments());
     let image = match &args.image {
         Some(image) => image.clone(),
         None => image_of(&args.registry),
@@ -253,6 +255,7 @@ fn object(typed: &impl Serialize) -> Result<Value, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::ExposingArgs;
 
     fn args(job_namespaces: &[&str]) -> InstallArgs {
         InstallArgs {
@@ -265,6 +268,7 @@ mod tests {
             image: None,
             replicas: 1,
             webhook: false,
+            exposing: ExposingArgs::default(),
         }
     }
 
@@ -318,6 +322,65 @@ mod tests {
         );
         let container = &deployment(&with(&[]))["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["ports"][1]["name"], "webhook");
+    }
+
+    #[test]
+    fn what_the_operator_is_to_make_it_is_told_and_allowed() {
+        let exposing = ExposingArgs {
+            ui_gateway: Some("edge/shared".parse().unwrap()),
+            pod_monitors: true,
+            ..ExposingArgs::default()
+        };
+        let args = InstallArgs {
+            exposing,
+            ..args(&["etl"])
+        };
+        let objects = objects(&args).unwrap();
+        let of = |kind: &str, name: &str| {
+            let mut found = objects
+                .iter()
+                .filter(|it| it["kind"] == kind && it["metadata"]["name"] == name);
+            found.next().unwrap()
+        };
+        let told = &of("Deployment", OPERATOR)["spec"]["template"]["spec"]["containers"][0];
+        let told = told["args"].as_array().unwrap();
+        assert!(
+            told.contains(&json!("--ui-gateway=edge/shared")),
+            "{told:?}"
+        );
+        assert!(told.contains(&json!("--pod-monitors")), "{told:?}");
+        let rules = &of("Role", rbac::OPERATOR_ROLE)["rules"];
+        let rules = rules.as_array().unwrap().iter();
+        let extra = rules.filter(|rule| {
+            let resources = &rule["resources"];
+            *resources == json!(["httproutes"]) || *resources == json!(["podmonitors"])
+        });
+        assert_eq!(extra.count(), 2);
+    }
+
+    #[test]
+    fn the_pod_monitor_that_is_shipped_finds_the_operator() {
+        let file = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../deploy/monitoring/podmonitor.yaml"
+        );
+        let text = std::fs::read_to_string(file).unwrap();
+        let monitor = &windlass_api::parse::objects(&text).unwrap()[0];
+        let args = args(&[]);
+        let deployment = deployment(&args);
+        let pod = &deployment["spec"]["template"];
+        assert_eq!(
+            monitor["metadata"]["namespace"],
+            deployment["metadata"]["namespace"]
+        );
+        assert_eq!(
+            monitor["spec"]["selector"]["matchLabels"],
+            pod["metadata"]["labels"]
+        );
+        assert_eq!(
+            monitor["spec"]["podMetricsEndpoints"][0]["port"],
+            pod["spec"]["containers"][0]["ports"][0]["name"]
+        );
     }
 
     #[test]

@@ -11,16 +11,19 @@ use tokio_util::sync::CancellationToken;
 use windlass_engine::engine::EngineError;
 use windlass_engine::lease::LeaseConfig;
 use windlass_engine::webhook::{Certificates, WebhookConfig};
-use windlass_engine::{Engine, EngineBuilder, QueueConfig};
+use windlass_engine::{Engine, EngineBuilder, Kind, QueueConfig};
 use windlass_spark::controller::{
-    OperatorConfig, scheduled_spark_application, spark_application, spark_connect,
+    HTTP_ROUTE, OperatorConfig, POD_MONITOR, scheduled_spark_application, spark_application,
+    spark_connect,
 };
+use windlass_spark::lower::{Exposing, Offer};
 use windlass_spark::queue::Policy;
+use windlass_spark::rbac::Extra;
 use windlass_spark::survey::{self, Look};
 
 use super::check::list;
 use super::install;
-use crate::args::OperatorArgs;
+use crate::args::{ExposingArgs, OperatorArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::talk;
 
@@ -48,17 +51,14 @@ impl Operator {
         config: &OperatorConfig,
         namespace: &str,
     ) -> Result<Self, Failure> {
-        let engine = builder(client, config)
-            .lease(LeaseConfig {
-                // Seldom renewed: every renewal is written to the disk of an idle laptop.
-                duration: Duration::from_mins(1),
-                renew_deadline: Duration::from_secs(40),
-                retry_period: Duration::from_secs(15),
-                ..LeaseConfig::new(namespace, LEASE, EMBEDDED)
-            })
-            .drain(DRAIN)
-            .build()
-            .map_err(Failure::internal)?;
+        let lease = LeaseConfig {
+            // Seldom renewed: every renewal is written to the disk of an idle laptop.
+            duration: Duration::from_mins(1),
+            renew_deadline: Duration::from_secs(40),
+            retry_period: Duration::from_secs(15),
+            ..LeaseConfig::new(namespace, LEASE, EMBEDDED)
+        };
+        let engine = build(client, config, |builder| builder.lease(lease))?;
         let stop = CancellationToken::new();
         let task = tokio::spawn(engine.run(stop.clone()));
         Ok(Self { stop, task })
@@ -74,13 +74,23 @@ impl Operator {
     }
 }
 
-fn builder(client: Client, config: &OperatorConfig) -> EngineBuilder {
-    let namespaces = config.namespaces.clone();
-    Engine::builder(client)
-        .namespaces(namespaces)
-        .controller(spark_application(config), QueueConfig::default())
+/// An engine with the controllers, and their numbers on its page.
+fn build(
+    client: Client,
+    config: &OperatorConfig,
+    finish: impl FnOnce(EngineBuilder) -> EngineBuilder,
+) -> Result<Engine, Failure> {
+    let applications = spark_application(config);
+    let metrics = applications.metrics();
+    let builder = Engine::builder(client)
+        .namespaces(config.namespaces.clone())
+        .controller(applications, QueueConfig::default())
         .controller(scheduled_spark_application(), QueueConfig::default())
         .controller(spark_connect(config), QueueConfig::default())
+        .drain(DRAIN);
+    let engine = finish(builder).build().map_err(Failure::internal)?;
+    metrics.register(&engine);
+    Ok(engine)
 }
 
 /// Serves a cluster until a signal comes.
@@ -107,10 +117,49 @@ pub async fn operator(args: OperatorArgs) -> Result<Exit, Failure> {
     Ok(Exit::Completed)
 }
 
+/// What the operator makes of what it was told to, in this cluster: a watch of what a cluster does
+/// not serve would keep the operator from ever being ready.
+async fn exposing(args: &ExposingArgs, client: &Client) -> Result<Exposing, Failure> {
+    let mut missing = Vec::new();
+    for extra in args.extras() {
+        let (kind, advice) = match extra {
+            Extra::HttpRoutes => (HTTP_ROUTE, "the Gateway API"),
+            Extra::PodMonitors => (POD_MONITOR, "the Prometheus operator"),
+        };
+        if is_served(client, &kind).await? {
+            continue;
+        }
+        talk(&format!(
+            "the cluster does not serve {kind}: applications are told so and run without; install \
+             {advice} and restart this operator"
+        ));
+        missing.push(extra);
+    }
+    let offer = |extra: Extra| {
+        if missing.contains(&extra) {
+            Offer::Missing
+        } else {
+            Offer::Served
+        }
+    };
+    Ok(args.exposing(offer))
+}
+
+async fn is_served(client: &Client, kind: &Kind) -> Result<bool, Failure> {
+    match client.list_api_group_resources(&kind.api_version()).await {
+        Ok(list) => Ok(list.resources.iter().any(|it| it.name == kind.plural)),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+        Err(error) => Err(Failure::cluster(format!(
+            "the cluster does not say whether it serves {kind}: {error}"
+        ))),
+    }
+}
+
 /// An engine for a cluster that answers, with the address of its probes taken.
 async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
     let mut config = OperatorConfig {
         namespaces: args.namespaces.clone(),
+        metrics_labels: args.metrics_labels.clone(),
         ..OperatorConfig::default()
     };
     if let Some(account) = &args.default_driver_service_account {
@@ -139,6 +188,7 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
     if !args.beside_other_operators {
         refuse_company(&client, &args.namespaces).await?;
     }
+    config.exposing = exposing(&args.exposing, &client).await?;
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
         Failure::bad_input(format!(
             "--listen {}: {error}: choose a free address",
@@ -151,17 +201,15 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
         jiff::Timestamp::now().as_nanosecond()
     );
     let webhook = webhook(args, &config).await?;
-    let mut builder = builder(client, &config);
-    if let Some(webhook) = webhook {
-        builder = builder.webhook(webhook);
-    }
-    let engine = builder
-        .reporter("windlass-operator", &identity)
-        .lease(LeaseConfig::new(&args.lease_namespace, LEASE, &identity))
-        .probes(listener)
-        .drain(DRAIN)
-        .build()
-        .map_err(Failure::internal)?;
+    let engine = build(client, &config, |mut builder| {
+        if let Some(webhook) = webhook {
+            builder = builder.webhook(webhook);
+        }
+        builder
+            .reporter("windlass-operator", &identity)
+            .lease(LeaseConfig::new(&args.lease_namespace, LEASE, &identity))
+            .probes(listener)
+    })?;
     talk(&format!(
         "operator {identity} serves {} (Kubernetes {}), probes and metrics at http://{}",
         if args.namespaces.is_empty() {

@@ -123,7 +123,7 @@ fn one(application: &Value, findings: &[Finding], wide: bool, now: Timestamp) ->
         ),
         ("Driver", text("/status/driverInfo/podName")),
         ("Executors", format!("{} running", executors(status))),
-        ("Page", text("/status/driverInfo/webUIAddress")),
+        ("Page", page(&text)),
     ];
     if wide {
         rows.push(("Id", text("/status/sparkApplicationId")));
@@ -149,6 +149,21 @@ fn one(application: &Value, findings: &[Finding], wide: bool, now: Timestamp) ->
         lines.extend(why::block(finding));
     }
     lines.join("\n")
+}
+
+/// Where the driver's web page is, for whoever is farthest away and still reaches it.
+fn page(text: &impl Fn(&str) -> String) -> String {
+    let addresses = [
+        "webUIIngressAddress",
+        "webUIExternalAddress",
+        "webUIAddress",
+    ];
+    let mut addresses = addresses
+        .map(|name| text(&format!("/status/driverInfo/{name}")))
+        .into_iter();
+    addresses
+        .find(|address| !address.is_empty())
+        .unwrap_or_default()
 }
 
 fn executor_lines(status: &Value) -> Vec<String> {

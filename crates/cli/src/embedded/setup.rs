@@ -40,7 +40,7 @@ pub(super) async fn apply(client: &Client) -> Result<(), Failure> {
             OPERATOR_NAMESPACE,
             OPERATOR_ACCOUNT,
         ))?,
-        object(&rbac::operator_cluster_role())?,
+        object(&rbac::operator_cluster_role(&[]))?,
         object(&rbac::operator_cluster_role_binding(
             OPERATOR_NAMESPACE,
             OPERATOR_ACCOUNT,

@@ -32,6 +32,7 @@ const APPLICATIONS: &[(&str, &[&str])] = &[
     ),
     ("custom-resources", &[PI]),
     ("dynamic-allocation", &[PI]),
+    ("exposure", &[PI]),
     ("kube-scheduler", &[PI]),
     ("pod-template", &[PI]),
     (

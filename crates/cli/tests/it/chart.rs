@@ -4,7 +4,7 @@
 //! user chooses are marked and then replaced by what Helm puts there.
 
 use serde_json::{Value, json};
-use windlass::args::InstallArgs;
+use windlass::args::{ExposingArgs, InstallArgs};
 use windlass::commands::install;
 use windlass_api::names::DnsLabel;
 
@@ -197,6 +197,7 @@ fn marked(job_namespaces: &[&str], webhook: bool) -> Vec<Value> {
         image: Some(IMAGE.to_owned()),
         replicas: REPLICAS,
         webhook,
+        exposing: ExposingArgs::default(),
     })
     .unwrap()
 }

@@ -137,7 +137,7 @@ fn operator() -> String {
                 "metadata": { "name": namespace },
             }),
             value(&rbac::driver_service_account(namespace, account)),
-            value(&rbac::operator_cluster_role()),
+            value(&rbac::operator_cluster_role(&[])),
             value(&rbac::operator_cluster_role_binding(namespace, account)),
             value(&rbac::leader_role(namespace)),
             value(&rbac::leader_role_binding(namespace, account)),

@@ -16,7 +16,7 @@ fn an_operator_beside_up_stands_by_and_run_finds_the_live_one() {
     let kubeconfig = up.data.path().join("kubeconfig").display().to_string();
     let mut second = up
         .command(&["-v", "operator", "--listen", "127.0.0.1:0", "--kubeconfig"])
-        .arg(&kubeconfig)
+        .args([kubeconfig.as_str(), "--ui-gateway", "edge/shared"])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -55,6 +55,8 @@ fn an_operator_beside_up_stands_by_and_run_finds_the_live_one() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("serves every namespace"), "{said}");
+    let missing = "the cluster does not serve httproutes.gateway.networking.k8s.io";
+    assert!(said.contains(missing), "{said}");
     assert!(!said.contains("this process leads"), "{said}");
     assert_eq!(holder().as_deref(), Some("windlass-embedded"));
 }

@@ -13,11 +13,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 use serde_json::Value;
-use windlass_api::names::{LABEL_MAX, shorten};
 use windlass_api::spark::SparkApplication;
 use windlass_api::spark::application::{
-    ApplicationStateType as State, Attempt, NodeLossPolicy, RERUN_REQUESTED_AT, Resolved,
-    RestartPolicyType, SparkApplicationStatus as Status,
+    ApplicationStateType as State, Attempt, RERUN_REQUESTED_AT, SparkApplicationStatus as Status,
 };
 use windlass_engine::api::ApiError;
 use windlass_engine::plan::{Basis, Effect, EventNote, ObjectRef, Plan, Severity};
@@ -26,13 +24,17 @@ use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, W
 
 use super::effects::effects_of;
 use super::last_words::{self, LastWords};
-use super::{POD_DISRUPTION_BUDGET, SPARK_APPLICATION, effects};
+use super::policy::{no_restart, node_loss, restart_policy};
+use super::{POD_DISRUPTION_BUDGET, SPARK_APPLICATION, effects, kind_of};
 use crate::lifecycle::changes::{self, Changes};
 use crate::lifecycle::conditions::{self, ConditionKind};
-use crate::lifecycle::observed::{Companions, DriverPod, Observed, Owner, Refusal, SparkContainer};
-use crate::lifecycle::spec::{Budget, Fitness, Limits, NodeLoss, RestartKind, RestartPolicy, Spec};
+use crate::lifecycle::observed::{
+    Companions, DriverPod, Exposer, ExposerKind, Observed, Owner, Refusal, SparkContainer,
+};
+use crate::lifecycle::spec::{Fitness, Limits, NodeLoss, Spec};
 use crate::lifecycle::{self, Reason};
 use crate::lower::{self, LowerError, Lowered, Settings};
+use crate::metrics::{CONTROLLER, SparkMetrics};
 use crate::observe::{self, APP_NAME, APP_SELECTOR, LAUNCHED_BY, Role};
 use crate::queue::{Ledger, Policy, Standing};
 use crate::submission::Note;
@@ -42,10 +44,10 @@ use crate::submission::Note;
 pub struct SparkApplications {
     limits: Limits,
     settings: Settings,
-    ui_services: bool,
     /// The limits of namespaces that have none of their own.
     pub(super) policy: Policy,
     pub(super) ledger: Arc<Ledger>,
+    metrics: SparkMetrics,
 }
 
 /// One look at an application and everything around it.
@@ -80,6 +82,8 @@ pub(super) struct Reading {
     pub(super) spec: Spec,
     /// What is, or would be, submitted, where anybody needs to know.
     pub(super) lowered: Option<Lowered>,
+    /// What the attempt that is followed should be exposed by.
+    pub(super) wanted_exposers: Vec<Exposer>,
 }
 
 /// What was found around an application, as the API showed it.
@@ -88,7 +92,8 @@ pub(super) struct Findings {
     pub(super) pods: Vec<Object>,
     /// The uids of owners that were looked for and do not exist.
     pub(super) gone_owners: Vec<String>,
-    pub(super) ui_service: Option<Object>,
+    /// What leads to the driver, of this application or under its names.
+    pub(super) exposers: Vec<(ExposerKind, Object)>,
     pub(super) budget: Option<Object>,
     pub(super) pod_group: Option<Object>,
     /// Services and ConfigMaps that exist of those the driver needs.
@@ -104,16 +109,25 @@ impl SparkApplications {
     pub(super) fn new(
         limits: Limits,
         settings: Settings,
-        ui_services: bool,
         policy: Policy,
+        metrics: SparkMetrics,
     ) -> Self {
         Self {
             limits,
             settings,
-            ui_services,
             policy,
             ledger: Arc::default(),
+            metrics,
         }
+    }
+
+    /// What is counted while applications live; register it with the engine.
+    pub fn metrics(&self) -> SparkMetrics {
+        self.metrics.clone()
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Reads the application; an error is why its status cannot be understood.
@@ -135,6 +149,7 @@ impl SparkApplications {
                     status,
                     spec,
                     lowered: None,
+                    wanted_exposers: Vec::new(),
                 });
             }
         };
@@ -155,12 +170,18 @@ impl SparkApplications {
                 },
             };
         }
-        Ok(Reading {
+        let mut reading = Reading {
             app: Some(app),
             status,
             spec,
             lowered,
-        })
+            wanted_exposers: Vec::new(),
+        };
+        if reading.follows_a_driver() {
+            let exposed = self.exposed(&reading);
+            reading.wanted_exposers = exposed.into_iter().map(|(exposer, _)| exposer).collect();
+        }
+        Ok(reading)
     }
 
     fn spec(&self, object: &Object, app: Option<&SparkApplication>, status: &Status) -> Spec {
@@ -187,7 +208,6 @@ impl SparkApplications {
             node_loss: app.map_or(NodeLoss::Wait, node_loss),
             time_to_live: time_to_live
                 .map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0))),
-            ui_service: self.ui_services,
             protected: app.is_some_and(|app| lower::is_protected(app, &self.settings)),
             fitness: Fitness::Unassessed,
             least: None,
@@ -239,9 +259,7 @@ impl SparkApplications {
                 findings.gone_owners.push(owner.uid);
             }
         }
-        findings.ui_service = view
-            .get(&Kind::SERVICE, &key(&ui_service_name(object.name())))
-            .await?;
+        findings.exposers = self.find_exposers(object, reading, view).await?;
         if let Some(name) = reading.name_of_budget() {
             findings.budget = view.get(&POD_DISRUPTION_BUDGET, &key(name)).await?;
         }
@@ -265,7 +283,7 @@ impl Controller for SparkApplications {
     type Observed = Sight;
 
     fn name(&self) -> &'static str {
-        "spark-application"
+        CONTROLLER
     }
 
     fn primary(&self) -> Watch {
@@ -274,19 +292,18 @@ impl Controller for SparkApplications {
 
     fn children(&self) -> Vec<Child> {
         let pods = Watch::all(Kind::POD).labels(format!("{LAUNCHED_BY}=true"));
-        let others = |kind| {
-            Watch::all(kind)
-                .labels(APP_NAME)
-                .index(APP_NAME)
-                .trim(observe::CHILD)
-        };
-        vec![
+        let others = |kind| Watch::all(kind).labels(APP_NAME).index(APP_NAME);
+        let mut children = vec![
             Child::labelled(pods.index(APP_NAME).trim(observe::POD), APP_NAME),
-            Child::labelled(others(Kind::SERVICE), APP_NAME),
-            Child::labelled(others(Kind::CONFIG_MAP), APP_NAME),
-            Child::labelled(others(POD_DISRUPTION_BUDGET), APP_NAME),
+            Child::labelled(others(Kind::CONFIG_MAP).trim(observe::CHILD), APP_NAME),
+            Child::labelled(others(POD_DISRUPTION_BUDGET).trim(observe::CHILD), APP_NAME),
             self.quotas(),
-        ]
+        ];
+        let exposers = self.exposer_kinds().map(kind_of);
+        children.extend(
+            exposers.map(|kind| Child::labelled(others(kind).trim(observe::EXPOSER), APP_NAME)),
+        );
+        children
     }
 
     fn neighbours(&self, old: Option<&Object>, new: Option<&Object>) -> Vec<ObjectKey> {
@@ -330,6 +347,10 @@ impl Controller for SparkApplications {
             wake_at: decision.wake_at,
         }
     }
+
+    fn status_written(&self, before: &Object, after: &Object, at: Timestamp) {
+        self.metrics.status_written(before, after, at);
+    }
 }
 
 impl Reading {
@@ -360,7 +381,12 @@ impl Reading {
             companions: self.companions(findings, &drivers),
             drivers,
             executors: executors.map(observe::executor_pod).collect(),
-            ui_service: observe::ui_service(findings.ui_service.as_ref(), &self.spec.uid),
+            exposure: observe::exposure(
+                &findings.exposers,
+                &self.wanted_exposers,
+                &self.spec.uid,
+                |name| lower::is_web_page(&self.spec.name, name),
+            ),
             budget: observe::beside(findings.budget.as_ref(), &self.spec.uid),
             pod_group: observe::beside(findings.pod_group.as_ref(), &self.spec.uid),
             refusal: findings.refusal.clone(),
@@ -624,49 +650,6 @@ fn not_applied(lowered: &Lowered) -> Vec<String> {
         .map(ToString::to_string)
         .chain(versions)
         .collect()
-}
-
-fn restart_policy(app: &SparkApplication) -> RestartPolicy {
-    let retries = Resolved::of(&app.spec).retries;
-    let budget = |retries, seconds: u32| Budget {
-        retries,
-        interval: Duration::from_secs(seconds.into()),
-    };
-    RestartPolicy {
-        kind: match retries.policy {
-            RestartPolicyType::Never => RestartKind::Never,
-            RestartPolicyType::OnFailure => RestartKind::OnFailure,
-            RestartPolicyType::Always => RestartKind::Always,
-        },
-        submission: budget(
-            retries.on_submission_failure,
-            retries.on_submission_failure_interval,
-        ),
-        failure: budget(retries.on_failure, retries.on_failure_interval),
-    }
-}
-
-fn node_loss(app: &SparkApplication) -> NodeLoss {
-    match app.spec.restart_policy.node_loss.unwrap_or_default() {
-        NodeLossPolicy::Wait => NodeLoss::Wait,
-        NodeLossPolicy::Replace => NodeLoss::Replace,
-    }
-}
-
-fn no_restart() -> RestartPolicy {
-    let budget = Budget {
-        retries: 0,
-        interval: Duration::ZERO,
-    };
-    RestartPolicy {
-        kind: RestartKind::Never,
-        submission: budget,
-        failure: budget,
-    }
-}
-
-fn ui_service_name(app: &str) -> String {
-    shorten(&format!("{app}-ui-svc"), LABEL_MAX)
 }
 
 /// What the API refused last, if it is about the driver or what it needs.

@@ -6,9 +6,9 @@ use windlass_engine::{Kind, Object, ObjectKey};
 
 use super::POD_DISRUPTION_BUDGET;
 use super::application::{Reading, SparkApplications};
+use super::kind_of;
 use crate::lifecycle::Action;
 use crate::lifecycle::observed::Subject;
-use crate::lower;
 
 /// The effects these actions stand for, in order.
 pub(super) fn effects_of(
@@ -21,7 +21,7 @@ pub(super) fn effects_of(
     let needed = actions.iter().any(|action| {
         matches!(
             action,
-            Action::CreateDriver | Action::EnsureCompanions { .. } | Action::EnsureUiService
+            Action::CreateDriver | Action::EnsureCompanions { .. }
         )
     });
     let made = match &reading.lowered {
@@ -32,6 +32,7 @@ pub(super) fn effects_of(
     let submission = lowered.map(|lowered| &lowered.submission);
 
     let mut effects = Vec::new();
+    let mut exposed = None;
     for action in actions {
         match action {
             Action::CreateDriver => {
@@ -45,13 +46,10 @@ pub(super) fn effects_of(
                     .unwrap_or_default();
                 effects.extend(objects.into_iter().map(Effect::Apply));
             }
-            Action::EnsureUiService => {
-                let service = reading
-                    .app
-                    .as_ref()
-                    .zip(submission)
-                    .and_then(|(app, submission)| lower::ui_service(app, &submission.conf));
-                effects.extend(service.map(Effect::Create));
+            Action::Expose(exposer) => {
+                let made = exposed.get_or_insert_with(|| controller.exposed(reading));
+                let object = made.iter().find(|(it, _)| it == exposer);
+                effects.extend(object.map(|(_, object)| Effect::Create(object.clone())));
             }
             Action::DeletePod { name, uid } => {
                 effects.push(delete(&Kind::POD, object, name, uid));
@@ -61,8 +59,8 @@ pub(super) fn effects_of(
                     effects.push(Effect::ForceDelete { target, uid });
                 }
             }
-            Action::DeleteService { name, uid } => {
-                effects.push(delete(&Kind::SERVICE, object, name, uid));
+            Action::Withdraw { exposer, uid } => {
+                effects.push(delete(&kind_of(exposer.kind), object, &exposer.name, uid));
             }
             Action::EnsureBudget => {
                 let budget = reading.app.as_ref().map(lower::disruption_budget);

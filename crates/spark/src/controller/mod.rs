@@ -12,7 +12,9 @@
 mod application;
 mod connect;
 mod effects;
+mod exposers;
 mod last_words;
+mod policy;
 mod queueing;
 mod scheduled;
 
@@ -20,8 +22,10 @@ use std::time::Duration;
 
 use windlass_engine::Kind;
 
+use crate::lifecycle::observed::ExposerKind;
 use crate::lifecycle::spec::Limits;
-use crate::lower::Settings;
+use crate::lower::{Exposing, Settings};
+use crate::metrics::SparkMetrics;
 use crate::queue::Policy;
 
 pub use application::{Sight, SparkApplications};
@@ -58,6 +62,26 @@ const POD_DISRUPTION_BUDGET: Kind = Kind::namespaced(
     "poddisruptionbudgets",
 );
 const RESOURCE_QUOTA: Kind = Kind::namespaced("", "v1", "ResourceQuota", "resourcequotas");
+/// `ingresses.networking.k8s.io`.
+pub const INGRESS: Kind = Kind::namespaced("networking.k8s.io", "v1", "Ingress", "ingresses");
+
+/// `httproutes.gateway.networking.k8s.io`.
+pub const HTTP_ROUTE: Kind =
+    Kind::namespaced("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes");
+
+/// `podmonitors.monitoring.coreos.com`.
+pub const POD_MONITOR: Kind =
+    Kind::namespaced("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors");
+
+/// The kind of an exposer, as the API has it.
+fn kind_of(exposer: ExposerKind) -> Kind {
+    match exposer {
+        ExposerKind::Service => Kind::SERVICE,
+        ExposerKind::Ingress => INGRESS,
+        ExposerKind::HttpRoute => HTTP_ROUTE,
+        ExposerKind::PodMonitor => POD_MONITOR,
+    }
+}
 
 /// The settings of the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,12 +113,14 @@ pub struct OperatorConfig {
     pub silent_node_deadline: Duration,
     /// How many live executors a status lists.
     pub tracked_executors: usize,
-    /// Whether drivers get a Service for their UI.
-    pub ui_services: bool,
     /// Whether evictions have to wait for drivers whose application does not say otherwise.
     pub protect_drivers: bool,
     /// What may run at once in namespaces whose quotas do not say it.
     pub queue: Policy,
+    /// How drivers are reached from outside.
+    pub exposing: Exposing,
+    /// The labels of applications that metrics have, too; `namespace` stands for their namespace.
+    pub metrics_labels: Vec<String>,
 }
 
 impl Default for OperatorConfig {
@@ -113,9 +139,10 @@ impl Default for OperatorConfig {
             finished_driver_retention: limits.finished_driver,
             silent_node_deadline: limits.silent_node,
             tracked_executors: limits.live_executors,
-            ui_services: true,
             protect_drivers: settings.protect_drivers,
             queue: Policy::default(),
+            exposing: settings.exposing,
+            metrics_labels: Vec::new(),
         }
     }
 }
@@ -142,6 +169,7 @@ impl OperatorConfig {
             driver_service_account: self.default_driver_service_account.clone(),
             user: self.spark_user.clone(),
             protect_drivers: self.protect_drivers,
+            exposing: self.exposing.clone(),
         }
     }
 }
@@ -151,8 +179,8 @@ pub fn spark_application(config: &OperatorConfig) -> SparkApplications {
     SparkApplications::new(
         config.limits(),
         config.settings(),
-        config.ui_services,
         config.queue.clone(),
+        SparkMetrics::new(&config.metrics_labels),
     )
 }
 

@@ -80,7 +80,7 @@ fn a_run_is_the_template_as_it_is_stored_with_the_labels_of_the_schedule() {
 #[test]
 fn nothing_is_done_that_the_rules_do_not_allow() {
     let allows = |resource: &str, verb: &str| {
-        operator_rules().iter().any(|rule| {
+        operator_rules(&[]).iter().any(|rule| {
             rule.resources.iter().flatten().any(|it| it == resource)
                 && rule.verbs.iter().any(|it| it == verb)
         })

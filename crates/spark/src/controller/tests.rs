@@ -126,7 +126,10 @@ fn an_application_becomes_a_driver_pod_and_then_what_the_driver_owns() {
     let complete = Findings {
         pods: vec![pod],
         companions: found(companions),
-        ui_service: found(ui).pop(),
+        exposers: found(ui)
+            .into_iter()
+            .map(|service| (ExposerKind::Service, service))
+            .collect(),
         ..Findings::default()
     };
     let (_, plan) = settle(submitted, &complete);
@@ -299,7 +302,7 @@ fn nothing_is_done_that_the_rules_do_not_allow() {
             Some(stem) => format!("{stem}ies"),
             None => format!("{}s", kind.to_lowercase()),
         };
-        let allowed = crate::rbac::operator_rules().into_iter().any(|rule| {
+        let allowed = crate::rbac::operator_rules(&[]).into_iter().any(|rule| {
             rule.resources.unwrap().contains(&plural)
                 && verbs
                     .iter()

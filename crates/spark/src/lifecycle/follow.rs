@@ -7,7 +7,7 @@ use windlass_api::spark::application::ApplicationStateType as State;
 use super::conditions::{self, ConditionKind, Truth};
 use super::health::{self, Ending, Health, Hold, Obstacle};
 use super::machine::{Action, Turn, changed};
-use super::observed::{Beside, Companions, DriverPod, Subject, UiService};
+use super::observed::{Beside, Companions, DriverPod, Subject};
 use super::reason::Reason;
 use super::spec::{Fitness, NodeLoss};
 use super::time::{in_words, later, to_the_second};
@@ -57,7 +57,8 @@ impl Turn<'_> {
                     &message,
                 );
                 self.note_executors();
-                self.ensure_ui();
+                self.show_web_page();
+                self.expose();
                 self.ensure_budget();
             }
             Health::Unreachable(hold) => {
@@ -86,7 +87,7 @@ impl Turn<'_> {
             State::Failed
         };
         self.record_outcome(state, ending);
-        self.forget_ui();
+        self.forget_web_page();
         if ending.is_success() {
             self.enter(State::Succeeding);
             self.status.application_state.error_message = None;
@@ -172,7 +173,7 @@ impl Turn<'_> {
                 driver_uid: driver.uid.clone(),
             });
         }
-        self.ensure_ui();
+        self.expose();
     }
 
     /// How the attempt ends if waiting is over; otherwise it wakes when it will be.
@@ -302,21 +303,36 @@ impl Turn<'_> {
         }
     }
 
-    fn ensure_ui(&mut self) {
-        match &self.seen.ui_service {
-            UiService::Absent if self.spec.ui_service => self.act(Action::EnsureUiService),
-            UiService::Absent | UiService::Foreign => {}
-            UiService::Ours {
-                name,
-                port,
-                address,
-                ..
-            } => {
-                let info = &mut self.status.driver_info;
-                info.web_ui_service_name = Some(name.clone());
-                info.web_ui_port = port.map(i32::from);
-                info.web_ui_address.clone_from(address);
-            }
+    /// What leads to the driver is made as the attempt was submitted: a change of that waits for
+    /// the next one, as it does for the pod.
+    fn expose(&mut self) {
+        let pending = self.changes().next_attempt;
+        if EXPOSING_FIELDS.iter().any(|field| pending.contains(field)) {
+            return;
+        }
+        for exposer in &self.seen.exposure.missing {
+            self.act(Action::Expose(exposer.clone()));
+        }
+    }
+
+    /// Before the driver runs nobody answers there, and it needs no status write of its own.
+    fn show_web_page(&mut self) {
+        let page = &self.seen.exposure.web_page;
+        let info = &mut self.status.driver_info;
+        if let Some(service) = &page.service {
+            info.web_ui_service_name = Some(service.name.clone());
+            info.web_ui_port = service.port.map(i32::from);
+            info.web_ui_address.clone_from(&service.address);
+            info.web_ui_node_port = service.node_port.map(i32::from);
+            info.web_ui_external_address
+                .clone_from(&service.external_address);
+        }
+        if let Some(route) = &page.route {
+            info.web_ui_ingress_name = Some(route.name.clone());
+            info.web_ui_ingress_address.clone_from(&route.address);
         }
     }
 }
+
+/// The fields that say what leads to the driver.
+const EXPOSING_FIELDS: [&str; 3] = ["sparkUIOptions", "driverIngressOptions", "monitoring"];

@@ -20,7 +20,7 @@ use super::conditions::{self, ConditionKind, Setting, Truth};
 use super::events;
 use super::executors::{self, Outlook};
 use super::health::{self, Ending, Health};
-use super::observed::{DriverPod, ExecutorPod, Observed};
+use super::observed::{DriverPod, ExecutorPod, Exposer, Observed};
 use super::reason::Reason;
 use super::retry::Tally;
 use super::spec::{Fitness, Limits, Spec};
@@ -61,8 +61,8 @@ pub enum Action {
         /// The uid that was observed.
         uid: String,
     },
-    /// Create the Service in front of the driver's UI.
-    EnsureUiService,
+    /// Create what leads to the driver from outside.
+    Expose(Exposer),
     /// Create the PodDisruptionBudget of the driver.
     EnsureBudget,
     /// Delete exactly this PodDisruptionBudget.
@@ -84,10 +84,10 @@ pub enum Action {
         /// The uid that was observed.
         uid: String,
     },
-    /// Delete exactly this Service.
-    DeleteService {
-        /// The Service's name.
-        name: String,
+    /// Delete exactly this one of what leads to the driver.
+    Withdraw {
+        /// Which it is.
+        exposer: Exposer,
         /// The uid that was observed.
         uid: String,
     },
@@ -602,12 +602,16 @@ impl<'a> Turn<'a> {
         self.set(ConditionKind::Succeeded, Truth::False, reason, message);
     }
 
-    /// Forgets how to reach a UI that is gone.
-    pub(super) fn forget_ui(&mut self) {
+    /// Forgets how to reach a web page that is gone.
+    pub(super) fn forget_web_page(&mut self) {
         let info = &mut self.status.driver_info;
         info.web_ui_service_name = None;
         info.web_ui_port = None;
         info.web_ui_address = None;
+        info.web_ui_node_port = None;
+        info.web_ui_external_address = None;
+        info.web_ui_ingress_name = None;
+        info.web_ui_ingress_address = None;
     }
 }
 

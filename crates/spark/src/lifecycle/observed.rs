@@ -13,8 +13,8 @@ pub struct Observed {
     pub executors: Vec<ExecutorPod>,
     /// Whether the driver's Service and ConfigMaps are all there.
     pub companions: Companions,
-    /// What has the name of the application's UI Service.
-    pub ui_service: UiService,
+    /// What leads to the driver from outside of its pod.
+    pub exposure: Exposure,
     /// What has the name of the driver's PodDisruptionBudget.
     pub budget: Beside,
     /// What has the name of the application's PodGroup.
@@ -33,7 +33,7 @@ impl Observed {
             drivers: Vec::new(),
             executors: Vec::new(),
             companions: Companions::Missing,
-            ui_service: UiService::Absent,
+            exposure: Exposure::default(),
             budget: Beside::Absent,
             pod_group: Beside::Absent,
             refusal: None,
@@ -51,24 +51,89 @@ pub enum Companions {
     Missing,
 }
 
-/// What has the name of the application's UI Service.
+/// What leads to a driver from outside of its pod, as far as it exists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exposure {
+    /// This application's own, less what is being deleted already.
+    pub present: Vec<Present>,
+    /// What the current attempt should have and nothing has the name of.
+    pub missing: Vec<Exposer>,
+    /// How the driver's web page is reached.
+    pub web_page: WebPage,
+}
+
+/// An object that leads to a driver, or tells who measures it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Exposer {
+    /// What it is.
+    pub kind: ExposerKind,
+    /// Its name.
+    pub name: String,
+}
+
+/// The kinds of objects that expose a driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ExposerKind {
+    /// Gives it an address.
+    Service,
+    /// Gives it a URL.
+    Ingress,
+    /// Gives it a URL, too, by the Gateway API.
+    HttpRoute,
+    /// Tells Prometheus of it.
+    PodMonitor,
+}
+
+impl ExposerKind {
+    /// Every kind, in the order in which they are made.
+    pub const ALL: [Self; 4] = [
+        Self::Service,
+        Self::Ingress,
+        Self::HttpRoute,
+        Self::PodMonitor,
+    ];
+}
+
+/// One that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UiService {
-    /// Nothing.
-    Absent,
-    /// The Service of this application.
-    Ours {
-        /// The Service's name.
-        name: String,
-        /// The Service's uid.
-        uid: String,
-        /// Its port, once it is known.
-        port: Option<u16>,
-        /// `address:port` inside of the cluster, once it has one.
-        address: Option<String>,
-    },
-    /// A Service of somebody else, which stays as it is.
-    Foreign,
+pub struct Present {
+    /// Which it is.
+    pub exposer: Exposer,
+    /// Its uid.
+    pub uid: String,
+}
+
+/// How the driver's web page is reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WebPage {
+    /// By its Service.
+    pub service: Option<PageService>,
+    /// By its Ingress or HTTPRoute.
+    pub route: Option<PageRoute>,
+}
+
+/// The Service of a web page.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PageService {
+    /// Its name.
+    pub name: String,
+    /// Its port, once it is known.
+    pub port: Option<u16>,
+    /// The same port of every node, where it has one.
+    pub node_port: Option<u16>,
+    /// `address:port` inside of the cluster, once it has one.
+    pub address: Option<String>,
+    /// `address:port` of its load balancer, once it has one.
+    pub external_address: Option<String>,
+}
+
+/// The Ingress or HTTPRoute of a web page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRoute {
+    /// Its name.
+    pub name: String,
+    /// The URL that it was made for.
+    pub address: Option<String>,
 }
 
 /// What has the name of an object that stands beside the driver while it runs.

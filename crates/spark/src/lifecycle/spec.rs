@@ -36,8 +36,6 @@ pub struct Spec {
     pub node_loss: NodeLoss,
     /// How long a finished application is kept, where the user limits it.
     pub time_to_live: Option<Duration>,
-    /// Whether the driver's UI gets a Service.
-    pub ui_service: bool,
     /// Whether evictions have to wait for the driver.
     pub protected: bool,
     /// Whether the spec can be submitted at all.

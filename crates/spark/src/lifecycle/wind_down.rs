@@ -8,7 +8,7 @@ use windlass_api::spark::application::ApplicationStateType as State;
 use super::conditions::{self, ConditionKind, Truth};
 use super::health::{self, Ending, Health};
 use super::machine::{Action, Round, Turn};
-use super::observed::{Beside, DriverPod, ExecutorPod, UiService};
+use super::observed::{Beside, DriverPod, ExecutorPod};
 use super::reason::Reason;
 use super::retry::{self, Cause, Verdict};
 use super::spec::{Fitness, NodeLoss, RestartKind};
@@ -83,7 +83,7 @@ impl Turn<'_> {
         let ending = self.ending_now(reason.clone(), message);
         self.record_outcome(State::Invalidating, &ending);
         self.enter(State::Invalidating);
-        self.forget_ui();
+        self.forget_web_page();
         self.set(
             ConditionKind::Running,
             Truth::False,
@@ -103,7 +103,7 @@ impl Turn<'_> {
     /// From any state with work left: nothing may run until the user resumes the application.
     pub(super) fn begin_suspension(&mut self) {
         self.enter(State::Suspending);
-        self.forget_ui();
+        self.forget_web_page();
         let message = "the application is being suspended";
         self.set(
             ConditionKind::Running,
@@ -352,7 +352,7 @@ impl Turn<'_> {
 
     /// What is there for a running driver only.
     fn remove_what_stands_beside(&mut self) {
-        self.remove_ui();
+        self.withdraw();
         let seen = self.seen;
         if let Beside::Ours { name, uid } = &seen.budget {
             self.require_live();
@@ -367,14 +367,19 @@ impl Turn<'_> {
         }
     }
 
-    fn remove_ui(&mut self) {
-        if let UiService::Ours { name, uid, .. } = &self.seen.ui_service {
-            self.require_live();
-            self.act(Action::DeleteService {
-                name: name.clone(),
-                uid: uid.clone(),
+    /// Nothing leads any more to what has ended.
+    fn withdraw(&mut self) {
+        let present = &self.seen.exposure.present;
+        if present.is_empty() {
+            return;
+        }
+        self.require_live();
+        self.forget_web_page();
+        for it in present {
+            self.act(Action::Withdraw {
+                exposer: it.exposer.clone(),
+                uid: it.uid.clone(),
             });
-            self.forget_ui();
         }
     }
 

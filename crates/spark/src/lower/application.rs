@@ -23,8 +23,8 @@ pub(super) enum Way {
     Lifecycle,
     /// The batch scheduler, and what it is told.
     Group,
-    /// The Service of the web page.
-    WebPage,
+    /// The Services and routes that lead to the driver.
+    Exposure,
     /// Nobody, for the reason given.
     Nothing(&'static str),
 }
@@ -66,11 +66,8 @@ pub(super) const FIELDS: &[(&str, Way)] = &[
     ("batchScheduler", Way::Group),
     ("batchSchedulerOptions", Way::Group),
     ("timeToLiveSeconds", Way::Lifecycle),
-    ("sparkUIOptions", Way::WebPage),
-    (
-        "driverIngressOptions",
-        Way::Nothing("the operator makes no Ingress; make a Service and an Ingress beside it"),
-    ),
+    ("sparkUIOptions", Way::Exposure),
+    ("driverIngressOptions", Way::Exposure),
     ("dynamicAllocation", Way::Settings),
     ("driverPodDisruptionBudget", Way::Lifecycle),
 ];
@@ -118,13 +115,6 @@ pub(super) fn notes(context: &Context<'_>) -> Vec<NotApplied> {
                         .to_owned(),
             }),
     );
-    let ui = context.app.spec.spark_ui_options.as_ref();
-    if ui.is_some_and(|ui| !ui.ingress_annotations.is_empty() || !ui.ingress_tls.is_empty()) {
-        notes.push(NotApplied {
-            field: "spec.sparkUIOptions".to_owned(),
-            reason: "the operator makes no Ingress; the Service of the web page is made".to_owned(),
-        });
-    }
     notes
 }
 

@@ -18,6 +18,7 @@ mod common;
 mod driver;
 mod editor;
 mod executor;
+mod exposure;
 mod group;
 mod identity;
 mod monitoring;
@@ -27,7 +28,6 @@ mod route;
 mod secrets;
 pub(crate) mod server;
 mod template;
-mod ui;
 mod volumes;
 
 use serde_json::Value;
@@ -41,10 +41,13 @@ use windlass_api::{
 
 pub(crate) use self::role::{HADOOP_CONF_DIR, SPARK_CONF_DIR};
 pub use self::{
+    exposure::{
+        Exposed, Exposing, GatewayRef, GatewayRefError, IngressSettings, Offer, PodMonitors,
+        Routes, expose, is_web_page,
+    },
     group::pod_group_ref,
     identity::{ATTEMPT_LABEL, driver_pod_name, submit_ids},
     protect::{disruption_budget, is_protected},
-    ui::ui_service,
 };
 use self::{
     monitoring::Monitoring,
@@ -67,6 +70,8 @@ pub struct Settings {
     pub user: String,
     /// Whether drivers are protected from evictions, unless the application says otherwise.
     pub protect_drivers: bool,
+    /// How drivers are reached from outside.
+    pub exposing: Exposing,
 }
 
 impl Default for Settings {
@@ -76,6 +81,7 @@ impl Default for Settings {
             driver_service_account: None,
             user: "spark".to_owned(),
             protect_drivers: true,
+            exposing: Exposing::default(),
         }
     }
 }
@@ -220,6 +226,7 @@ fn lower_to(
     let mut not_applied = application::notes(&context);
     not_applied.extend(route::notes(&driver, driver::FIELDS));
     not_applied.extend(route::notes(&executor, executor::FIELDS));
+    not_applied.extend(expose(app, &attempt.spark_application_id, &settings.exposing).not_applied);
     not_applied.sort();
 
     let mut submission = submission::build(&request(&driver, &executor))?;
@@ -255,6 +262,12 @@ fn request(driver: &Role<'_>, executor: &Role<'_>) -> SubmitRequest {
     route::settings(executor, executor::FIELDS, &mut conf);
     context.monitoring.settings(context, &mut conf);
     group::settings(context, &mut conf);
+    exposure::settings(
+        context.app,
+        &context.attempt.spark_application_id,
+        &context.settings.exposing,
+        &mut conf,
+    );
     secrets::settings(spec, &mut conf);
     let templates = submission::Templates {
         driver: driver::template(driver, &mut conf),
@@ -276,18 +289,19 @@ fn request(driver: &Role<'_>, executor: &Role<'_>) -> SubmitRequest {
 }
 
 /// What the first attempt of an application would create, in order: the group of its pods, where
-/// its scheduler knows any, the driver pod, what it owns, the Service of its web page, and what
+/// its scheduler knows any, the driver pod, what it owns, what leads to it from outside, and what
 /// keeps the driver from being evicted.
 pub fn render(
     app: &SparkApplication,
     settings: &Settings,
 ) -> Result<(Vec<Value>, Lowered), LowerError> {
-    let lowered = lower(app, &identity::first_attempt(app), settings)?;
+    let attempt = identity::first_attempt(app);
+    let lowered = lower(app, &attempt, settings)?;
     let submission = &lowered.submission;
     let mut objects: Vec<Value> = lowered.pod_group.iter().cloned().collect();
     objects.push(submission.driver.clone());
     objects.extend(submission.objects.iter().cloned());
-    objects.extend(ui_service(app, &submission.conf));
+    objects.extend(expose(app, &attempt.spark_application_id, &settings.exposing).objects);
     objects.extend(is_protected(app, settings).then(|| disruption_budget(app)));
     Ok((objects, lowered))
 }

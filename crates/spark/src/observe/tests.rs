@@ -2,6 +2,7 @@ use serde_json::json;
 use windlass_api::spark::scheduled::SCHEDULE_LABEL;
 
 use super::*;
+use crate::lifecycle::observed::{Exposer, ExposerKind, Exposure, PageRoute, PageService, WebPage};
 
 fn a_driver(status: Value) -> Object {
     Object::new(json!({
@@ -180,6 +181,7 @@ fn an_object_in_any_shape_reads_as_something() {
         let mut small = value.clone();
         (POD.apply)(&mut small);
         (CHILD.apply)(&mut small);
+        (EXPOSER.apply)(&mut small);
         (RUN.apply)(&mut small);
         assert_eq!(run(&Object::new(value.clone())).state, RunState::Live);
         let pod = driver_pod(&Object::new(value));
@@ -190,29 +192,132 @@ fn an_object_in_any_shape_reads_as_something() {
     }
 }
 
+fn a_service(uid: &str, spec: Value, status: Value) -> (ExposerKind, Object) {
+    let service = json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": "pi-ui-svc", "uid": "s1", "ownerReferences": [{"uid": uid}],
+            "annotations": {"a": "very long"},
+        },
+        "spec": spec,
+        "status": status,
+    });
+    (ExposerKind::Service, Object::new(service))
+}
+
+fn shown(found: &[(ExposerKind, Object)]) -> Exposure {
+    let wanted = [
+        (ExposerKind::Service, "pi-ui-svc"),
+        (ExposerKind::Ingress, "pi-ui-ingress"),
+    ]
+    .map(|(kind, name)| Exposer {
+        kind,
+        name: name.to_owned(),
+    });
+    let trimmed: Vec<_> = found
+        .iter()
+        .map(|(kind, object)| {
+            let mut small = object.as_value().clone();
+            (EXPOSER.apply)(&mut small);
+            (*kind, Object::new(small))
+        })
+        .collect();
+    let is_web_page = |name: &str| name.starts_with("pi-ui-");
+    let exposure = exposure(found, &wanted, "u1", is_web_page);
+    let of_trimmed = super::exposure(&trimmed, &wanted, "u1", is_web_page);
+    assert_eq!(of_trimmed, exposure, "trimming changes nothing");
+    exposure
+}
+
 #[test]
-fn a_ui_service_is_told_by_its_owner() {
-    let service = |uid: &str, ip: &str| {
-        Object::new(json!({
-            "metadata": {"name": "pi-ui-svc", "uid": "s1", "ownerReferences": [{"uid": uid}]},
-            "spec": {"clusterIP": ip, "ports": [{"port": 4040}]},
-        }))
-    };
-    assert_eq!(ui_service(None, "u1"), UiService::Absent);
+fn what_exposes_a_driver_is_told_by_its_owner() {
+    let names =
+        |missing: &[Exposer]| -> Vec<String> { missing.iter().map(|it| it.name.clone()).collect() };
+    let nothing = shown(&[]);
+    assert_eq!(names(&nothing.missing), ["pi-ui-svc", "pi-ui-ingress"]);
+    let foreign = shown(&[a_service("other", json!({}), json!({}))]);
     assert_eq!(
-        ui_service(Some(&service("other", "10.0.0.7")), "u1"),
-        UiService::Foreign
+        names(&foreign.missing),
+        ["pi-ui-ingress"],
+        "its name is taken"
     );
-    for (ip, expected) in [
-        ("10.0.0.7", Some("10.0.0.7:4040")),
-        ("fd00::1", Some("[fd00::1]:4040")),
-        ("None", None),
+    assert_eq!(
+        (foreign.present, foreign.web_page),
+        (vec![], WebPage::default())
+    );
+
+    let (kind, leaving) = a_service("u1", json!({}), json!({}));
+    let mut leaving = leaving.into_value();
+    leaving["metadata"]["deletionTimestamp"] = json!("2026-03-01T12:00:00Z");
+    let leaving = shown(&[(kind, Object::new(leaving))]);
+    assert_eq!(leaving.present, [], "it is deleted once");
+    assert_eq!(names(&leaving.missing), ["pi-ui-ingress"]);
+}
+
+#[test]
+fn the_web_page_is_where_its_service_is() {
+    for (spec, status, port, node_port, address, outside) in [
+        (
+            json!({"clusterIP": "10.0.0.7", "ports": [{"port": 4040}]}),
+            json!({"loadBalancer": {}}),
+            Some(4040),
+            None,
+            Some("10.0.0.7:4040"),
+            None,
+        ),
+        (
+            json!({"clusterIP": "fd00::1", "ports": [{"port": 80, "nodePort": 30080}]}),
+            json!(null),
+            Some(80),
+            Some(30080),
+            Some("[fd00::1]:80"),
+            None,
+        ),
+        (
+            json!({"clusterIP": "10.0.0.7", "ports": [{"port": 80, "nodePort": 30080}]}),
+            json!({"loadBalancer": {"ingress": [{"hostname": "lb.example.com"}]}}),
+            Some(80),
+            Some(30080),
+            Some("10.0.0.7:80"),
+            Some("lb.example.com:80"),
+        ),
+        (
+            json!({"clusterIP": "None", "ports": []}),
+            json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}),
+            None,
+            None,
+            None,
+            None,
+        ),
     ] {
-        let UiService::Ours { address, .. } = ui_service(Some(&service("u1", ip)), "u1") else {
-            panic!("it is ours");
+        let expected = PageService {
+            name: "pi-ui-svc".to_owned(),
+            port,
+            node_port,
+            address: address.map(str::to_owned),
+            external_address: outside.map(str::to_owned),
         };
-        assert_eq!(address.as_deref(), expected);
+        let page = shown(&[a_service("u1", spec, status)]).web_page;
+        assert_eq!(page.service, Some(expected));
     }
+}
+
+#[test]
+fn the_url_of_a_route_is_the_one_it_was_made_for() {
+    let ingress = Object::new(json!({
+        "metadata": {
+            "name": "pi-ui-ingress", "uid": "i1", "ownerReferences": [{"uid": "u1"}],
+            "annotations": {"windlass.dev/url": "https://pi.example.com", "other": "x"},
+        },
+        "spec": {"rules": []},
+    }));
+    let page = shown(&[(ExposerKind::Ingress, ingress)]).web_page;
+    let expected = PageRoute {
+        name: "pi-ui-ingress".to_owned(),
+        address: Some("https://pi.example.com".to_owned()),
+    };
+    assert_eq!(page.route, Some(expected));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 //! An executor pod of a real cluster is 10 KiB of JSON, of which decisions need a few hundred
 //! bytes; with five thousand applications that is the difference between megabytes and gigabytes.
 
-use serde_json::{Map, Value};
-use windlass_api::spark::scheduled::SCHEDULE_LABEL;
+use serde_json::{Map, Value, json};
+use windlass_api::spark::{application::URL, scheduled::SCHEDULE_LABEL};
 use windlass_engine::Trim;
 
 use super::{APP_NAME, APP_SELECTOR, EXECUTOR_ID, LAUNCHED_BY, ROLE, SUBMISSION_ID};
@@ -15,10 +15,16 @@ pub const POD: Trim = Trim {
     apply: trim_pod,
 };
 
-/// Keeps of a Service or ConfigMap its identity, and where a Service is reached.
+/// Keeps of a ConfigMap its identity.
 pub const CHILD: Trim = Trim {
     name: "spark-child",
     apply: trim_child,
+};
+
+/// Keeps of what leads to a driver its identity, and what [`super::exposure`] reads.
+pub const EXPOSER: Trim = Trim {
+    name: "spark-exposer",
+    apply: trim_exposer,
 };
 
 /// Keeps of a ResourceQuota its limits.
@@ -115,9 +121,30 @@ fn trim_to_state(object: &mut Value, status_fields: &[&str]) {
 fn trim_child(object: &mut Value) {
     trim_metadata(object);
     if let Value::Object(fields) = object {
-        keep(fields, &["apiVersion", "kind", "metadata", "spec"]);
+        keep(fields, &["apiVersion", "kind", "metadata"]);
+    }
+}
+
+fn trim_exposer(object: &mut Value) {
+    let url = object
+        .get("metadata")
+        .and_then(|it| it.get("annotations"))
+        .and_then(|it| it.get(URL))
+        .cloned();
+    trim_metadata(object);
+    if let Value::Object(fields) = object {
+        keep(
+            fields,
+            &["apiVersion", "kind", "metadata", "spec", "status"],
+        );
+    }
+    if let Some(url) = url {
+        with(object, "metadata", |metadata| {
+            metadata.insert("annotations".to_owned(), json!({ URL: url }));
+        });
     }
     with(object, "spec", |spec| keep(spec, &["clusterIP", "ports"]));
+    with(object, "status", |status| keep(status, &["loadBalancer"]));
 }
 
 fn trim_metadata(object: &mut Value) {

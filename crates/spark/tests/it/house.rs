@@ -17,10 +17,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use windlass_apiserver::{ApiServer, Config, User};
 use windlass_cluster::{Cluster, ClusterConfig};
+use windlass_engine::metrics::{Format, Metrics};
 use windlass_engine::{Engine, QueueConfig};
 use windlass_spark::controller::{
     OperatorConfig, scheduled_spark_application, spark_application, spark_connect,
 };
+use windlass_spark::lower::Exposing;
 use windlass_spark::rbac;
 use windlass_streaming::backend::NoNode;
 
@@ -49,6 +51,7 @@ pub(crate) struct Place {
 struct Operator {
     task: JoinHandle<()>,
     stop: CancellationToken,
+    metrics: Metrics,
 }
 
 impl House {
@@ -99,7 +102,9 @@ impl House {
         }
         let group = "rbac.authorization.k8s.io/v1";
         let roles = self.all(group, "ClusterRole", "clusterroles");
-        roles.create(rbac::operator_cluster_role()).await;
+        roles
+            .create(rbac::operator_cluster_role(&rbac::Extra::ALL))
+            .await;
         let bindings = self.all(group, "ClusterRoleBinding", "clusterrolebindings");
         bindings
             .create(rbac::operator_cluster_role_binding("windlass", "operator"))
@@ -128,6 +133,35 @@ impl House {
         .await;
     }
 
+    /// Adds a kind of somebody else, whatever its fields.
+    pub(crate) async fn define_foreign(&self, kind: &windlass_engine::Kind) {
+        self.install(json!({
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {
+                "name": kind.to_string(),
+                "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"},
+            },
+            "spec": {
+                "group": kind.group,
+                "scope": "Namespaced",
+                "names": {
+                    "kind": kind.kind,
+                    "plural": kind.plural,
+                    "singular": kind.kind.to_lowercase(),
+                    "listKind": format!("{}List", kind.kind),
+                },
+                "versions": [{
+                    "name": kind.version, "served": true, "storage": true,
+                    "schema": {"openAPIV3Schema": {
+                        "type": "object", "x-kubernetes-preserve-unknown-fields": true,
+                    }},
+                }],
+            },
+        }))
+        .await;
+    }
+
     /// A new namespace, with what applications need in it.
     pub(crate) async fn place(&self, namespace: &str) -> Place {
         let object = json!({
@@ -145,10 +179,24 @@ impl House {
     }
 
     pub(crate) fn start_operator(&mut self) {
+        self.start_operator_that_exposes(Exposing::default());
+    }
+
+    pub(crate) fn start_operator_that_exposes(&mut self, exposing: Exposing) {
         let stop = CancellationToken::new();
-        let run = Self::operate(self.operator_client(), &[], stop.clone());
-        let task = tokio::spawn(run);
-        self.operator = Some(Operator { task, stop });
+        let config = OperatorConfig {
+            exposing,
+            ..Self::config(&[])
+        };
+        let engine = Self::engine(self.operator_client(), &config);
+        let metrics = engine.metrics();
+        let run = engine.run(stop.clone());
+        let task = tokio::spawn(async move { run.await.unwrap() });
+        self.operator = Some(Operator {
+            task,
+            stop,
+            metrics,
+        });
     }
 
     /// A client with exactly the rights of an operator.
@@ -163,20 +211,37 @@ impl House {
         namespaces: &[String],
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let config = OperatorConfig {
+        let engine = Self::engine(client, &Self::config(namespaces));
+        async move { engine.run(stop).await.unwrap() }
+    }
+
+    fn config(namespaces: &[String]) -> OperatorConfig {
+        OperatorConfig {
             namespaces: namespaces.to_vec(),
             default_driver_service_account: Some("spark".to_owned()),
             missing_driver_grace: Duration::from_secs(1),
             ..OperatorConfig::default()
-        };
+        }
+    }
+
+    fn engine(client: kube::Client, config: &OperatorConfig) -> Engine {
+        let applications = spark_application(config);
+        let metrics = applications.metrics();
         let engine = Engine::builder(client)
-            .namespaces(namespaces.to_vec())
-            .controller(spark_application(&config), QueueConfig::default())
+            .namespaces(config.namespaces.clone())
+            .controller(applications, QueueConfig::default())
             .controller(scheduled_spark_application(), QueueConfig::default())
-            .controller(spark_connect(&config), QueueConfig::default())
+            .controller(spark_connect(config), QueueConfig::default())
             .build()
             .unwrap();
-        async move { engine.run(stop).await.unwrap() }
+        metrics.register(&engine);
+        engine
+    }
+
+    /// What a scrape of the operator shows.
+    pub(crate) fn metrics_page(&self) -> String {
+        let operator = self.operator.as_ref().unwrap();
+        operator.metrics.encode(Format::Prometheus).unwrap()
     }
 
     /// The operator dies where it stands.
@@ -267,6 +332,11 @@ impl Place {
 
     pub(crate) fn services(&self) -> Objects {
         self.named("v1", "Service", "services")
+    }
+
+    /// The objects of any kind.
+    pub(crate) fn of_kind(&self, kind: &windlass_engine::Kind) -> Objects {
+        self.named(&kind.api_version(), &kind.kind, &kind.plural)
     }
 
     pub(crate) fn config_maps(&self) -> Objects {

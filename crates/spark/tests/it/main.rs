@@ -10,6 +10,7 @@
 
 mod connect_sweep;
 mod connects;
+mod exposure;
 mod faults;
 mod golden;
 mod groups;

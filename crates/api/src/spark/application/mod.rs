@@ -14,6 +14,7 @@ mod parts;
 mod pieces;
 mod pod;
 mod status;
+mod url;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ pub use self::{
         Admission, ApplicationState, ApplicationStateType, Attempt, AttemptOutcome, DriverInfo,
         ExecutorCounts, ExecutorState, SparkApplicationStatus,
     },
+    url::{Scheme, Url, UrlError, UrlFormat, UrlValues},
     validate::{is_local_path, validate},
 };
 use crate::schema;
@@ -48,6 +50,9 @@ pub const GROUP: &str = "sparkoperator.k8s.io";
 
 /// The annotation by which a user asks for another run: a time, or any text that is new.
 pub const RERUN_REQUESTED_AT: &str = "windlass.dev/rerun-requested-at";
+
+/// The annotation of an Ingress or HTTPRoute that says where a browser finds what is behind it.
+pub const URL: &str = "windlass.dev/url";
 
 /// What a user asks for.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

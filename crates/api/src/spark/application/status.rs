@@ -154,14 +154,28 @@ pub struct DriverInfo {
         skip_serializing_if = "Option::is_none"
     )]
     pub web_ui_address: Option<String>,
-    /// The Ingress of the web page.
+    /// The port of every node where that Service has one.
+    #[serde(
+        default,
+        rename = "webUINodePort",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub web_ui_node_port: Option<i32>,
+    /// The address and port that a load balancer gave that Service.
+    #[serde(
+        default,
+        rename = "webUIExternalAddress",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub web_ui_external_address: Option<String>,
+    /// The Ingress or HTTPRoute of the web page.
     #[serde(
         default,
         rename = "webUIIngressName",
         skip_serializing_if = "Option::is_none"
     )]
     pub web_ui_ingress_name: Option<String>,
-    /// The address of that Ingress.
+    /// Where a browser finds the web page through it.
     #[serde(
         default,
         rename = "webUIIngressAddress",

@@ -167,7 +167,11 @@ fn answers_probes(cluster: &Kubectl, pod: &Value) {
     assert!(ready.contains("leadership: leader"), "{ready}");
     let metrics = page("/metrics");
     assert!(metrics.contains("\nwindlass_"), "{metrics}");
-    assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+    assert!(
+        metrics.contains("\n# TYPE windlass_reconcile_total counter\n"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("\nspark_application_count"), "{metrics}");
 }
 
 /// What `windlass install` prints.

@@ -19,7 +19,7 @@ fn ours(name: &str) -> Beside {
 /// A driver with the UI that it has anyway, and these beside it.
 fn with(driver: DriverPod, budget: Beside, pod_group: Beside) -> Observed {
     Observed {
-        ui_service: ui("ui"),
+        exposure: exposed("ui"),
         budget,
         pod_group,
         ..seen(vec![driver], vec![])

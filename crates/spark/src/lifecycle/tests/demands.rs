@@ -145,7 +145,7 @@ fn a_change_of_what_is_run_replaces_the_driver() {
     );
     assert_eq!(
         story.sees(driver(2).running(), 32).actions,
-        [Action::EnsureUiService]
+        [Action::Expose(ui_service())]
     );
 }
 
@@ -216,7 +216,7 @@ fn a_change_that_cannot_be_submitted_leaves_what_runs_alone() {
     let quiet = story.sees(driver(1).running(), 20);
     assert_eq!(
         (story.state(), quiet.actions),
-        (State::Running, vec![Action::EnsureUiService])
+        (State::Running, vec![Action::Expose(ui_service())])
     );
     let why = story.message_of(ConditionKind::Validated).unwrap();
     assert_eq!(

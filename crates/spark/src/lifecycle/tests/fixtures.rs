@@ -10,8 +10,8 @@ use windlass_api::spark::application::{
 
 use crate::lifecycle::changes::Fields;
 use crate::lifecycle::observed::{
-    Blocked, Companions, DriverPod, ExecutorPod, Exit, Observed, Owner, PodPhase, Refusal,
-    SparkContainer, Subject, UiService,
+    Blocked, Companions, DriverPod, ExecutorPod, Exit, Exposer, ExposerKind, Exposure, Observed,
+    Owner, PageService, PodPhase, Present, Refusal, SparkContainer, Subject, WebPage,
 };
 use crate::lifecycle::spec::{Budget, Fitness, Limits, NodeLoss, RestartKind, RestartPolicy, Spec};
 use crate::lifecycle::{Decision, plan};
@@ -69,7 +69,6 @@ pub(super) fn pi(restart: RestartPolicy) -> Spec {
         restart,
         node_loss: NodeLoss::Wait,
         time_to_live: None,
-        ui_service: true,
         protected: false,
         fitness: Fitness::Fit {
             not_applied: vec![],
@@ -225,13 +224,39 @@ pub(super) fn refusal(code: u16, message: &str) -> Refusal {
     }
 }
 
-/// The application's UI Service.
-pub(super) fn ui(uid: &str) -> UiService {
-    UiService::Ours {
+/// The Service of the application's web page.
+pub(super) fn ui_service() -> Exposer {
+    Exposer {
+        kind: ExposerKind::Service,
         name: "pi-ui-svc".into(),
-        uid: uid.into(),
-        port: Some(4040),
-        address: Some("10.0.0.7:4040".into()),
+    }
+}
+
+/// An application whose web page has a Service.
+pub(super) fn exposed(uid: &str) -> Exposure {
+    Exposure {
+        present: vec![Present {
+            exposer: ui_service(),
+            uid: uid.into(),
+        }],
+        missing: vec![],
+        web_page: WebPage {
+            service: Some(PageService {
+                name: "pi-ui-svc".into(),
+                port: Some(4040),
+                address: Some("10.0.0.7:4040".into()),
+                ..PageService::default()
+            }),
+            route: None,
+        },
+    }
+}
+
+/// An application whose web page should have a Service.
+pub(super) fn unexposed() -> Exposure {
+    Exposure {
+        missing: vec![ui_service()],
+        ..Exposure::default()
     }
 }
 
@@ -241,6 +266,7 @@ pub(super) fn seen(drivers: Vec<DriverPod>, executors: Vec<ExecutorPod>) -> Obse
         drivers,
         executors,
         companions: Companions::Complete,
+        exposure: unexposed(),
         ..Observed::nothing()
     }
 }

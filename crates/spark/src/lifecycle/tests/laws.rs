@@ -5,7 +5,7 @@ use windlass_api::spark::application::ApplicationStateType as State;
 
 use super::fixtures::{always, never, on_failure};
 use super::world::{Step, World};
-use crate::lifecycle::observed::{PodPhase, UiService};
+use crate::lifecycle::observed::PodPhase;
 use crate::lifecycle::spec::RestartPolicy;
 
 fn a_policy() -> impl Strategy<Value = RestartPolicy> {
@@ -62,7 +62,7 @@ proptest! {
         let alive = |phase| matches!(phase, PodPhase::Pending | PodPhase::Running);
         prop_assert!(!world.cluster.drivers.iter().any(|pod| alive(pod.phase)));
         prop_assert!(!world.cluster.executors.iter().any(|pod| alive(pod.phase)));
-        prop_assert_eq!(&world.cluster.ui, &UiService::Absent);
+        prop_assert_eq!(&world.cluster.ui, &None);
         prop_assert!(!World::is_wish_open(&world.cluster), "a wish was forgotten");
 
         let writes = world.writes;

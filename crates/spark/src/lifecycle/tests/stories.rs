@@ -441,10 +441,13 @@ fn finished_executors_may_stay_for_their_logs() {
 fn the_ui_service_lives_as_long_as_the_attempt() {
     let mut story = Story::of(never());
     story.sees_nothing(0);
-    assert_eq!(story.sees(driver(1), 1).actions, [Action::EnsureUiService]);
+    assert_eq!(
+        story.sees(driver(1), 1).actions,
+        [Action::Expose(ui_service())]
+    );
 
     let with_ui = |driver: DriverPod| Observed {
-        ui_service: ui("ui"),
+        exposure: exposed("ui"),
         ..seen(vec![driver], vec![])
     };
     story.look(&with_ui(driver(1).running()), 5);
@@ -454,8 +457,8 @@ fn the_ui_service_lives_as_long_as_the_attempt() {
     );
 
     let end = story.look(&with_ui(driver(1).exited(0)), 20);
-    let removed = Action::DeleteService {
-        name: "pi-ui-svc".into(),
+    let removed = Action::Withdraw {
+        exposer: ui_service(),
         uid: "ui".into(),
     };
     assert_eq!(end.actions, [removed]);
@@ -474,7 +477,7 @@ fn a_driver_gets_its_objects_once_its_uid_is_known() {
     let wanted = Action::EnsureCompanions {
         driver_uid: "driver-1".into(),
     };
-    assert_eq!(decision.actions, [wanted, Action::EnsureUiService]);
+    assert_eq!(decision.actions, [wanted, Action::Expose(ui_service())]);
 }
 
 #[test]
@@ -497,7 +500,7 @@ fn an_application_of_another_operator_is_adopted_by_its_submission_id() {
     let follows = story.look(&missing, 10);
     assert_eq!(
         (story.state(), follows.actions),
-        (State::Running, vec![Action::EnsureUiService])
+        (State::Running, vec![Action::Expose(ui_service())])
     );
 
     story.sees(theirs(driver(1).exited(1)), 30);
@@ -518,7 +521,7 @@ fn a_driver_that_another_operator_started_without_writing_so_is_adopted() {
             ..driver(1).running()
         };
         let adopts = story.sees(theirs.clone(), 1);
-        assert_eq!(adopts.actions, [Action::EnsureUiService], "{state:?}");
+        assert_eq!(adopts.actions, [Action::Expose(ui_service())], "{state:?}");
         story.sees(theirs, 2);
         assert_eq!(story.state(), State::Running, "{state:?}");
         assert_eq!(

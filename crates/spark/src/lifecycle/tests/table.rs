@@ -138,12 +138,11 @@ fn outcome(before: State, decision: &Decision) -> String {
     words.extend(decision.actions.iter().map(|action| match action {
         Action::CreateDriver => "create driver".to_owned(),
         Action::EnsureCompanions { .. } => "create its objects".to_owned(),
-        Action::EnsureUiService => "create UI service".to_owned(),
+        Action::Expose(exposer) => format!("create {}", exposer.name),
         Action::DeletePod { name, .. } => format!("delete {name}"),
         Action::ForceDeletePod { name, .. } => format!("force away {name}"),
-        Action::DeleteService { name, .. } | Action::DeleteBudget { name, .. } => {
-            format!("delete {name}")
-        }
+        Action::Withdraw { exposer, .. } => format!("delete {}", exposer.name),
+        Action::DeleteBudget { name, .. } => format!("delete {name}"),
         Action::EnsureBudget => "create budget".to_owned(),
         Action::DeletePodGroup { .. } => "delete pod group".to_owned(),
         Action::DeleteApplication => "delete application".to_owned(),
@@ -236,7 +235,7 @@ fn what_holds_in_every_state() {
                         Action::CreateDriver
                             | Action::DeletePod { .. }
                             | Action::ForceDeletePod { .. }
-                            | Action::DeleteService { .. }
+                            | Action::Withdraw { .. }
                             | Action::DeleteApplication
                     )
                 });

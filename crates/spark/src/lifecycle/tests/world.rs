@@ -8,11 +8,10 @@ use windlass_api::spark::application::{
     ApplicationStateType as State, SparkApplicationStatus as Status,
 };
 
-use super::fixtures::{at, driver, executor, exit, fields, pi, ui};
+use super::fixtures::{at, driver, executor, exit, exposed, fields, pi, unexposed};
 use crate::lifecycle::changes::Changes;
 use crate::lifecycle::observed::{
     Companions, DriverPod, ExecutorPod, Observed, PodPhase, Refusal, SparkContainer, Subject,
-    UiService,
 };
 use crate::lifecycle::spec::{Limits, RestartPolicy, Spec};
 use crate::lifecycle::{Action, plan};
@@ -26,7 +25,8 @@ pub(super) struct Cluster {
     pub(super) status: Status,
     pub(super) drivers: Vec<DriverPod>,
     pub(super) executors: Vec<ExecutorPod>,
-    pub(super) ui: UiService,
+    /// The uid of the Service of the web page.
+    pub(super) ui: Option<String>,
     /// The uids of drivers whose Service and ConfigMaps exist.
     pub(super) equipped: BTreeSet<String>,
     /// The application is gone.
@@ -102,7 +102,7 @@ impl World {
             status: Status::default(),
             drivers: Vec::new(),
             executors: Vec::new(),
-            ui: UiService::Absent,
+            ui: None,
             equipped: BTreeSet::new(),
             deleted: false,
         };
@@ -378,7 +378,7 @@ impl World {
             } else {
                 Companions::Missing
             },
-            ui_service: cluster.ui.clone(),
+            exposure: cluster.ui.as_deref().map_or_else(unexposed, exposed),
             refusal: self.refusal.clone(),
             ..Observed::nothing()
         }
@@ -420,11 +420,11 @@ impl World {
             Action::EnsureCompanions { driver_uid } => {
                 cluster.equipped.insert(driver_uid.clone());
             }
-            Action::EnsureUiService => {
-                if cluster.ui != UiService::Absent {
+            Action::Expose(_) => {
+                if cluster.ui.is_some() {
                     return false;
                 }
-                cluster.ui = ui(&format!("ui-{}", cluster.revision));
+                cluster.ui = Some(format!("ui-{}", cluster.revision));
             }
             Action::DeletePod { uid, .. } => {
                 if let Some(pod) = cluster.drivers.iter_mut().find(|pod| pod.uid == *uid) {
@@ -438,9 +438,9 @@ impl World {
                 cluster.drivers.retain(|pod| pod.uid != *uid);
                 cluster.executors.retain(|pod| pod.uid != *uid);
             }
-            Action::DeleteService { uid, .. } => {
-                if cluster.ui == ui(uid) {
-                    cluster.ui = UiService::Absent;
+            Action::Withdraw { uid, .. } => {
+                if cluster.ui.as_ref() == Some(uid) {
+                    cluster.ui = None;
                 }
             }
             Action::EnsureBudget | Action::DeleteBudget { .. } | Action::DeletePodGroup { .. } => {}

@@ -12,7 +12,7 @@ use super::*;
 /// The versions between which Spark changed most.
 const VERSIONS: [&str; 2] = ["3.5.9", "4.3.0"];
 
-fn application(spec: Value) -> SparkApplication {
+pub(super) fn application(spec: Value) -> SparkApplication {
     let mut object = json!({
         "apiVersion": "sparkoperator.k8s.io/v1beta2",
         "kind": "SparkApplication",

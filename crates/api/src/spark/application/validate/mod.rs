@@ -16,7 +16,7 @@ use self::{
 };
 use super::{
     DeployMode, DriverIngressOptions, DynamicAllocation, Language, PodPieces, Port,
-    SparkApplication, SparkApplicationSpec,
+    SparkApplication, SparkApplicationSpec, UrlFormat,
 };
 use crate::{
     field::{FieldError, FieldPath},
@@ -474,7 +474,10 @@ fn check_ingresses(findings: &mut Findings, options: &[DriverIngressOptions], pa
                 &url_path,
                 "must be given, for example {{$appName}}.example.com",
             );
-        } else if !urls.insert(url) {
+            continue;
+        }
+        findings.parses::<UrlFormat>(&url_path, url);
+        if !urls.insert(url) {
             findings.invalid(&url_path, url, "is used twice; each needs its own URL");
         }
     }
