@@ -29,10 +29,10 @@ setup: rust
 	@hack/setup.sh $(SPARK_DEFAULT)
 
 setup-test: rust
-	@hack/setup.sh --kubectl $(SPARK_DEFAULT)
+	@hack/setup.sh --kubectl --promtool $(SPARK_DEFAULT)
 
 setup-all: rust
-	@hack/setup.sh --kubectl --jdk --registry --clients $(SPARK_ALL)
+	@hack/setup.sh --kubectl --promtool --jdk --registry --clients $(SPARK_ALL)
 
 rust:
 	@command -v cargo >/dev/null 2>&1 || { echo "windlass: cargo is missing: install Rust first (rustup, see rust-lang.org)" >&2; exit 1; }

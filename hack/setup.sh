@@ -2,10 +2,13 @@
 # Makes sure that what Windlass needs on this machine is there: a C compiler for cargo, Java,
 # Python with venv, and PySpark of the wanted versions, each in a virtual environment of its own.
 #
-#   hack/setup.sh [--kubectl] [--jdk] [--registry] [--clients] [VERSION...]
+#   hack/setup.sh [--kubectl] [--promtool] [--jdk] [--registry] [--clients] [VERSION...]
 #
 #   VERSION     a Spark version, default the newest supported; 4.1 means the newest 4.1.x
 #   --kubectl   also kubectl, which the tests drive
+#   --promtool  also Prometheus' checker of metrics and alert rules, unpacked into the cache and not
+#               installed: the package would start a service; where it cannot be had, the tests
+#               that use it say so and are left out
 #   --jdk       also a Java compiler, which the long tests use
 #   --registry  also a registry of container images, unpacked into the cache and not installed:
 #               the package would start it as a service
@@ -26,15 +29,16 @@ fail() {
 }
 has() { command -v "$1" >/dev/null 2>&1; }
 
-wants_kubectl=false wants_jdk=false wants_registry=false wants_clients=false versions=()
+wants_kubectl=false wants_promtool=false wants_jdk=false wants_registry=false wants_clients=false versions=()
 for argument in "$@"; do
     case "$argument" in
         --kubectl) wants_kubectl=true ;;
+        --promtool) wants_promtool=true ;;
         --jdk) wants_jdk=true ;;
         --registry) wants_registry=true ;;
         --clients) wants_clients=true ;;
         [0-9]*.[0-9]*) versions+=("$argument") ;;
-        *) fail "hack/setup.sh: unknown argument $argument: give Spark versions, --kubectl, --jdk, --registry, --clients" ;;
+        *) fail "hack/setup.sh: unknown argument $argument: give Spark versions, --kubectl, --promtool, --jdk, --registry, --clients" ;;
     esac
 done
 [ ${#versions[@]} -gt 0 ] || versions=(4.3.0)
@@ -125,20 +129,33 @@ fi
 ! $wants_clients || node_is_usable ||
     fail "node is $(node --version), and the tests need 18 or newer: put a newer one first on the PATH"
 
+# The files of a Debian package, without installing it.
+unpack() { # package folder
+    rm -rf "$2.new" && mkdir -p "$2.new/package"
+    (
+        cd "$2.new/package"
+        apt-get download -qq "$1" >&2 || { apt-get update -qq >&2 && apt-get download -qq "$1" >&2; }
+    ) || return 1
+    dpkg -x "$2.new"/package/*.deb "$2.new" || return 1
+    rm -rf "$2.new/package" "$2"
+    mv "$2.new" "$2"
+}
+
 # A registry to pull images from.
 registry="$cache/registry"
 if $wants_registry && [ ! -x "$registry/usr/bin/docker-registry" ]; then
     has apt-get || fail "the tests need the program docker-registry at $registry/usr/bin"
     say "fetching a registry into $registry"
-    rm -rf "$registry.new" && mkdir -p "$registry.new/package"
-    (
-        cd "$registry.new/package"
-        apt-get download -qq docker-registry >&2 ||
-            { apt-get update -qq >&2 && apt-get download -qq docker-registry >&2; }
-    )
-    dpkg -x "$registry.new"/package/*.deb "$registry.new"
-    rm -rf "$registry.new/package" "$registry"
-    mv "$registry.new" "$registry"
+    unpack docker-registry "$registry" || fail "the package docker-registry cannot be fetched"
+fi
+
+# The checker of metrics and alert rules.
+promtool="$cache/promtool"
+if $wants_promtool && ! has promtool && [ ! -x "$promtool/usr/bin/promtool" ]; then
+    say "fetching promtool into $promtool"
+    { has apt-get && unpack prometheus "$promtool"; } ||
+        say "promtool cannot be fetched (Debian's package prometheus); put it on the PATH to have" \
+            "metrics and alert rules checked by it"
 fi
 
 # One environment per Spark version. The marker is written last, so that an interrupted

@@ -243,7 +243,11 @@ fn accounts(scope: &Scope) -> Vec<Right> {
     let home = Some(scope.home.as_str());
     let mut questions = by_rules(Whose::Operators, &rbac::leader_rules(), home);
     for place in places {
-        questions.extend(by_rules(Whose::Operators, &rbac::operator_rules(&[]), place));
+        questions.extend(by_rules(
+            Whose::Operators,
+            &rbac::operator_rules(&[]),
+            place,
+        ));
     }
     for place in drivers_at {
         questions.extend(by_rules(Whose::Drivers, &rbac::driver_rules(), place));

@@ -12,7 +12,7 @@ use crate::common::{Answer, root, shell_lines, windlass};
 use crate::machine::Machine;
 
 /// The documents whose commands are run.
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "docs/run.md",
     "docs/applications.md",
@@ -21,6 +21,8 @@ const DOCUMENTS: [&str; 8] = [
     "docs/connect.md",
     "docs/queues.md",
     "docs/compatibility.md",
+    "docs/exposure.md",
+    "docs/monitoring.md",
 ];
 
 /// Commands that are shown and not run here, each with the reason.
@@ -39,10 +41,23 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("windlass connect sql", REAL_SPARK),
     ("windlass connect sql -- query.py 2026", REAL_SPARK),
     ("windlass connect sql --print", REAL_SPARK),
+    (
+        "kubectl apply -f deploy/monitoring/podmonitor.yaml",
+        "it needs the Prometheus operator; a test compares it with what install prints",
+    ),
+    (
+        "promtool check rules deploy/monitoring/alerts.yaml",
+        PROMTOOL,
+    ),
+    (
+        "promtool test rules deploy/monitoring/alerts_test.yaml",
+        PROMTOOL,
+    ),
     ("windlass forward spark-pi", RUNNING_JOB),
     ("kubectl port-forward spark-pi-driver 4040", RUNNING_JOB),
     ("kubectl exec -it spark-pi-driver -- bash", RUNNING_JOB),
 ];
+const PROMTOOL: &str = "the tests of metrics run it, where it is";
 const REAL_SPARK: &str = "it needs a real Spark; the long tests run it";
 const REAL_CLUSTER: &str = "it needs a cluster of other machines; the long tests run it";
 const RUNNING_JOB: &str = "it needs a job that still runs; other tests have one";

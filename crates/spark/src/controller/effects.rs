@@ -4,11 +4,11 @@ use serde_json::Value;
 use windlass_engine::plan::{Effect, ObjectRef};
 use windlass_engine::{Kind, Object, ObjectKey};
 
-use super::POD_DISRUPTION_BUDGET;
 use super::application::{Reading, SparkApplications};
-use super::kind_of;
+use super::{POD_DISRUPTION_BUDGET, kind_of};
 use crate::lifecycle::Action;
 use crate::lifecycle::observed::Subject;
+use crate::lower;
 
 /// The effects these actions stand for, in order.
 pub(super) fn effects_of(

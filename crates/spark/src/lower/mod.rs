@@ -192,11 +192,16 @@ pub fn lower(
 /// template can be made of, and the ConfigMaps beside it. The application is the one of
 /// [`windlass_api::spark::connect::application`].
 pub fn lower_server(app: &SparkApplication, settings: &Settings) -> Result<Lowered, LowerError> {
+    // What leads to a server is no affair of attempts.
+    let settings = Settings {
+        exposing: Exposing::nothing(),
+        ..settings.clone()
+    };
     lower_to(
         Product::Server,
         app,
         &identity::first_attempt(app),
-        settings,
+        &settings,
     )
 }
 

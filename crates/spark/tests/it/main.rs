@@ -5,6 +5,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
     reason = "a test stops at the first surprise"
 )]
 
@@ -16,6 +18,7 @@ mod golden;
 mod groups;
 mod house;
 mod lives;
+mod metrics;
 mod mishaps;
 mod queue;
 mod schedule_sweep;

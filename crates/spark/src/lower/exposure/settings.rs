@@ -95,6 +95,16 @@ pub enum PodMonitors {
     On(Offer),
 }
 
+impl Exposing {
+    /// Nothing leads to it, and nobody asks for that.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            ui_services: false,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Exposing {
     fn default() -> Self {
         Self {

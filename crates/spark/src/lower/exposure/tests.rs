@@ -274,13 +274,30 @@ fn the_objects_of_every_application_have_names_that_differ_and_fit() {
 #[test]
 fn rendering_shows_what_leads_to_the_driver() {
     let (objects, lowered) = render(&application(two_ports()), &Settings::default()).unwrap();
-    let kinds: Vec<&str> = objects
+    let names: Vec<&str> = objects
         .iter()
-        .filter_map(|it| it["kind"].as_str())
+        .filter(|it| it["kind"] == "Service" || it["kind"] == "Ingress")
+        .filter_map(|it| it["metadata"]["name"].as_str())
+        .skip(1)
         .collect();
-    assert!(
-        kinds.ends_with(&["Service", "Service", "Service", "Ingress", "Ingress"]),
-        "{kinds:?}"
-    );
+    let expected = [
+        "spark-pi-ui-svc",
+        "spark-pi-driver-6006",
+        "spark-pi-driver-8265",
+        "spark-pi-ing-6006",
+        "spark-pi-ing-8265",
+    ];
+    assert_eq!(names, expected, "after the driver's own Service");
     assert_eq!(lowered.not_applied, []);
+}
+
+#[test]
+fn a_server_is_not_told_of_the_urls_of_applications() {
+    let settings = Settings {
+        exposing: by_ingress("spark.example.com/{{$appNamespace}}/{{$appName}}"),
+        ..Settings::default()
+    };
+    let lowered = crate::lower::lower_server(&application(json!({})), &settings).unwrap();
+    let text = serde_json::to_string(&lowered.submission.objects).unwrap();
+    assert!(!text.contains("proxyBase"), "{text}");
 }
