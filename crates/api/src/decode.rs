@@ -72,12 +72,19 @@ where
         });
     }
     let mut errors = schema::check(&object_schema::<K>(), document, &FieldPath::root());
-    let metadata = document.get("metadata").unwrap_or(&Value::Null);
-    errors.extend(schema::check(
-        METADATA_SCHEMA.get_or_init(schema::of::<ObjectMeta>),
-        metadata,
-        &FieldPath::new("metadata"),
-    ));
+    let path = FieldPath::new("metadata");
+    match document.get("metadata") {
+        None | Some(Value::Null) => errors.push(FieldError::missing(
+            path,
+            "must be given, with the name of the object",
+        )),
+        // The schema of the kind has told what is wrong.
+        Some(metadata) if !metadata.is_object() => {}
+        Some(metadata) => {
+            let schema = METADATA_SCHEMA.get_or_init(schema::of::<ObjectMeta>);
+            errors.extend(schema::check(schema, metadata, &path));
+        }
+    }
     if !errors.is_empty() {
         return Err(DecodeError::Fields(errors));
     }

@@ -94,16 +94,27 @@ fn parse_error(error: &serde_saphyr::Error) -> ParseError {
     let text = error.to_string();
     // The position is told apart from the message, and only the first line is a sentence.
     let message = text.lines().next().unwrap_or_default();
-    let message = message
-        .split(" at line ")
-        .next()
-        .unwrap_or(message)
-        .to_owned();
+    let message = message.split(" at line ").next().unwrap_or(message);
     ParseError {
         line: location.map(|location| location.line()),
         column: location.map(|location| location.column()),
-        message,
+        message: for_users(message),
     }
+}
+
+/// The parser speaks to programmers where it could be told to accept something.
+fn for_users(message: &str) -> String {
+    let key = message.strip_prefix("duplicate mapping key: ");
+    if let Some((key, _)) = key.and_then(|rest| rest.split_once(", set ")) {
+        return format!("the key {key} occurs twice; remove one of the two");
+    }
+    if message.starts_with("budget breached") || message.starts_with("recursion limit") {
+        return "is too large, too deep, or refers to itself too often for a manifest".to_owned();
+    }
+    if let Some((number, _)) = message.split_once(" rejected by the configured policy") {
+        return format!("{number}, which no field takes; write a number, or a text in quotes");
+    }
+    message.to_owned()
 }
 
 /// Writes whole numbers as whole numbers, as Kubernetes does.
@@ -166,7 +177,32 @@ mod tests {
     fn a_key_that_occurs_twice_is_an_error_with_its_position() {
         let error = documents("spec:\n  image: a\n  cores: 1\n  image: b\n").unwrap_err();
         assert_eq!(error.line, Some(4), "{error}");
-        assert!(error.message.contains("image"), "{error}");
+        assert_eq!(
+            error.message,
+            "the key image occurs twice; remove one of the two"
+        );
+    }
+
+    #[test]
+    fn what_no_manifest_is_like_is_refused_in_plain_words() {
+        let mut laughing = vec!["a: &a [1,1,1,1,1,1,1,1,1,1]\n".to_owned()];
+        for (name, before) in ('b'..='i').zip('a'..) {
+            let ten = vec![format!("*{before}"); 10].join(",");
+            laughing.push(format!("{name}: &{name} [{ten}]\n"));
+        }
+        let excessive = "is too large, too deep, or refers to itself too often for a manifest";
+        for text in [
+            laughing.concat(),
+            "{\"a\":".repeat(5000),
+            "[".repeat(20_000),
+        ] {
+            assert_eq!(documents(&text).unwrap_err().message, excessive);
+        }
+        let error = documents("cores: .nan").unwrap_err();
+        assert_eq!(
+            error.message,
+            "non-finite float `.nan`, which no field takes; write a number, or a text in quotes"
+        );
     }
 
     #[test]

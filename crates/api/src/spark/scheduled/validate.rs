@@ -4,7 +4,7 @@ use kube::api::ObjectMeta;
 
 use super::{ScheduledSparkApplication, ScheduledSparkApplicationSpec, run_name};
 use crate::field::{FieldError, FieldPath};
-use crate::names::{NameError, ServiceName};
+use crate::names::{DnsLabel, NameError, ServiceName};
 use crate::schedule::{Schedule, Zone};
 use crate::spark::SparkApplication;
 use crate::spark::application;
@@ -14,7 +14,11 @@ pub fn validate(scheduled: &ScheduledSparkApplication) -> Vec<FieldError> {
     let mut findings = Vec::new();
     let name = scheduled.metadata.name.as_deref().unwrap_or_default();
     if let Err(error) = ServiceName::new(name) {
-        findings.push(wrong_name(name, &error));
+        findings.push(wrong_name("name", name, &error));
+    }
+    let namespace = scheduled.metadata.namespace.as_deref();
+    if let Some((namespace, Err(error))) = namespace.map(|it| (it, DnsLabel::new(it))) {
+        findings.push(wrong_name("namespace", namespace, &error));
     }
     let spec = &scheduled.spec;
     if let Err(errors) = schedule(spec) {
@@ -95,7 +99,7 @@ pub fn template(scheduled: &ScheduledSparkApplication, name: String) -> SparkApp
     }
 }
 
-fn wrong_name(name: &str, error: &NameError) -> FieldError {
-    let path = FieldPath::new("metadata").field("name");
+fn wrong_name(field: &str, name: &str, error: &NameError) -> FieldError {
+    let path = FieldPath::new("metadata").field(field);
     FieldError::invalid(path, name, error.to_string())
 }

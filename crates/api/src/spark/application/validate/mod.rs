@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     field::{FieldError, FieldPath},
-    names::{DnsSubdomain, NameError, ServiceName},
+    names::{DnsLabel, DnsSubdomain, NameError, ServiceName},
 };
 
 /// Everything in the application that cannot be meant.
@@ -36,6 +36,13 @@ pub fn validate(application: &SparkApplication) -> Vec<FieldError> {
         name,
         ServiceName::new(name).map(drop),
     );
+    if let Some(namespace) = &application.metadata.namespace {
+        findings.name(
+            &metadata.field("namespace"),
+            namespace,
+            DnsLabel::new(namespace).map(drop),
+        );
+    }
     check_what_runs(&mut findings, spec, &spec_path);
     check_scaling(&mut findings, spec, &spec_path);
     check_images(&mut findings, spec, &spec_path);

@@ -58,6 +58,7 @@ fn each_mistake_is_told_with_its_field_and_what_to_do() {
         ("/metadata/name", json!(long)),
         ("/metadata/name", json!("2024-report")),
         ("/metadata/name", json!("my.app")),
+        ("/metadata/namespace", json!("My_Jobs")),
         ("/spec/mode", json!("client")),
         ("/spec/sparkVersion", json!("latest")),
         ("/spec/image", json!("")),
