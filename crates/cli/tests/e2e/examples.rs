@@ -44,7 +44,15 @@ const APPLICATIONS: &[(&str, &[&str])] = &[
 
 /// Examples that other tests are about, the one whose jar is in Spark's own images only, and those
 /// that need a scheduler which neither cluster has.
-const ELSEWHERE: [&str; 6] = ["jvm", "retries", "scheduled", "ttl", "volcano", "yunikorn"];
+const ELSEWHERE: [&str; 7] = [
+    "jvm",
+    "retries",
+    "scheduled",
+    "spark-connect",
+    "ttl",
+    "volcano",
+    "yunikorn",
+];
 
 /// How many run at once.
 const AT_ONCE: usize = 3;
