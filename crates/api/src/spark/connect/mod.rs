@@ -252,7 +252,7 @@ pub fn application(connect: &SparkConnect) -> SparkApplication {
                 instances: spec.executor.instances.filter(|it| *it > 0 || !dynamic),
                 ..ExecutorSpec::default()
             },
-            dynamic_allocation: spec.dynamic_allocation.clone(),
+            dynamic_allocation: spec.dynamic_allocation,
             ..SparkApplicationSpec::default()
         },
         status: None,
