@@ -171,9 +171,7 @@ pub(super) fn stamp(object: &mut Value) {
 /// 16 hex digits that stand for a value.
 fn hash(value: &Value) -> String {
     let digest = Sha256::digest(value.to_string().as_bytes());
-    digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let (head, _) = digest.split_at(8);
+    head.iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

@@ -39,13 +39,15 @@ fn amounts(pairs: &[(&str, &str)]) -> Amounts {
         .collect()
 }
 
+type Pairs = &'static [(&'static str, &'static str)];
+
 #[test]
 fn an_application_asks_for_what_its_pods_ask_for() {
     let gpu = json!({"name": "nvidia.com/gpu", "quantity": 1});
     let sidecar = json!([{"name": "logs", "image": "logs", "resources": {
         "requests": {"cpu": "100m"}, "limits": {"memory": "64Mi"},
     }}]);
-    let cases: [(&str, Value, &[(&str, &str)]); 6] = [
+    let cases: [(&str, Value, Pairs); 6] = [
         (
             "the defaults",
             json!({}),

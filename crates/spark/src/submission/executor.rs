@@ -170,10 +170,12 @@ mod tests {
         executors(&conf, Profile::of(&version.parse().unwrap()).0).unwrap()
     }
 
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
+
     #[test]
     fn memory_is_the_sum_of_its_parts_as_the_version_counts_them() {
         let python = ("spark.kubernetes.resource.type", "python");
-        let cases: &[(&str, &[(&str, &str)], i64)] = &[
+        let cases: &[(&str, Pairs<'_>, i64)] = &[
             ("4.3", &[], 1408),
             (
                 "4.3",
@@ -224,7 +226,7 @@ mod tests {
     fn executors_are_counted_as_spark_counts_them() {
         let on = ("spark.dynamicAllocation.enabled", "true");
         let dynamic = |min, initial, max| ExecutorCount::Dynamic { min, initial, max };
-        let cases: &[(&[(&str, &str)], ExecutorCount, u32)] = &[
+        let cases: &[(Pairs<'_>, ExecutorCount, u32)] = &[
             (&[], ExecutorCount::Fixed(2), 2),
             (
                 &[("spark.executor.instances", "5")],

@@ -56,10 +56,8 @@ async fn until_told(house: &House, line: &str) -> String {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
-    match waited.await {
-        Ok(page) => page,
-        Err(_elapsed) => panic!("{line} is never told:\n{}", house.metrics_page()),
-    }
+    let told = waited.await;
+    told.unwrap_or_else(|_| panic!("{line} is never told:\n{}", house.metrics_page()))
 }
 
 #[tokio::test]

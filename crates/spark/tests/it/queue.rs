@@ -132,7 +132,7 @@ async fn fifty_applications_on_a_node_that_fits_three_all_complete() {
         .until("job-49", |app| {
             let conditions = app
                 .iter()
-                .flat_map(|app| app["status"]["conditions"].as_array());
+                .filter_map(|app| app["status"]["conditions"].as_array());
             conditions
                 .flatten()
                 .any(|it| it["type"] == "Admitted" && it["status"] == "False")
