@@ -231,11 +231,12 @@ const INSIDE: &[(&str, &str, &str)] = &[
 
 /// Fields that show elsewhere: each has an assertion of its own below, and `deleteOnTermination`
 /// one in the test that kills executors.
-const ELSEWHERE: [&str; 4] = [
+const ELSEWHERE: [&str; 5] = [
     "instances",
     "annotations",
     "deleteOnTermination",
     "memoryLimit",
+    "spot",
 ];
 
 /// Says who it runs tasks as, and waits for the test.

@@ -20,6 +20,9 @@ pub(crate) const CONNECT_PORT: u16 = 15002;
 /// The setting that says otherwise.
 pub(crate) const CONNECT_PORT_KEY: &str = "spark.connect.grpc.binding.port";
 
+/// The setting with the address that the server listens at.
+const ADDRESS_KEY: &str = "spark.connect.grpc.binding.address";
+
 /// The role of a server's pod, in the label `spark-role`.
 pub(crate) const SERVER_ROLE: &str = "connect-server";
 
@@ -191,6 +194,13 @@ fn resources(spark: &mut Value, given: &Value) {
 /// Of the objects beside the driver only its files remain. Its headless Service and its policy are
 /// for one application id, which a server does not have.
 fn settings(submission: &mut Submission) {
+    // Spark's own choice is the address of the pod, where forwarded ports do not lead: they call
+    // from inside of the pod, by its loopback address.
+    let anywhere = "0.0.0.0".to_owned();
+    submission
+        .conf
+        .entry(ADDRESS_KEY.to_owned())
+        .or_insert(anywhere);
     submission.objects.retain(|it| it["kind"] == "ConfigMap");
     submission
         .conf
