@@ -37,6 +37,7 @@ fn the_operator_that_install_prints_runs_as_a_restricted_pod_and_goes_without_a_
     assert_eq!(leader(&cluster).as_deref(), Some(&*real::name(&pod)));
     tells_mistakes_at_once(&cluster);
     pi(&cluster, &cluster.namespace);
+    counts(&cluster, &pod);
     job_that_outlives_its_operator(&cluster);
 
     remove(&cluster, &ours);
@@ -144,20 +145,13 @@ fn is_restricted(cluster: &Kubectl, jobs: &str, pod: &Value) {
     assert!(root.split(',').any(|option| option == "ro"), "{mounts}");
 }
 
-/// The pages that kubelet and Prometheus ask for are there, where the Deployment says.
+/// The pages that the kubelet asks for are there, where the Deployment says.
 fn answers_probes(cluster: &Kubectl, pod: &Value) {
     let container = &pod["spec"]["containers"][0];
-    let port = &container["ports"][0];
-    assert_eq!(port["name"], "http");
-    let page = |path: &str| {
-        let pod = format!("{}:{}", real::name(pod), port["containerPort"]);
-        let page = format!("/api/v1/namespaces/{HOME}/pods/{pod}/proxy{path}");
-        cluster.kubectl_ok(&["get", "--raw", &page])
-    };
     let probe = |probe: &str| {
         let get = &container[probe]["httpGet"];
         assert_eq!(get["port"], "http", "{probe}");
-        page(get["path"].as_str().unwrap())
+        page(cluster, pod, get["path"].as_str().unwrap())
     };
     let live = probe("livenessProbe");
     let ready = probe("readinessProbe");
@@ -165,13 +159,27 @@ fn answers_probes(cluster: &Kubectl, pod: &Value) {
         assert!(line.starts_with("[+] "), "{live}{ready}");
     }
     assert!(ready.contains("leadership: leader"), "{ready}");
-    let metrics = page("/metrics");
-    assert!(metrics.contains("\nwindlass_"), "{metrics}");
-    assert!(
-        metrics.contains("\n# TYPE windlass_reconcile_total counter\n"),
-        "{metrics}"
-    );
-    assert!(metrics.contains("\nspark_application_count"), "{metrics}");
+}
+
+/// What it has done is counted where Prometheus asks.
+fn counts(cluster: &Kubectl, pod: &Value) {
+    let metrics = page(cluster, pod, "/metrics");
+    for line in [
+        "\n# TYPE windlass_reconcile_total counter\n",
+        "\nspark_application_count",
+        "\nwindlass_spark_applications",
+    ] {
+        assert!(metrics.contains(line), "{line} {metrics}");
+    }
+}
+
+/// A page of the port that the Deployment names.
+fn page(cluster: &Kubectl, pod: &Value, path: &str) -> String {
+    let port = &pod["spec"]["containers"][0]["ports"][0];
+    assert_eq!(port["name"], "http");
+    let pod = format!("{}:{}", real::name(pod), port["containerPort"]);
+    let page = format!("/api/v1/namespaces/{HOME}/pods/{pod}/proxy{path}");
+    cluster.kubectl_ok(&["get", "--raw", &page])
 }
 
 /// What `windlass install` prints.
