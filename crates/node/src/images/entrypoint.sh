@@ -77,9 +77,10 @@ case "$1" in
     if [ -n "$WINDLASS_KUBERNETES_MASTER" ]; then
       master=(--conf "spark.kubernetes.driver.master=$WINDLASS_KUBERNETES_MASTER")
     fi
-    # The network is the machine's: a Spark Connect server may not take its port on all addresses.
+    # Where pods share the machine's network, a Spark Connect server may not take its port on all
+    # addresses; where each has its own, it has to, since forwarded ports lead to the loopback.
     connect=()
-    if [ -n "$SPARK_DRIVER_BIND_ADDRESS" ]; then
+    if [ -n "$WINDLASS_SHARED_NETWORK" ] && [ -n "$SPARK_DRIVER_BIND_ADDRESS" ]; then
       connect=(--conf "spark.connect.grpc.binding.address=$SPARK_DRIVER_BIND_ADDRESS")
     fi
     set -- \

@@ -187,7 +187,11 @@ fn spark(installation: &SparkInstallation, minor: &str) -> Result<Image, String>
     }
     let mut exposed = Vec::new();
     let mut path = Vec::new();
-    let mut env = vec![("SPARK_HOME".to_owned(), SPARK_HOME.to_owned())];
+    let mut env = vec![
+        ("SPARK_HOME".to_owned(), SPARK_HOME.to_owned()),
+        // The entry point also serves images of a real cluster, whose pods have networks of their own.
+        ("WINDLASS_SHARED_NETWORK".to_owned(), "true".to_owned()),
+    ];
     if let Some(java_home) = &installation.java_home {
         let java = java_home.join("bin/java");
         if !java.exists() {
