@@ -18,10 +18,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::accept::accept;
 use crate::metrics::{Format, Metrics};
 use crate::store::Store;
 
@@ -162,38 +162,23 @@ pub(crate) async fn serve(
     metrics: Metrics,
     stop: CancellationToken,
 ) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let (health, metrics) = (health.clone(), metrics.clone());
-                    let service = service_fn(move |request| {
-                        let response = respond(request, health.clone(), metrics.clone());
-                        async move { Ok::<_, Infallible>(response.await) }
-                    });
-                    let connection = hyper::server::conn::http1::Builder::new()
-                        .timer(TokioTimer::new())
-                        .header_read_timeout(HEADER_TIMEOUT)
-                        .serve_connection(TokioIo::new(stream), service);
-                    connections.spawn(async move {
-                        if let Err(error) = connection.await {
-                            tracing::debug!(%error, "a probe's connection broke");
-                        }
-                    });
-                }
-                Err(error) => {
-                    // Out of file descriptors: the next connection may find one again.
-                    tracing::warn!(%error, "a probe's connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+    let converse = move |stream| {
+        let (health, metrics) = (health.clone(), metrics.clone());
+        let service = service_fn(move |request| {
+            let response = respond(request, health.clone(), metrics.clone());
+            async move { Ok::<_, Infallible>(response.await) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service);
+        async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a probe's connection broke");
             }
         }
-    }
-    connections.shutdown().await;
+    };
+    accept(listener, "a probe's connection", stop, converse).await;
 }
 
 async fn respond(

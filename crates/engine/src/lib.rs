@@ -4,6 +4,7 @@
 //! here. The contract, with an example, is in [`controller`]; the data a decision is made of is in
 //! [`plan`].
 
+mod accept;
 pub mod api;
 pub mod controller;
 pub mod engine;

@@ -13,11 +13,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::{Route, review};
+use crate::accept::accept;
 
 /// The API server takes objects of up to 3 MiB, and sends the old one along.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
@@ -33,25 +33,8 @@ pub(crate) async fn serve(
 ) {
     let acceptor = TlsAcceptor::from(tls);
     let routes: Arc<[Route]> = routes.into();
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(converse(stream, acceptor.clone(), Arc::clone(&routes)));
-                }
-                Err(error) => {
-                    // Out of file descriptors: the next connection may find one again.
-                    tracing::warn!(%error, "a connection to the webhook could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
-    }
-    connections.shutdown().await;
+    let converse = |stream| converse(stream, acceptor.clone(), Arc::clone(&routes));
+    accept(listener, "a connection to the webhook", stop, converse).await;
 }
 
 async fn converse(stream: TcpStream, acceptor: TlsAcceptor, routes: Arc<[Route]>) {
