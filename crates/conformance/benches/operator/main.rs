@@ -26,7 +26,6 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use contender::Contender;
-use table::Table;
 
 /// How many applications there are where nobody says.
 const APPLICATIONS: usize = 1_000;
@@ -60,22 +59,9 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn compare(windlass: &Path, applications: usize, rounds: usize) -> anyhow::Result<()> {
-    let mut table = Table::default();
-    for round in 0..rounds {
-        // Whoever comes second may find a warmer or a busier machine.
-        let embedded_first = round % 2 == 0;
-        for embedded in [embedded_first, !embedded_first] {
-            let contender = if embedded {
-                Contender::embedded().await?
-            } else {
-                Contender::real().await?
-            };
-            eprintln!("round {} of {rounds}: {}", round + 1, contender.name());
-            for (what, figure) in crowd::measure(&contender, windlass, applications).await? {
-                table.add(what, embedded, figure);
-            }
-        }
-    }
+    let measure =
+        async |contender: &Contender| crowd::measure(contender, windlass, applications).await;
+    let table = contender::take_turns(rounds, measure).await?;
     print!("{table}");
     Ok(())
 }

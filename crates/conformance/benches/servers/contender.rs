@@ -17,6 +17,8 @@ use windlass_apiserver::{ApiServer, Config};
 use windlass_conformance::real::{Disk, Real};
 use windlass_streaming::backend::NoNode;
 
+use crate::table::{Figure, Table};
+
 /// The argument that makes this program an embedded server.
 pub(crate) const SERVE: &str = "serve";
 
@@ -137,6 +139,30 @@ pub(crate) fn resident_mib(process: u32) -> anyhow::Result<f64> {
     let line = line.context("status tells the resident memory")?;
     let number = line.trim().trim_end_matches(" kB");
     Ok(number.parse::<f64>()? / 1024.0)
+}
+
+/// Measures a fresh server of each kind in every round.
+pub(crate) async fn take_turns(
+    rounds: usize,
+    measure: impl AsyncFn(&Contender) -> anyhow::Result<Vec<(&'static str, Figure)>>,
+) -> anyhow::Result<Table> {
+    let mut table = Table::default();
+    for round in 0..rounds {
+        // Whoever comes second may find a warmer or a busier machine.
+        let embedded_first = round % 2 == 0;
+        for embedded in [embedded_first, !embedded_first] {
+            let contender = if embedded {
+                Contender::embedded().await?
+            } else {
+                Contender::real().await?
+            };
+            eprintln!("round {} of {rounds}: {}", round + 1, contender.name());
+            for (what, figure) in measure(&contender).await? {
+                table.add(what, embedded, figure);
+            }
+        }
+    }
+    Ok(table)
 }
 
 /// Runs an embedded server until this process is ended; says on stdout where its kubeconfig is.

@@ -21,7 +21,6 @@ mod table;
 use anyhow::Context as _;
 
 use contender::Contender;
-use table::Table;
 
 /// How often each server is measured where nobody says.
 const ROUNDS: usize = 3;
@@ -47,22 +46,8 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn compare(rounds: usize) -> anyhow::Result<()> {
-    let mut table = Table::default();
-    for round in 0..rounds {
-        // Whoever comes second may find a warmer or a busier machine.
-        let embedded_first = round % 2 == 0;
-        for embedded in [embedded_first, !embedded_first] {
-            let contender = if embedded {
-                Contender::embedded().await?
-            } else {
-                Contender::real().await?
-            };
-            eprintln!("round {} of {rounds}: {}", round + 1, contender.name());
-            for (what, figure) in load::measure(&contender).await? {
-                table.add(what, embedded, figure);
-            }
-        }
-    }
+    let measure = async |contender: &Contender| load::measure(contender).await;
+    let table = contender::take_turns(rounds, measure).await?;
     print!("{table}");
     Ok(())
 }
