@@ -66,6 +66,13 @@ impl Failure {
         }
     }
 
+    /// A cluster that does not answer.
+    pub fn unreachable(error: kube::Error) -> Self {
+        Self::cluster(format!(
+            "the cluster cannot be reached: {error}: check --context, --kubeconfig and your network"
+        ))
+    }
+
     /// A failure of Windlass or of the machine, with the whole chain of causes.
     pub fn internal(error: impl Into<anyhow::Error>) -> Self {
         Self {

@@ -98,11 +98,10 @@ fn text(findings: &[Finding]) -> String {
 }
 
 async fn gather(client: &Client, scope: &Scope) -> Result<Facts, Failure> {
-    let version = client.apiserver_version().await.map_err(|error| {
-        Failure::cluster(format!(
-            "the cluster cannot be reached: {error}: check --context, --kubeconfig and your network"
-        ))
-    })?;
+    let version = client
+        .apiserver_version()
+        .await
+        .map_err(Failure::unreachable)?;
     let applications = kind("sparkoperator.k8s.io", "v1beta2", "SparkApplication");
     let mut webhooks = list(client, &webhook("MutatingWebhookConfiguration"), &[]).await?;
     webhooks = both(

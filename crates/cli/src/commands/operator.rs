@@ -180,11 +180,10 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
     let kube_config =
         crate::connect::config(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
     let client = windlass_engine::api::client(kube_config).map_err(Failure::internal)?;
-    let version = client.apiserver_version().await.map_err(|error| {
-        Failure::cluster(format!(
-            "the cluster cannot be reached: {error}: check --context, --kubeconfig and your network"
-        ))
-    })?;
+    let version = client
+        .apiserver_version()
+        .await
+        .map_err(Failure::unreachable)?;
     if !args.beside_other_operators {
         refuse_company(&client, &args.namespaces).await?;
     }

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{ListParams, PostParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
+use windlass_spark::survey;
 
 use crate::exit::Failure;
 
@@ -25,11 +26,10 @@ const ACCOUNT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Checks that the CRD is served and that an operator is live.
 pub async fn check(client: &Client, namespace: &str) -> Result<(), Failure> {
-    let groups = client.list_api_groups().await.map_err(|error| {
-        Failure::cluster(format!(
-            "the cluster cannot be reached: {error}: check --context, --kubeconfig and your network"
-        ))
-    })?;
+    let groups = client
+        .list_api_groups()
+        .await
+        .map_err(Failure::unreachable)?;
     let served = groups.groups.iter().any(|group| {
         group.name == "sparkoperator.k8s.io"
             && group
@@ -63,18 +63,9 @@ pub async fn check(client: &Client, namespace: &str) -> Result<(), Failure> {
 
 fn is_live_operator(lease: &Lease, now: Timestamp) -> bool {
     let name = lease.metadata.name.as_deref().unwrap_or_default();
-    let Some(spec) = &lease.spec else {
-        return false;
-    };
-    let held = spec
-        .holder_identity
-        .as_deref()
-        .is_some_and(|holder| !holder.is_empty());
-    let fresh = spec.renew_time.as_ref().is_some_and(|renewed| {
-        let age = now.duration_since(renewed.0);
-        age.as_secs() <= i64::from(spec.lease_duration_seconds.unwrap_or(15)) + 5
-    });
-    OPERATOR_LEASES.contains(&name) && held && fresh
+    // A Lease is plain data, whose serialization cannot fail.
+    let lease = serde_json::to_value(lease).unwrap_or_default();
+    OPERATOR_LEASES.contains(&name) && survey::is_live(&lease, now)
 }
 
 /// Makes the namespace of an application in a cluster that nobody else could have prepared, and

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use operators::{OtherOperator, others};
+pub use operators::{OtherOperator, is_live, others};
 
 /// When the cluster is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -277,7 +277,8 @@ fn is_kubeflows(lease: &Value) -> bool {
     KUBEFLOW_LEASES.iter().any(|end| name(lease).ends_with(end))
 }
 
-fn is_live(lease: &Value, now: Timestamp) -> bool {
+/// Whether somebody holds a Lease, and has renewed it in time.
+pub fn is_live(lease: &Value, now: Timestamp) -> bool {
     let renewed = text(lease, "/spec/renewTime").parse::<Timestamp>();
     let duration = lease.pointer("/spec/leaseDurationSeconds");
     let duration = duration.and_then(Value::as_i64).unwrap_or(USUAL_LEASE);
