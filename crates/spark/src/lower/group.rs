@@ -11,7 +11,7 @@ use windlass_api::spark::SparkApplication;
 use windlass_api::spark::application::SparkApplicationSpec;
 use windlass_engine::plan::ObjectRef;
 
-use super::{Context, route::ConfBuilder};
+use super::{Context, identity, route::ConfBuilder};
 use crate::resources::{Amounts, Demand};
 use crate::submission::Submission;
 
@@ -128,29 +128,10 @@ pub(super) fn pod_group(app: &SparkApplication, demand: &Demand) -> Option<Value
             spec["priorityClassName"] = json!(class);
         }
     }
-    let name = app.metadata.name.as_deref().unwrap_or_default();
-    let mut metadata = json!({
-        "name": group.name,
-        "namespace": app.metadata.namespace.as_deref().unwrap_or("default"),
-        "labels": {
-            "sparkoperator.k8s.io/app-name": name,
-            "sparkoperator.k8s.io/created-by-spark-operator": "true",
-        },
-    });
-    if let Some(uid) = &app.metadata.uid {
-        metadata["ownerReferences"] = json!([{
-            "apiVersion": "sparkoperator.k8s.io/v1beta2",
-            "kind": "SparkApplication",
-            "name": name,
-            "uid": uid,
-            "controller": true,
-            "blockOwnerDeletion": true,
-        }]);
-    }
     Some(json!({
         "apiVersion": group.api_version,
         "kind": group.kind,
-        "metadata": metadata,
+        "metadata": identity::beside(app, &group.name),
         "spec": spec,
     }))
 }

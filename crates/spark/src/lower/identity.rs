@@ -19,6 +19,8 @@ use crate::submission::{Submission, SubmitIds};
 const APP_NAME_LABEL: &str = "sparkoperator.k8s.io/app-name";
 /// That a pod was made by the operator.
 const LAUNCHED_LABEL: &str = "sparkoperator.k8s.io/launched-by-spark-operator";
+/// That an object other than a pod was made by the operator.
+const CREATED_LABEL: &str = "sparkoperator.k8s.io/created-by-spark-operator";
 /// The submission that a pod belongs to.
 const SUBMISSION_LABEL: &str = "sparkoperator.k8s.io/submission-id";
 /// The number of the attempt that a pod belongs to.
@@ -117,6 +119,23 @@ fn default_labels(metadata: &mut Value, labels: &BTreeMap<String, String>) {
             metadata["labels"][name.as_str()] = json!(value);
         }
     }
+}
+
+/// The metadata of an object that the operator makes beside the driver: the application's namespace,
+/// and the application as what it is of and whose it is.
+pub(super) fn beside(app: &SparkApplication, name: &str) -> Value {
+    let mut metadata = json!({
+        "name": name,
+        "namespace": app.metadata.namespace.as_deref().unwrap_or("default"),
+        "labels": {
+            APP_NAME_LABEL: app.metadata.name.as_deref().unwrap_or_default(),
+            CREATED_LABEL: "true",
+        },
+    });
+    if let Some(owner) = owner(app) {
+        metadata["ownerReferences"] = json!([owner]);
+    }
+    metadata
 }
 
 /// The application as the owner of its driver; `None` for one that is not in a cluster.

@@ -312,4 +312,4 @@ pub fn render(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,12 +4,10 @@
 //! make the usual autoscalers leave its node alone. Neither is applied to executors, which Spark
 //! replaces.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 use windlass_api::spark::SparkApplication;
 
-use super::{Settings, driver_pod_name};
+use super::{Settings, driver_pod_name, identity};
 use crate::submission::Submission;
 
 /// Annotations that autoscalers read: the cluster autoscaler and Karpenter.
@@ -37,29 +35,10 @@ pub(super) fn annotate(submission: &mut Submission) {
 /// The PodDisruptionBudget of the driver. It has the name of its pod.
 pub fn disruption_budget(app: &SparkApplication) -> Value {
     let name = app.metadata.name.as_deref().unwrap_or_default();
-    let labels = BTreeMap::from([
-        ("sparkoperator.k8s.io/app-name", name),
-        ("sparkoperator.k8s.io/created-by-spark-operator", "true"),
-    ]);
-    let mut metadata = json!({
-        "name": driver_pod_name(app),
-        "namespace": app.metadata.namespace.as_deref().unwrap_or("default"),
-        "labels": labels,
-    });
-    if let Some(uid) = &app.metadata.uid {
-        metadata["ownerReferences"] = json!([{
-            "apiVersion": "sparkoperator.k8s.io/v1beta2",
-            "kind": "SparkApplication",
-            "name": name,
-            "uid": uid,
-            "controller": true,
-            "blockOwnerDeletion": true,
-        }]);
-    }
     json!({
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
-        "metadata": metadata,
+        "metadata": identity::beside(app, &driver_pod_name(app)),
         "spec": {
             "minAvailable": 1,
             "selector": {"matchLabels": {

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use windlass_api::decode::decode;
 use windlass_api::spark::SparkConnect;
 
+use crate::lower::tests::merge;
+
 /// A server of a few lines, with more of a specification.
 fn connect(more: Value) -> SparkConnect {
     let mut object = json!({
@@ -22,15 +24,4 @@ fn connect(more: Value) -> SparkConnect {
     });
     merge(&mut object["spec"], more);
     decode(&object).unwrap_or_else(|error| panic!("{error}"))
-}
-
-fn merge(into: &mut Value, from: Value) {
-    match (into, from) {
-        (Value::Object(into), Value::Object(from)) => {
-            for (name, value) in from {
-                merge(into.entry(name).or_insert(Value::Null), value);
-            }
-        }
-        (into, from) => *into = from,
-    }
 }

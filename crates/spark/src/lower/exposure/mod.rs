@@ -14,7 +14,7 @@ mod route;
 mod service;
 mod settings;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use windlass_api::{
     names::{LABEL_MAX, SUBDOMAIN_MAX, shorten},
     spark::{
@@ -27,7 +27,7 @@ pub use self::settings::{
     Exposing, GatewayRef, GatewayRefError, IngressSettings, Offer, PodMonitors, Routes,
 };
 use self::{route::Backend, service::Port};
-use super::{NotApplied, route::ConfBuilder};
+use super::{NotApplied, identity::beside, route::ConfBuilder};
 
 /// Where a driver serves its web page when nobody says otherwise.
 const UI_PORT: u16 = 4040;
@@ -140,29 +140,6 @@ fn app_name(app: &SparkApplication) -> &str {
 
 fn app_namespace(app: &SparkApplication) -> &str {
     app.metadata.namespace.as_deref().unwrap_or("default")
-}
-
-/// Name, namespace, labels and owner of everything that is made here.
-fn metadata(app: &SparkApplication, name: &str) -> Value {
-    let mut metadata = json!({
-        "name": name,
-        "namespace": app_namespace(app),
-        "labels": {
-            "sparkoperator.k8s.io/app-name": app_name(app),
-            "sparkoperator.k8s.io/created-by-spark-operator": "true",
-        },
-    });
-    if let Some(uid) = &app.metadata.uid {
-        metadata["ownerReferences"] = json!([{
-            "apiVersion": "sparkoperator.k8s.io/v1beta2",
-            "kind": "SparkApplication",
-            "name": app_name(app),
-            "uid": uid,
-            "controller": true,
-            "blockOwnerDeletion": true,
-        }]);
-    }
-    metadata
 }
 
 struct Maker<'a> {

@@ -7,7 +7,7 @@ use windlass_api::{
     spark::{SparkApplication, application::MonitoringSpec},
 };
 
-use super::{Exposed, Exposing, NotApplied, Offer, PodMonitors, app_name, metadata, setting};
+use super::{Exposed, Exposing, NotApplied, Offer, PodMonitors, app_name, beside, setting};
 
 /// The port of the driver's web page in its pod, as Spark names it.
 const UI_PORT_NAME: &str = "spark-ui";
@@ -91,7 +91,7 @@ fn pod_monitor(app: &SparkApplication, endpoints: &[Value]) -> Value {
     json!({
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PodMonitor",
-        "metadata": metadata(app, &shorten(&format!("{name}-pod-monitor"), SUBDOMAIN_MAX)),
+        "metadata": beside(app, &shorten(&format!("{name}-pod-monitor"), SUBDOMAIN_MAX)),
         "spec": {
             "selector": { "matchLabels": { "sparkoperator.k8s.io/app-name": name } },
             "podTargetLabels": ["sparkoperator.k8s.io/app-name", "spark-role"],

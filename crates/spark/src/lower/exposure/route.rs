@@ -8,7 +8,7 @@ use windlass_api::spark::{
     application::{Scheme, URL, Url, UrlValues},
 };
 
-use super::{GatewayRef, IngressSettings, metadata, usual_scheme};
+use super::{GatewayRef, IngressSettings, beside, usual_scheme};
 
 /// The annotation by which ingress-nginx is told what to send to the backend. With a `$2` in it
 /// that controller wants the path as a regular expression of two groups.
@@ -42,7 +42,7 @@ pub(super) fn ingress(
         path if rewrites => (format!("{path}(/|$)(.*)"), "ImplementationSpecific"),
         path => (path.to_owned(), "Prefix"),
     };
-    let mut metadata = metadata(app, name);
+    let mut metadata = beside(app, name);
     metadata["annotations"] = json!(annotations);
     let mut spec = json!({
         "rules": [{
@@ -86,7 +86,7 @@ pub(super) fn http_route(
     backend: &Backend<'_>,
     (gateway, annotations): (&GatewayRef, &BTreeMap<String, String>),
 ) -> Value {
-    let mut metadata = metadata(app, name);
+    let mut metadata = beside(app, name);
     metadata["annotations"] = json!(annotations);
     // Whether its listener has certificates is the Gateway's affair; the URL's scheme tells.
     metadata["annotations"][URL] = json!(url.address(Scheme::Http));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use windlass_api::spark::{SparkApplication, application::ServiceType};
 
-use super::{app_name, metadata};
+use super::{app_name, beside};
 
 /// The port of a Service, and where it leads.
 pub(super) struct Port<'a> {
@@ -28,7 +28,7 @@ pub(super) fn service(
         Some(ServiceType::LoadBalancer) => "LoadBalancer",
         Some(ServiceType::ExternalName) => "ExternalName",
     };
-    let mut metadata = metadata(app, name);
+    let mut metadata = beside(app, name);
     for (label, value) in labels {
         // The operator finds its objects by its own.
         if metadata["labels"].get(label).is_none() {

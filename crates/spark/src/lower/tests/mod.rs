@@ -34,7 +34,8 @@ pub(super) fn application(spec: Value) -> SparkApplication {
     decode(&object).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn merge(into: &mut Value, from: Value) {
+/// Puts values into others, object by object.
+pub(crate) fn merge(into: &mut Value, from: Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (name, value) in from {
