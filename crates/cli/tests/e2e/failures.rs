@@ -343,10 +343,9 @@ fn an_executor_that_is_killed_is_replaced_and_the_job_completes(cluster: &Cluste
     }
 }
 
-/// Caches what two executors computed; when one of them has left, nothing is computed again.
-const CACHED: &str = r#"
-import os, socket, time
-from pyspark import TaskContext
+/// What jobs begin with whose tasks meet on two executors.
+const MEETING: &str = r#"
+import operator, os, socket, time
 from pyspark.sql import SparkSession
 
 def wait_for(condition):
@@ -356,13 +355,19 @@ def wait_for(condition):
             raise SystemExit("nothing happened for too long")
         time.sleep(0.1)
 
-def compute(part, numbers):
+def meet(part):
     here = socket.gethostname()
     with open("/job/computed", "a") as computed:
         computed.write(f"{part} {here}\n")
     # Both executors take part: one core each, so neither can do it alone.
     open(f"/job/at-{here}", "w").close()
     wait_for(lambda: sum(name.startswith("at-") for name in os.listdir("/job")) == 2)
+"#;
+
+/// Caches what two executors computed; when one of them has left, nothing is computed again.
+const CACHED: &str = r#"
+def compute(part, numbers):
+    meet(part)
     return [sum(numbers)]
 
 spark = SparkSession.builder.getOrCreate()
@@ -379,7 +384,7 @@ fn an_executor_that_is_deleted_leaves_gracefully_with_its_blocks_moved_away() {
     let up = Up::start();
     for version in VERSIONS {
         let folder = tempfile::tempdir().unwrap();
-        write(folder.path(), "job.py", CACHED);
+        write(folder.path(), "job.py", &format!("{MEETING}{CACHED}"));
         let application_name = named("leaving", version);
         let more = json!({
             "sparkConf": {
@@ -427,23 +432,8 @@ fn an_executor_that_is_deleted_leaves_gracefully_with_its_blocks_moved_away() {
 
 /// Shuffles between two executors, and reads the shuffle again when one of them has left.
 const SHUFFLED: &str = r#"
-import operator, os, socket, time
-from pyspark.sql import SparkSession
-
-def wait_for(condition):
-    deadline = time.monotonic() + 280
-    while not condition():
-        if time.monotonic() > deadline:
-            raise SystemExit("nothing happened for too long")
-        time.sleep(0.1)
-
 def write(part, numbers):
-    here = socket.gethostname()
-    with open("/job/computed", "a") as computed:
-        computed.write(f"{part} {here}\n")
-    # Both executors take part: one core each, so neither can do it alone.
-    open(f"/job/at-{here}", "w").close()
-    wait_for(lambda: sum(name.startswith("at-") for name in os.listdir("/job")) == 2)
+    meet(part)
     return [(number % 2, number) for number in numbers]
 
 spark = SparkSession.builder.getOrCreate()
@@ -461,7 +451,7 @@ fn an_executor_on_a_spot_node_that_leaves_mid_shuffle_costs_no_work() {
     let up = Up::start();
     for version in VERSIONS {
         let folder = tempfile::tempdir().unwrap();
-        write(folder.path(), "job.py", SHUFFLED);
+        write(folder.path(), "job.py", &format!("{MEETING}{SHUFFLED}"));
         let application_name = named("spot", version);
         let more = json!({
             "sparkConf": { "spark.storage.decommission.replicationReattemptInterval": "1s" },
@@ -487,7 +477,7 @@ fn an_executor_on_a_spot_node_that_leaves_mid_shuffle_costs_no_work() {
 #[test]
 fn executors_too_large_for_the_machine_are_told_while_the_driver_waits() {
     let folder = tempfile::tempdir().unwrap();
-    let job = write(folder.path(), "greedy.py", CACHED);
+    let job = write(folder.path(), "greedy.py", &format!("{MEETING}{CACHED}"));
     let up = Up::start();
     let told = tempfile::NamedTempFile::new().unwrap();
     let run = up

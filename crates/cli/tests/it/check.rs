@@ -77,7 +77,7 @@ fn an_operator_does_not_start_beside_one_of_kubeflow() {
             }]}},
         },
     }));
-    let operator = |arguments: &[&str]| -> Answer {
+    let operator = |arguments: &[&str]| {
         let always = [
             "operator",
             "--listen",
@@ -85,27 +85,17 @@ fn an_operator_does_not_start_beside_one_of_kubeflow() {
             "--kubeconfig",
             &kubeconfig,
         ];
-        up.windlass(&[&always[..], arguments].concat())
+        up.command(&[&always[..], arguments].concat())
     };
-    let refused = operator(&["--namespaces", "etl,ml"]);
+    let refused = operator(&["--namespaces", "etl,ml"]).output().unwrap();
+    let refused = Answer::from(refused);
     assert_eq!(refused.code, 3, "{}", refused.stderr);
     let stop = "kubectl --namespace spark scale deployment spark-operator-controller --replicas 0";
     assert!(refused.stderr.contains(stop), "{}", refused.stderr);
 
     // Where the two have different namespaces, and where its user wants it, it starts.
     for arguments in [&["--namespaces", "ml"][..], &["--beside-other-operators"]] {
-        let always = [
-            "operator",
-            "--listen",
-            "127.0.0.1:0",
-            "--kubeconfig",
-            &kubeconfig,
-        ];
-        let mut child = up
-            .command(&[&always[..], arguments].concat())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = operator(arguments).stderr(Stdio::piped()).spawn().unwrap();
         let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         std::io::BufRead::read_line(&mut said, &mut line).unwrap();

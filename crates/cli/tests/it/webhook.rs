@@ -22,25 +22,10 @@ impl Drop for Operator {
 
 #[test]
 fn mistakes_are_told_before_they_are_stored_and_pods_get_what_they_ask_for() {
-    let up = Up::start();
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    install(&up, port);
-    let operator = start(&up, port, &[]);
-    has_authority(&up);
+    let (up, operator, _) = served();
 
     let bad = application("bad", &json!({"memory": "much"}));
-    let refused = until("a bad application to be refused", PATIENCE, || {
-        let answer = create(&up, &bad);
-        if answer.code == 0 {
-            // The configuration is not in force yet.
-            up.kubectl_ok(&["delete", "sparkapplication", "bad"]);
-        }
-        (answer.code != 0).then_some(answer.stderr)
-    });
+    let refused = refusal(&up, &bad);
     let expected =
         "admission webhook \"validate.windlass.dev\" denied the request: spec.driver.memory";
     assert!(refused.contains(expected), "{refused}");
@@ -77,15 +62,7 @@ fn mistakes_are_told_before_they_are_stored_and_pods_get_what_they_ask_for() {
 
 #[test]
 fn certificates_are_kept_in_a_secret_and_one_that_is_damaged_is_made_anew() {
-    let up = Up::start();
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    install(&up, port);
-    let _operator = start(&up, port, &[]);
-    let first = has_authority(&up);
+    let (up, _operator, first) = served();
     let secret = ["-n", HOME, "secret", "windlass-webhook"];
     let data = up.get(&secret).unwrap()["data"].clone();
     assert_eq!(data["ca.crt"], first);
@@ -104,13 +81,32 @@ fn certificates_are_kept_in_a_secret_and_one_that_is_damaged_is_made_anew() {
         (now != first && authorities(&up).iter().all(|it| *it == now)).then_some(())
     });
     let bad = application("bad", &json!({"memory": "much"}));
-    until("it to be asked again", PATIENCE, || {
-        let answer = create(&up, &bad);
+    refusal(&up, &bad);
+}
+
+/// A cluster whose API server asks the webhook of an operator, and the authority it believes.
+fn served() -> (Up, Operator, Value) {
+    let up = Up::start();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    install(&up, port);
+    let operator = start(&up, port);
+    let authority = has_authority(&up);
+    (up, operator, authority)
+}
+
+/// What is said of an object that the webhook refuses, once it is asked.
+fn refusal(up: &Up, object: &Value) -> String {
+    until("the webhook to refuse", PATIENCE, || {
+        let answer = create(up, object);
         if answer.code == 0 {
+            // The configuration is not in force yet.
             up.kubectl_ok(&["delete", "sparkapplication", "bad"]);
         }
-        answer.stderr.contains("denied the request").then_some(())
-    });
+        let is_refused = answer.stderr.contains("denied the request");
+        is_refused.then_some(answer.stderr)
+    })
 }
 
 /// What `windlass install --webhook` prints of it; the Service leads to this machine.
@@ -142,10 +138,10 @@ fn install(up: &Up, port: u16) {
 }
 
 /// An operator that stands by, and serves the webhook all the same.
-fn start(up: &Up, port: u16, arguments: &[&str]) -> Operator {
+fn start(up: &Up, port: u16) -> Operator {
     let kubeconfig = up.data.path().join("kubeconfig").display().to_string();
     let listen = format!("127.0.0.1:{port}");
-    let always = [
+    let arguments = [
         "operator",
         "--kubeconfig",
         &kubeconfig,
@@ -154,7 +150,7 @@ fn start(up: &Up, port: u16, arguments: &[&str]) -> Operator {
         "--webhook-listen",
         &listen,
     ];
-    let mut command = up.command(&[&always[..], arguments].concat());
+    let mut command = up.command(&arguments);
     let log = std::fs::File::create(up.data.path().join("operator.log")).unwrap();
     Operator(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
 }

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt;
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::connects::{answers, names, server, until, until_pod, until_ready};
 use crate::house::{House, Place};
-use crate::mishaps::{Call, Mishap, Script};
+use crate::mishaps::{Call, Script, complaints, scripts};
 use crate::sweep::operate;
 
 const AT_ONCE: usize = 16;
@@ -30,35 +29,9 @@ async fn a_mishap_at_any_call_about_a_server_changes_nothing_about_the_end() {
     assert_eq!(live(&house, Arc::clone(&usual)).await, None);
 
     let calls = usual.calls.lock().clone();
-    let scripts: Vec<Arc<Script>> = Mishap::ALL
-        .into_iter()
-        .flat_map(|mishap| {
-            let befallen = calls.iter().filter(move |call| mishap.befalls(call));
-            (1..)
-                .zip(befallen)
-                .filter(|(number, call)| is_tried(call, *number))
-                .map(move |(number, _)| {
-                    Arc::new(Script {
-                        mishap: Some((mishap, number)),
-                        ..Script::default()
-                    })
-                })
-        })
-        .collect();
+    let scripts = scripts(&calls, is_tried);
     assert!(scripts.len() >= 40, "{} calls were tried", scripts.len());
-    let house = &house;
-    let told: Vec<String> = futures::stream::iter(scripts)
-        .map(|script| async move {
-            let complaint = live(house, Arc::clone(&script)).await?;
-            let calls = script.calls.lock();
-            let calls: Vec<String> = calls.iter().map(|call| format!("  {call:?}")).collect();
-            let calls = calls.join("\n");
-            Some(format!("{:?}: {complaint}\n{calls}", script.mishap))
-        })
-        .buffer_unordered(AT_ONCE)
-        .filter_map(std::future::ready)
-        .collect()
-        .await;
+    let told = complaints(scripts, AT_ONCE, |script| live(&house, script)).await;
     assert!(told.is_empty(), "{}", told.join("\n"));
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use http::{Method, Request, Response, StatusCode};
 use kube::client::Body;
 use parking_lot::Mutex;
@@ -83,6 +83,51 @@ pub(crate) struct Script {
     pub(crate) calls: Mutex<Vec<Call>>,
     /// Cancelled when the operator has to die.
     pub(crate) death: CancellationToken,
+}
+
+/// A script for every mishap at each of the calls it befalls that are tried. `is_tried` is given a
+/// call and its number among those that the mishap befalls, from 1.
+pub(crate) fn scripts(calls: &[Call], is_tried: impl Fn(&Call, usize) -> bool) -> Vec<Arc<Script>> {
+    let mishaps = Mishap::ALL.into_iter().flat_map(|mishap| {
+        let befallen = calls.iter().filter(move |call| mishap.befalls(call));
+        let is_tried = &is_tried;
+        (1..)
+            .zip(befallen)
+            .filter(move |(number, call)| is_tried(call, *number))
+            .map(move |(number, _)| (mishap, number))
+    });
+    let scripts = mishaps.map(|mishap| {
+        Arc::new(Script {
+            mishap: Some(mishap),
+            ..Script::default()
+        })
+    });
+    scripts.collect()
+}
+
+/// Lives a life under each script, some at a time. What was wrong comes with the calls that led
+/// there.
+pub(crate) async fn complaints<F>(
+    scripts: Vec<Arc<Script>>,
+    at_once: usize,
+    live: impl Fn(Arc<Script>) -> F,
+) -> Vec<String>
+where
+    F: Future<Output = Option<String>>,
+{
+    let live = &live;
+    futures::stream::iter(scripts)
+        .map(|script| async move {
+            let complaint = live(Arc::clone(&script)).await?;
+            let calls = script.calls.lock();
+            let calls: Vec<String> = calls.iter().map(|call| format!("  {call:?}")).collect();
+            let calls = calls.join("\n");
+            Some(format!("{:?}: {complaint}\n{calls}", script.mishap))
+        })
+        .buffer_unordered(at_once)
+        .filter_map(std::future::ready)
+        .collect()
+        .await
 }
 
 impl Script {

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::house::{House, Place, pi};
-use crate::mishaps::{Mishap, Script};
+use crate::mishaps::{Script, scripts};
 use crate::sweep::operate;
 
 const APP_NAME: &str = "sparkoperator.k8s.io/app-name";
@@ -223,26 +223,11 @@ async fn a_mishap_at_any_call_lets_nobody_in_too_much_and_keeps_nobody_out() {
     assert_eq!(live(&house, vec![Arc::clone(&usual)]).await, None);
 
     let calls = usual.calls.lock().clone();
-    let scripts: Vec<Vec<Arc<Script>>> = Mishap::ALL
-        .into_iter()
-        .flat_map(|mishap| {
-            let befallen = calls.iter().filter(move |call| mishap.befalls(call));
-            (1..)
-                .zip(befallen)
-                .filter(|(number, call)| {
-                    let is_tried = call.is_write() && call.path.contains("/status");
-                    is_tried || number % READS == 0
-                })
-                .map(move |(number, _)| {
-                    vec![Arc::new(Script {
-                        mishap: Some((mishap, number)),
-                        ..Script::default()
-                    })]
-                })
-        })
-        .collect();
+    let scripts = scripts(&calls, |call, number| {
+        (call.is_write() && call.path.contains("/status")) || number % READS == 0
+    });
     assert!(scripts.len() >= 30, "{} calls were tried", scripts.len());
-    live_all(&house, scripts).await;
+    live_all(&house, scripts.into_iter().map(|it| vec![it]).collect()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

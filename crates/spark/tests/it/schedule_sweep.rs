@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::house::{House, Place};
-use crate::mishaps::{Call, Mishap, Script};
+use crate::mishaps::{Call, Script, complaints, scripts};
 use crate::schedules::{SELDOM, names, run_to_its_end, schedule, trigger, until};
 use crate::sweep::operate;
 
@@ -33,37 +33,11 @@ async fn a_mishap_at_any_call_about_a_schedule_leads_to_no_run_more_and_none_les
     assert_eq!(live(&house, Arc::clone(&usual)).await, None);
 
     let calls = usual.calls.lock().clone();
-    let scripts: Vec<Arc<Script>> = Mishap::ALL
-        .into_iter()
-        .flat_map(|mishap| {
-            let befallen = calls.iter().filter(move |call| mishap.befalls(call));
-            (1..)
-                .zip(befallen)
-                .filter(|(number, call)| {
-                    is_about_schedules(call) && (call.is_write() || number % READS == 0)
-                })
-                .map(move |(number, _)| {
-                    Arc::new(Script {
-                        mishap: Some((mishap, number)),
-                        ..Script::default()
-                    })
-                })
-        })
-        .collect();
+    let scripts = scripts(&calls, |call, number| {
+        is_about_schedules(call) && (call.is_write() || number % READS == 0)
+    });
     assert!(scripts.len() >= 30, "{} calls were tried", scripts.len());
-    let house = &house;
-    let told: Vec<String> = futures::stream::iter(scripts)
-        .map(|script| async move {
-            let complaint = live(house, Arc::clone(&script)).await?;
-            let calls = script.calls.lock();
-            let calls: Vec<String> = calls.iter().map(|call| format!("  {call:?}")).collect();
-            let calls = calls.join("\n");
-            Some(format!("{:?}: {complaint}\n{calls}", script.mishap))
-        })
-        .buffer_unordered(AT_ONCE)
-        .filter_map(std::future::ready)
-        .collect()
-        .await;
+    let told = complaints(scripts, AT_ONCE, |script| live(&house, script)).await;
     assert!(told.is_empty(), "{}", told.join("\n"));
 }
 

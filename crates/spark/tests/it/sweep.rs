@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::house::{House, Place, pi};
-use crate::mishaps::{Mishap, Script};
+use crate::mishaps::{Script, scripts};
 
 /// How many lives go on at the same time.
 const AT_ONCE: usize = 24;
@@ -39,19 +39,10 @@ async fn a_mishap_at_any_call_changes_nothing_about_the_end() {
     assert!(complaints.is_empty(), "{complaints:#?}");
 
     let calls = usual.calls.lock().clone();
-    let mishaps = Mishap::ALL.into_iter().flat_map(|mishap| {
-        let befallen = calls.iter().filter(move |call| mishap.befalls(call));
-        (1..)
-            .zip(befallen)
-            .filter(|(number, call)| call.is_write() || number % READS == 0)
-            .map(move |(number, _)| (mishap, number))
+    let scripts = scripts(&calls, |call, number| {
+        call.is_write() || number % READS == 0
     });
-    let scripts = mishaps.map(|mishap| {
-        vec![Arc::new(Script {
-            mishap: Some(mishap),
-            ..Script::default()
-        })]
-    });
+    let scripts = scripts.into_iter().map(|script| vec![script]);
     live_all(&house, scripts.collect()).await;
 }
 
