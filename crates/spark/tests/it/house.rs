@@ -334,6 +334,12 @@ impl Place {
         self.named("v1", "Service", "services")
     }
 
+    /// The revision of everything now.
+    pub(crate) async fn revision(&self) -> String {
+        let list = self.accounts().0.list(&Default::default()).await.unwrap();
+        list.metadata.resource_version.unwrap()
+    }
+
     /// The objects of any kind.
     pub(crate) fn of_kind(&self, kind: &windlass_engine::Kind) -> Objects {
         self.named(&kind.api_version(), &kind.kind, &kind.plural)

@@ -23,5 +23,6 @@ mod mishaps;
 mod queue;
 mod schedule_sweep;
 mod schedules;
+mod story_sweep;
 mod sweep;
 mod takeover;
