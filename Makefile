@@ -67,7 +67,7 @@ e2e: setup-all ## Run the long tests with every Spark version.
 bench: setup-all ## Measure what docs/benchmarks.md says.
 	cargo build --release -p windlass
 	bench/run.py '$(CARGO_TARGET_DIR)/release/windlass'
-	cargo bench -p windlass-conformance --bench servers
+	cargo bench --workspace --bench servers
 
 gen: rust ## Regenerate the files that code is the source of.
 	cargo run -q -p xtask -- gen

@@ -12,8 +12,9 @@ use kube::api::{
     Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams, WatchEvent,
     WatchParams,
 };
+use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::contender::Contender;
 use crate::operator::Operator;
@@ -35,6 +36,9 @@ const WRITES: [&str; 6] = [
     "patch",
     "delete",
 ];
+
+/// Who waits for a ConfigMap, by its name.
+type Settings = Mutex<HashMap<String, Arc<Notify>>>;
 
 /// What was seen, in the order in which it is told.
 pub(crate) async fn measure(
@@ -209,7 +213,24 @@ async fn live(client: &Client, count: usize) -> anyhow::Result<Lives> {
         .timeout(290);
     tokio::spawn(follow(pods.clone(), drivers_only, drivers_seen));
     let everything = WatchParams::default().timeout(290);
-    tokio::spawn(follow(applications(client), everything, states_seen));
+    tokio::spawn(follow(
+        applications(client),
+        everything.clone(),
+        states_seen,
+    ));
+    let (settings_seen, mut settings_made) = mpsc::unbounded_channel::<(DynamicObject, Instant)>();
+    let config_maps = api(client, "", "v1", "ConfigMap", true);
+    tokio::spawn(follow(config_maps, everything, settings_seen));
+    let settings = Arc::new(Settings::default());
+    tokio::spawn({
+        let settings = Arc::clone(&settings);
+        async move {
+            while let Some((object, _)) = settings_made.recv().await {
+                let name = object.metadata.name.unwrap_or_default();
+                settings.lock().entry(name).or_default().notify_one();
+            }
+        }
+    });
 
     let apps = applications(client);
     let create = stream::iter((0..count).map(Ok)).try_for_each_concurrent(IN_FLIGHT, |number| {
@@ -238,12 +259,14 @@ async fn live(client: &Client, count: usize) -> anyhow::Result<Lives> {
                 continue;
             }
             last = at.duration_since(begun);
-            tokio::spawn(run_driver(
-                pods.clone(),
-                name,
-                Arc::clone(&slots),
-                told.clone(),
-            ));
+            let run = run_driver(pods.clone(), name, Arc::clone(&slots), told.clone());
+            let needs = needs(&pod.data, &settings);
+            tokio::spawn(async move {
+                for one in needs {
+                    one.notified().await;
+                }
+                run.await
+            });
         }
         anyhow::Ok(last)
     };
@@ -298,6 +321,19 @@ async fn follow(
         }
     }
     Ok(())
+}
+
+/// The ConfigMaps without which a kubelet does not start this pod.
+fn needs(pod: &Value, settings: &Settings) -> Vec<Arc<Notify>> {
+    let mut settings = settings.lock();
+    let volumes = pod["spec"]["volumes"].as_array();
+    let names = volumes
+        .into_iter()
+        .flatten()
+        .filter_map(|volume| volume["configMap"]["name"].as_str());
+    names
+        .map(|name| Arc::clone(settings.entry(name.to_owned()).or_default()))
+        .collect()
 }
 
 /// What a kubelet writes while a driver starts, works and ends.

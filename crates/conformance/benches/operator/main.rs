@@ -2,7 +2,7 @@
 //! kube-apiserver with etcd, for docs/benchmarks.md:
 //!
 //! ```text
-//! cargo bench -p windlass-conformance --bench operator -- WINDLASS [APPLICATIONS [ROUNDS]]
+//! cargo bench --workspace --bench operator -- WINDLASS [APPLICATIONS [ROUNDS]]
 //! ```
 //!
 //! WINDLASS is a release build of the binary. There is no node: this program writes the status of

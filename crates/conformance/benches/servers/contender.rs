@@ -34,10 +34,7 @@ pub(crate) struct Contender {
 }
 
 enum Server {
-    Embedded(
-        Child,
-        #[expect(dead_code, reason = "removed with it")] tempfile::TempDir,
-    ),
+    Embedded(Child, tempfile::TempDir),
     Real(Real),
 }
 
@@ -80,6 +77,14 @@ impl Contender {
             kubeconfig: real.kubeconfig().to_owned(),
             server: Server::Real(real),
         })
+    }
+
+    /// Ends it, and waits until it has let go of its address and its files.
+    async fn stop(self) -> anyhow::Result<()> {
+        if let Server::Embedded(mut child, _directory) = self.server {
+            child.kill().await?;
+        }
+        Ok(())
     }
 
     /// What to call it.
@@ -160,6 +165,7 @@ pub(crate) async fn take_turns(
             for (what, figure) in measure(&contender).await? {
                 table.add(what, embedded, figure);
             }
+            contender.stop().await?;
         }
     }
     Ok(table)

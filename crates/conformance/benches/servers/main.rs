@@ -1,7 +1,7 @@
 //! Figures of the embedded API server beside kube-apiserver with etcd, for docs/benchmarks.md:
 //!
 //! ```text
-//! cargo bench -p windlass-conformance --bench servers [-- ROUNDS]
+//! cargo bench --workspace --bench servers [-- ROUNDS]
 //! ```
 //!
 //! Each server runs as processes of its own, waits for the disk with every write, and is asked the
