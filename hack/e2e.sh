@@ -3,9 +3,9 @@
 # stopped after them:
 #   hack/e2e.sh [ARGUMENT OF THE TESTS...]
 #
-# Those of Kubernetes, of which there is one, run after one another, and so do all others; the two
-# rows run beside each other, since tests wait as often as they work. A row goes on when the other
-# one has failed.
+# Those of Kubernetes, of which there is one, run after one another, and so do those of clusters, and
+# those of the API server alone; the three rows run beside each other, since tests wait as often as
+# they work. A row goes on when another one has failed.
 #
 # WINDLASS_TEST_KUBECONFIG names the kubeconfig of another Kubernetes instead, which is left as it
 # is but for Windlass's own objects. Its nodes must see this machine's temporary folders and have
@@ -25,6 +25,13 @@ needs_our_node=(
     # They are about hack/kubernetes.
     kubernetes::documents::every_command_about_the_real_kubernetes_for_tests_does_what_it_says
 )
+# What needs neither a node nor a controller: the API server under kills and power cuts, and beside
+# a real one.
+apart=(
+    power::
+    no_acknowledged_write_is_lost
+    the_embedded_api_answers_as_a_real_one
+)
 skip=()
 long_tests() { cargo test --workspace --no-fail-fast --test e2e -- "$@"; }
 
@@ -35,10 +42,17 @@ for name in "${needs_our_node[@]}"; do
         exit 1
     }
 done
+for name in "${apart[@]}"; do
+    grep -qF "$name" <<<"$known" || {
+        echo "windlass: hack/e2e.sh lists $name, which no test has in its name: correct the list" >&2
+        exit 1
+    }
+done
 
-row=
+rows=()
 stop_all() {
-    [ -z "$row" ] || kill -- "-$row" 2>/dev/null || true
+    local row
+    for row in "${rows[@]}"; do kill -- "-$row" 2>/dev/null || true; done
     "$root/hack/kubernetes/down"
 }
 if [ -n "${WINDLASS_TEST_KUBECONFIG:-}" ]; then
@@ -50,6 +64,7 @@ if [ -n "${WINDLASS_TEST_KUBECONFIG:-}" ]; then
 else
     binary=$(hack/static.sh)
     image=$("$binary" install | sed -nE 's/^ *image: *"?([^"]+)"?$/\1/p')
+    hack/kubernetes/warm "$binary"
     trap stop_all EXIT
     WINDLASS_TEST_KUBECONFIG=$(hack/kubernetes/up)
     export WINDLASS_TEST_KUBECONFIG
@@ -60,15 +75,20 @@ if [ $# != 0 ]; then
     long_tests --test-threads=1 "${skip[@]}" "$@"
     exit
 fi
-# In a process group of its own, which can be ended as a whole.
+# Each row in a process group of its own, which can be ended as a whole.
 set -m
-long_tests --test-threads=1 "${skip[@]}" kubernetes:: > >(sed -u 's/^/[kubernetes] /' >&2) 2>&1 &
-row=$!
+start_row() { # title, then what the tests have in their names...
+    long_tests --test-threads=1 "${skip[@]}" "${@:2}" > >(sed -u "s/^/[$1] /" >&2) 2>&1 &
+    rows+=($!)
+}
+start_row apiserver "${apart[@]}"
+start_row kubernetes kubernetes::
 set +m
 failed=()
-long_tests --test-threads=1 --skip kubernetes:: || failed+=("embedded clusters")
-wait "$row" || failed+=("Kubernetes")
-row=
+long_tests --test-threads=1 --skip kubernetes:: "${apart[@]/#/--skip=}" || failed+=("embedded clusters")
+wait "${rows[0]}" || failed+=("the API server")
+wait "${rows[1]}" || failed+=("Kubernetes")
+rows=()
 [ ${#failed[@]} = 0 ] || {
     printf 'windlass: the tests on %s failed; what they said is above\n' "${failed[@]}" >&2
     exit 1

@@ -51,10 +51,20 @@ first_package() {
     done
 }
 
+# The archive of a Spark's classes that hack/kubernetes/warm has made, if it has.
+class_archive() { # version
+    local archive newest=
+    for archive in "$home/classes/$1"-*/spark.jsa; do
+        [ -f "$archive" ] || continue
+        [ -n "$newest" ] && [ "$newest" -nt "$archive" ] || newest=$archive
+    done
+    echo "$newest"
+}
+
 # The layout of Spark's own images, and the entry point and user they have. PySpark's package
 # directory is a whole Spark; the entry point is the one of the embedded cluster.
-import_spark() { # version
-    local version=$1 package folder layer
+import_spark() { # version archive
+    local version=$1 archive=$2 package folder layer environment=
     "$repository/hack/setup.sh" "$version" >&2
     package=$(echo "$cache/spark/$version"/lib/python3*/site-packages/pyspark)
     [ -d "$package/jars" ] || fail "$package is no Spark installation"
@@ -64,11 +74,15 @@ import_spark() { # version
     cp "$repository"/crates/node/src/images/{entrypoint,decom}.sh "$folder/root/opt/"
     chmod 755 "$folder"/root/opt/*.sh
     chmod 775 "$folder/root/opt/spark/work-dir"
+    if [ -n "$archive" ]; then
+        cp "$archive" "$archive.classpath" "$folder/root/opt/"
+        environment=', "WINDLASS_CLASS_ARCHIVE=/opt/spark.jsa"'
+    fi
     tar -C "$folder/root" --owner 185 --group 0 -cf "$layer" opt
     tar -C "$package" --owner 185 --group 0 --exclude __pycache__ --transform 's,^\.,opt/spark,' -rf "$layer" .
     import_image "docker.io/apache/spark:$version" '{
         "Entrypoint": ["/usr/bin/tini", "-s", "--", "/opt/entrypoint.sh"],
-        "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SPARK_HOME=/opt/spark"],
+        "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SPARK_HOME=/opt/spark"'"$environment"'],
         "WorkingDir": "/opt/spark/work-dir",
         "User": "185"
     }' "$(base_layer)" "$layer"
@@ -89,11 +103,12 @@ have_image() { # name key command...
 }
 
 have_images() {
-    local version recipe
+    local version recipe archive
     recipe=$(cat "$tool/images.sh" "$repository/hack/archive.sh" "$repository"/crates/node/src/images/{entrypoint,decom}.sh | sha256sum)
     have_image "$pause_image" "$recipe $(cat "$binaries/pause.recipe")" import_binary "$pause_image" "$binaries/pause"
     have_image "$dns_image" "$recipe $(cat "$binaries/coredns.recipe")" import_binary "$dns_image" "$binaries/coredns"
     for version in "${spark_versions[@]}"; do
-        have_image "docker.io/apache/spark:$version" "$recipe" import_spark "$version"
+        archive=$(class_archive "$version")
+        have_image "docker.io/apache/spark:$version" "$recipe $archive" import_spark "$version" "$archive"
     done
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::common::{Answer, Up, until, write};
+use crate::real::QUICK_START;
 
 const PATIENCE: Duration = Duration::from_mins(5);
 const NAME: &str = "killed";
@@ -51,6 +52,10 @@ fn application(version: &str, signs: &Path) -> Value {
             "image": format!("apache/spark:{version}"),
             "mainApplicationFile": format!("local://{signs}/job.py"),
             "arguments": [signs],
+            "sparkConf": {
+                "spark.driver.defaultJavaOptions": QUICK_START,
+                "spark.executor.defaultJavaOptions": QUICK_START,
+            },
             "volumes": [
                 {"name": "late", "configMap": {"name": "late"}},
                 {"name": "signs", "hostPath": {"path": signs}},

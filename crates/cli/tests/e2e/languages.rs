@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::clusters::{Cluster, folder, scenarios};
 use crate::common::write;
-use crate::real::{self, VERSIONS, completed, named};
+use crate::real::{self, QUICK_START, VERSIONS, completed, named};
 
 scenarios! {
     manifests_run_python_and_a_jvm_class_on_every_version,
@@ -41,6 +41,9 @@ spec:
   mode: cluster
   sparkVersion: {version}
   image: apache/spark:{version}
+  sparkConf:
+    spark.driver.defaultJavaOptions: {QUICK_START}
+    spark.executor.defaultJavaOptions: {QUICK_START}
   restartPolicy:
     type: Never
   volumes:
@@ -91,6 +94,8 @@ fn manifests_run_python_and_a_jvm_class_on_every_version(cluster: &Cluster) {
 
 #[test]
 fn programs_run_without_a_manifest_on_every_version() {
+    let quick =
+        ["driver", "executor"].map(|role| format!("spark.{role}.defaultJavaOptions={QUICK_START}"));
     for version in VERSIONS {
         let folder = tempfile::tempdir().unwrap();
         programs(folder.path(), version);
@@ -110,6 +115,10 @@ fn programs_run_without_a_manifest_on_every_version() {
                 "512m",
                 "--driver-memory",
                 "512m",
+                "--conf",
+                &quick[0],
+                "--conf",
+                &quick[1],
             ];
             let (file, class) = program.split_last().unwrap();
             let file = folder.path().join(file).display().to_string();
