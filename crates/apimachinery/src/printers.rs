@@ -67,6 +67,7 @@ impl Column {
 pub struct Printer {
     columns: Vec<Column>,
     rows: Rows,
+    conditions: fn(&Value) -> Option<Value>,
 }
 
 #[derive(Debug, Clone)]
@@ -94,6 +95,10 @@ impl Printer {
         Self {
             columns,
             rows: Rows::Builtin(rows),
+            conditions: match (group, kind) {
+                ("", "Pod") => pods::conditions,
+                _ => |_| None,
+            },
         }
     }
 
@@ -126,12 +131,19 @@ impl Printer {
         Self {
             columns,
             rows: Rows::Custom(paths),
+            conditions: |_| None,
         }
     }
 
     /// The columns, in order.
     pub fn columns(&self) -> &[Column] {
         &self.columns
+    }
+
+    /// The conditions of one object's row; of the built-in kinds only pods have one, once they have
+    /// ended (`meta.k8s.io/v1` TableRow).
+    pub fn conditions(&self, object: &Value) -> Option<Value> {
+        (self.conditions)(object)
     }
 
     /// The cells of one object, one per column.

@@ -22,6 +22,11 @@ pub struct Allowed {
 pub const OWN_WARNING: &str = "is only stored: nothing in this cluster acts upon it";
 
 const MESSAGE: &[&str] = &["/body/message"];
+const TRAFFIC_POLICY: &[&str] = &[
+    "/body/spec/internalTrafficPolicy",
+    "/body/items/*/spec/internalTrafficPolicy",
+    "/events/*/object/spec/internalTrafficPolicy",
+];
 
 /// All of them.
 pub const ALLOWED: &[Allowed] = &[
@@ -63,13 +68,16 @@ pub const ALLOWED: &[Allowed] = &[
     Allowed {
         name: "traffic policies of external names",
         status: None,
-        places: &[
-            "/body/spec/internalTrafficPolicy",
-            "/body/items/*/spec/internalTrafficPolicy",
-            "/events/*/object/spec/internalTrafficPolicy",
-        ],
+        places: TRAFFIC_POLICY,
         embedded: "",
         real: "Cluster",
+    },
+    Allowed {
+        name: "traffic policies of external names",
+        status: None,
+        places: TRAFFIC_POLICY,
+        embedded: "",
+        real: "Local",
     },
     Allowed {
         name: "keys of the store",

@@ -33,6 +33,18 @@ pub(super) fn row(pod: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
+/// A row of a pod that has ended says so.
+pub(super) fn conditions(pod: &Value) -> Option<Value> {
+    let (reason, message) = match text(pod, "/status/phase") {
+        "Succeeded" => ("Succeeded", "The pod has completed successfully."),
+        "Failed" => ("Failed", "The pod failed."),
+        _ => return None,
+    };
+    Some(json!([
+        { "type": "Completed", "status": "True", "reason": reason, "message": message },
+    ]))
+}
+
 struct Summary {
     status: String,
     ready: usize,

@@ -316,3 +316,22 @@ fn a_revision_names_its_controller() {
     let orphan = cells("apps", "ControllerRevision", json!({}));
     assert_eq!(orphan[1], "<none>");
 }
+
+#[test]
+fn the_row_of_a_pod_that_has_ended_says_so() {
+    let pods = Printer::builtin("", "Pod");
+    for (phase, told) in [
+        ("Running", None),
+        ("Succeeded", Some("The pod has completed successfully.")),
+        ("Failed", Some("The pod failed.")),
+    ] {
+        let conditions = pods.conditions(&json!({"status": {"phase": phase}}));
+        let message = conditions.as_ref().map(|them| &them[0]["message"]);
+        assert_eq!(message, told.map(Value::from).as_ref(), "{phase}");
+    }
+    let jobs = Printer::builtin("batch", "Job");
+    assert_eq!(
+        jobs.conditions(&json!({"status": {"phase": "Failed"}})),
+        None
+    );
+}

@@ -187,17 +187,21 @@ impl Choice<'_> {
         Ok(free)
     }
 
-    fn address(
-        &mut self,
-        wanted: Ipv4Addr,
-        ips: &ServiceIps,
-        state: &State,
-    ) -> Result<(), &'static str> {
+    fn address(&mut self, wanted: Ipv4Addr, ips: &ServiceIps, state: &State) -> Result<(), String> {
         if !ips.contains(wanted) {
-            return Err("the provided network does not match the current range");
+            // Two allocators of a real server refuse it, in words of their own.
+            let base = Ipv4Addr::from(ips.base);
+            return Err(if self.only_tried {
+                format!(
+                    "the provided IP ({wanted}) is not in the valid range. The range of valid IPs \
+                     is {base}/16"
+                )
+            } else {
+                "the provided network does not match the current range".to_owned()
+            });
         }
         if is_taken(state, self.used, Taken::Address(wanted)) {
-            return Err("provided IP is already allocated");
+            return Err("provided IP is already allocated".to_owned());
         }
         self.taken.push(Taken::Address(wanted));
         Ok(())

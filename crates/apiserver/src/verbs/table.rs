@@ -36,6 +36,9 @@ impl Tables {
     /// The row of one object. A watch sends rows for hours, so each has the age it has when sent.
     pub(crate) fn row(&self, object: &Value) -> Value {
         let mut row = json!({"cells": self.printer.cells(object, Timestamp::now())});
+        if let Some(conditions) = self.printer.conditions(object) {
+            row["conditions"] = conditions;
+        }
         match self.include {
             Include::Nothing => {}
             Include::Metadata => row["object"] = metadata::partial(object),

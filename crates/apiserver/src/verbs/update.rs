@@ -43,8 +43,12 @@ async fn put(
         return Err(ApiError::conflict(group, plural, &call.target.name, why));
     }
     if creates && missing {
-        metadata::fields(&mut object).remove("resourceVersion");
-        let written = write::create(call, object, Ownership::Follow, warnings).await?;
+        let asked = metadata::fields(&mut object).remove("resourceVersion");
+        let mut written = write::create(call, object, Ownership::Follow, warnings).await?;
+        // What is only tried gets no revision, and keeps the one that it was sent with.
+        if let (write::Written::NotStored(value), Some(asked)) = (&mut written, asked) {
+            metadata::fields(value).insert("resourceVersion".to_owned(), asked);
+        }
         return written.answer(call, StatusCode::CREATED, warnings);
     }
     let change = |_: &Value| Ok(object.clone());
