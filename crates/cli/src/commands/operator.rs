@@ -16,7 +16,7 @@ use windlass_spark::controller::{
     HTTP_ROUTE, OperatorConfig, POD_MONITOR, scheduled_spark_application, spark_application,
     spark_connect,
 };
-use windlass_spark::lower::{Exposing, Offer};
+use windlass_spark::lower::{Exposing, IpFamily, Offer};
 use windlass_spark::queue::Policy;
 use windlass_spark::rbac::Extra;
 use windlass_spark::survey::{self, Look};
@@ -177,6 +177,10 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
     }
     config.queue = Policy::defaults(args.max_running, args.max_cpu, args.max_memory);
     config.protect_drivers = args.protect_drivers;
+    // The node tells every pod, so this one of the operator, where the cluster's API is.
+    if let Ok(address) = std::env::var("KUBERNETES_SERVICE_HOST") {
+        config.pod_addresses = IpFamily::of_address(&address);
+    }
     let kube_config =
         crate::connect::config(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
     let client = windlass_engine::api::client(kube_config).map_err(Failure::internal)?;

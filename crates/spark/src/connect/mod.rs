@@ -27,6 +27,8 @@ pub use observe::{CHILD, POD, observe};
 pub use observed::{Entropy, Observed, Present, ServerPod};
 pub use reach::NETWORK_POLICY;
 
+pub use crate::lower::server::{CONNECT_PORT, CONNECT_PORT_KEY, SERVER_ROLE};
+
 use windlass_engine::Kind;
 
 /// `deployments.apps`.

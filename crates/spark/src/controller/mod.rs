@@ -24,7 +24,7 @@ use windlass_engine::Kind;
 
 use crate::lifecycle::observed::ExposerKind;
 use crate::lifecycle::spec::Limits;
-use crate::lower::{Exposing, Settings};
+use crate::lower::{Exposing, IpFamily, Settings};
 use crate::metrics::SparkMetrics;
 use crate::queue::Policy;
 
@@ -119,6 +119,8 @@ pub struct OperatorConfig {
     pub queue: Policy,
     /// How drivers are reached from outside.
     pub exposing: Exposing,
+    /// The family of pods' addresses.
+    pub pod_addresses: IpFamily,
     /// The labels of applications that metrics have, too; `namespace` stands for their namespace.
     pub metrics_labels: Vec<String>,
 }
@@ -142,6 +144,7 @@ impl Default for OperatorConfig {
             protect_drivers: settings.protect_drivers,
             queue: Policy::default(),
             exposing: settings.exposing,
+            pod_addresses: settings.pod_addresses,
             metrics_labels: Vec::new(),
         }
     }
@@ -170,6 +173,7 @@ impl OperatorConfig {
             user: self.spark_user.clone(),
             protect_drivers: self.protect_drivers,
             exposing: self.exposing.clone(),
+            pod_addresses: self.pod_addresses,
         }
     }
 }

@@ -48,6 +48,7 @@ pub use self::{
     group::pod_group_ref,
     identity::{ATTEMPT_LABEL, driver_pod_name, submit_ids},
     protect::{disruption_budget, is_protected},
+    server::IpFamily,
 };
 use self::{
     monitoring::Monitoring,
@@ -72,6 +73,8 @@ pub struct Settings {
     pub protect_drivers: bool,
     /// How drivers are reached from outside.
     pub exposing: Exposing,
+    /// The family of pods' addresses, unless a server's settings say otherwise.
+    pub pod_addresses: IpFamily,
 }
 
 impl Default for Settings {
@@ -82,6 +85,7 @@ impl Default for Settings {
             user: "spark".to_owned(),
             protect_drivers: true,
             exposing: Exposing::default(),
+            pod_addresses: IpFamily::default(),
         }
     }
 }
@@ -241,7 +245,7 @@ fn lower_to(
         .splice(0..0, context.monitoring.config_map(&context));
     identity::mark(&context, &mut submission);
     if product == Product::Server {
-        server::finish(&driver, &mut submission);
+        server::finish(&driver, &mut submission, settings.pod_addresses);
     }
     let (profile, _) = Profile::of(&context.version);
     let demand = Demand::of(&submission, profile)?;

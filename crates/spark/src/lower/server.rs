@@ -16,20 +16,62 @@ use crate::submission::{Conf, MainResource, Submission, properties};
 const STAND_IN: &str = "spark-connect-server";
 
 /// The port that clients speak to, unless the settings say otherwise.
-pub(crate) const CONNECT_PORT: u16 = 15002;
+pub const CONNECT_PORT: u16 = 15002;
 /// The setting that says otherwise.
-pub(crate) const CONNECT_PORT_KEY: &str = "spark.connect.grpc.binding.port";
+pub const CONNECT_PORT_KEY: &str = "spark.connect.grpc.binding.port";
 
 /// The setting with the address that the server listens at.
 const ADDRESS_KEY: &str = "spark.connect.grpc.binding.address";
 
 /// The role of a server's pod, in the label `spark-role`.
-pub(crate) const SERVER_ROLE: &str = "connect-server";
+pub const SERVER_ROLE: &str = "connect-server";
 
 /// The variable with the name of the pod.
 const POD_NAME: &str = "WINDLASS_POD_NAME";
 /// The variable with the address of the pod, which Spark itself sets.
 const POD_IP: &str = "SPARK_DRIVER_BIND_ADDRESS";
+
+/// The setting with the families of a driver's addresses, the first of which is its pod's.
+const FAMILIES_KEY: &str = "spark.kubernetes.driver.service.ipFamilies";
+
+/// A family of addresses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IpFamily {
+    /// Such as 10.0.0.1.
+    #[default]
+    V4,
+    /// Such as fd00::1, which Spark takes in brackets only.
+    V6,
+}
+
+impl IpFamily {
+    /// That of an address of the cluster, such as the one of its API in `KUBERNETES_SERVICE_HOST`.
+    pub fn of_address(address: &str) -> Self {
+        if address.contains(':') {
+            Self::V6
+        } else {
+            Self::V4
+        }
+    }
+
+    /// That of a server by its settings, if they say it.
+    fn of_settings(conf: &Conf) -> Option<Self> {
+        let families = conf.get(FAMILIES_KEY)?;
+        match families.split(',').next()?.trim() {
+            "IPv4" => Some(Self::V4),
+            "IPv6" => Some(Self::V6),
+            _ => None,
+        }
+    }
+
+    /// The value of a variable with an address of this family, as Spark takes a host.
+    fn host(self, variable: &str) -> String {
+        match self {
+            Self::V4 => format!("$({variable})"),
+            Self::V6 => format!("[$({variable})]"),
+        }
+    }
+}
 
 /// Settings that are another one at each start.
 const OF_ONE_START: [&str; 4] = [
@@ -53,8 +95,9 @@ pub(super) fn stand_in() -> MainResource {
 }
 
 /// Makes a server of the finished driver.
-pub(super) fn finish(role: &Role<'_>, submission: &mut Submission) {
+pub(super) fn finish(role: &Role<'_>, submission: &mut Submission, usual: IpFamily) {
     let port = port(&submission.conf);
+    let family = IpFamily::of_settings(&submission.conf).unwrap_or(usual);
     let template = role.pod.template.as_ref();
     let name = submission.container.clone();
     let pod = &mut submission.driver;
@@ -73,7 +116,7 @@ pub(super) fn finish(role: &Role<'_>, submission: &mut Submission) {
         .flatten()
         .find(|container| container["name"] == *name);
     if let Some(spark) = spark {
-        arguments(spark);
+        arguments(spark, family);
         variables(spark);
         ports_and_probes(spark, port);
         if let Some(given) = template.and_then(|template| named(template, &name)) {
@@ -102,7 +145,7 @@ fn list<'a>(container: &'a mut Value, field: &str) -> Option<&'a mut Vec<Value>>
 
 /// Behind the first argument, which says that this is a driver, stand those of `spark-submit`. The
 /// node puts the variables' values in.
-fn arguments(spark: &mut Value) {
+fn arguments(spark: &mut Value, family: IpFamily) {
     let Some(arguments) = list(spark, "args") else {
         return;
     };
@@ -110,12 +153,12 @@ fn arguments(spark: &mut Value) {
         *argument = json!(SERVER_CLASS);
     }
     let own = [
-        ("spark.driver.host", POD_IP),
-        ("spark.kubernetes.driver.pod.name", POD_NAME),
+        ("spark.driver.host", family.host(POD_IP)),
+        ("spark.kubernetes.driver.pod.name", format!("$({POD_NAME})")),
     ];
     let own = own
         .into_iter()
-        .flat_map(|(key, variable)| [json!("--conf"), json!(format!("{key}=$({variable})"))]);
+        .flat_map(|(key, value)| [json!("--conf"), json!(format!("{key}={value}"))]);
     let start = usize::from(!arguments.is_empty());
     arguments.splice(start..start, own);
 }
@@ -195,7 +238,8 @@ fn resources(spark: &mut Value, given: &Value) {
 /// for one application id, which a server does not have.
 fn settings(submission: &mut Submission) {
     // Spark's own choice is the address of the pod, where forwarded ports do not lead: they call
-    // from inside of the pod, by its loopback address.
+    // from inside of the pod, by its loopback address. For Java this is the address of both families,
+    // so it serves on pods with IPv6 as well.
     let anywhere = "0.0.0.0".to_owned();
     submission
         .conf

@@ -6,7 +6,7 @@ use windlass_api::parse;
 
 use super::*;
 use crate::connect::{HASH_ANNOTATION, Wanted, wanted};
-use crate::lower::Settings;
+use crate::lower::{IpFamily, Settings};
 
 fn settings() -> Settings {
     Settings {
@@ -35,6 +35,37 @@ fn shown(wanted: Wanted) -> String {
     }
     let notes = wanted.not_applied.iter().map(|note| format!("# {note}\n"));
     notes.collect::<String>() + &parse::to_yaml_documents(&objects).unwrap()
+}
+
+#[test]
+fn a_server_is_told_an_address_of_ipv6_in_brackets() {
+    let host = |conf: Value, usual: IpFamily| {
+        let settings = Settings {
+            pod_addresses: usual,
+            ..settings()
+        };
+        let wanted = wanted(&connect(json!({ "sparkConf": conf })), &settings).unwrap();
+        let pod = &wanted.deployment["spec"]["template"]["spec"];
+        let arguments = pod["containers"][0]["args"].as_array().unwrap();
+        let host = arguments.iter().filter_map(Value::as_str);
+        let mut host = host.filter_map(|it| it.strip_prefix("spark.driver.host="));
+        host.next().unwrap().to_owned()
+    };
+    let (plain, bracketed) = (
+        "$(SPARK_DRIVER_BIND_ADDRESS)",
+        "[$(SPARK_DRIVER_BIND_ADDRESS)]",
+    );
+    let families = |families: &str| json!({"spark.kubernetes.driver.service.ipFamilies": families});
+    for (conf, usual, expected) in [
+        (json!({}), IpFamily::V4, plain),
+        (json!({}), IpFamily::of_address("10.96.0.1"), plain),
+        (json!({}), IpFamily::of_address("fd00:96::1"), bracketed),
+        (families("IPv6"), IpFamily::V4, bracketed),
+        (families("IPv6,IPv4"), IpFamily::V4, bracketed),
+        (families("IPv4,IPv6"), IpFamily::V6, plain),
+    ] {
+        assert_eq!(host(conf.clone(), usual), expected, "{conf} {usual:?}");
+    }
 }
 
 #[test]
