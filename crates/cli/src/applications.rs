@@ -1,18 +1,18 @@
-//! What the commands about applications share: where to look, what to say when it is not there,
-//! and the ways to show one.
+//! What the commands about objects share: where to look, and what to say when one is not there; and
+//! how an application is shown.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DynamicObject;
 use kube::{Api, Client};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::args::{PlaceArgs, Show};
+use crate::args::PlaceArgs;
 use crate::connect::{Connection, Start};
-use crate::exit::{Exit, Failure};
-use crate::output::{data, table};
-use crate::run::follow;
+use crate::exit::Failure;
+use crate::kinds::{Kind, Subject};
 use crate::run::preflight::api_failure;
+use crate::shown::{age, age_of, or_none, text, time};
 
 /// A namespace of a cluster.
 pub struct Place {
@@ -34,9 +34,14 @@ impl Place {
         Ok(Self { client, namespace })
     }
 
+    /// The objects of a kind in the namespace.
+    pub fn api(&self, kind: Kind) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &kind.resource())
+    }
+
     /// The applications of the namespace.
     pub fn applications(&self) -> Api<DynamicObject> {
-        follow::applications(self.client.clone(), &self.namespace)
+        self.api(Kind::Application)
     }
 
     /// The pods of the namespace.
@@ -44,23 +49,52 @@ impl Place {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// An application that must be there.
-    pub async fn application(&self, name: &str) -> Result<DynamicObject, Failure> {
-        self.applications()
-            .get(name)
-            .await
-            .map_err(|error| self.failure(name, error))
+    /// An object that must be there.
+    pub async fn object(&self, subject: &Subject) -> Result<DynamicObject, Failure> {
+        match self.api(subject.kind).get(&subject.name).await {
+            Ok(found) => Ok(found),
+            Err(error) => Err(self.failure(subject, error).await),
+        }
     }
 
-    /// What to say when a call about an application was not answered as hoped.
-    pub fn failure(&self, name: &str, error: kube::Error) -> Failure {
+    /// How an object is called in messages.
+    pub fn about(&self, subject: &Subject) -> String {
+        let path = format!("{}/{}", self.namespace, subject.name);
+        match subject.kind {
+            Kind::Application => path,
+            kind => format!("{} {path}", kind.noun()),
+        }
+    }
+
+    /// What to say when a call about an object was not answered as hoped.
+    pub async fn failure(&self, subject: &Subject, error: kube::Error) -> Failure {
         match error {
-            kube::Error::Api(status) if status.code == 404 => Failure::bad_input(format!(
-                "no application {}/{name}: see windlass list for what there is",
-                self.namespace
-            )),
+            kube::Error::Api(status) if status.code == 404 => self.absent(subject).await,
             error => api_failure(error),
         }
+    }
+
+    /// What to say of an object that is not there. It may be of another kind than was meant.
+    async fn absent(&self, subject: &Subject) -> Failure {
+        let mut hint = format!("see {} for what there is", subject.kind.lister());
+        for kind in Kind::ALL.into_iter().filter(|kind| *kind != subject.kind) {
+            let other = self.api(kind).get_metadata_opt(&subject.name).await;
+            if matches!(other, Ok(Some(_))) {
+                let other = Subject::of(kind, subject.name.as_str());
+                hint = match kind {
+                    Kind::Application => {
+                        format!("there is an application of that name: give {other}")
+                    }
+                    kind => format!("there is a {} of that name: give {other}", kind.noun()),
+                };
+            }
+        }
+        Failure::bad_input(format!(
+            "no {} {}/{}: {hint}",
+            subject.kind.noun(),
+            self.namespace,
+            subject.name
+        ))
     }
 }
 
@@ -87,130 +121,50 @@ pub fn state(application: &DynamicObject) -> &str {
         .unwrap_or("New")
 }
 
-/// Prints applications.
-pub fn show(applications: &[DynamicObject], how: Show, scope: Scope) -> Result<Exit, Failure> {
-    match how {
-        Show::Table | Show::Wide => {
-            let now = Timestamp::now();
-            let mut head = vec!["NAME", "STATE", "ATTEMPTS", "EXECUTORS", "AGE"];
-            if scope == Scope::AllNamespaces {
-                head.insert(0, "NAMESPACE");
-            }
-            if how == Show::Wide {
-                head.extend(["ENDED", "SPARK", "IMAGE", "DRIVER", "ID"]);
-            }
-            head.push("MESSAGE");
-            let rows: Vec<Vec<String>> = applications
-                .iter()
-                .map(|application| row(application, how, scope, now))
-                .collect();
-            data(&table(&head, &rows))
-        }
-        Show::Name => data(
-            &applications
-                .iter()
-                .map(|it| {
-                    format!(
-                        "sparkapplication.sparkoperator.k8s.io/{}",
-                        it.metadata.name.as_deref().unwrap_or_default()
-                    )
-                })
-                .collect::<Vec<_>>()
-                .join("\n"),
-        ),
-        Show::Json | Show::Yaml => {
-            let mut objects = Vec::new();
-            for application in applications {
-                let mut object = serde_json::to_value(application).map_err(Failure::internal)?;
-                object["apiVersion"] = json!("sparkoperator.k8s.io/v1beta2");
-                object["kind"] = json!("SparkApplication");
-                if let Some(metadata) = object["metadata"].as_object_mut() {
-                    metadata.remove("managedFields");
-                }
-                objects.push(object);
-            }
-            let whole = match (objects.len(), scope) {
-                (1, Scope::One) => objects.remove(0),
-                _ => json!({"apiVersion": "v1", "kind": "List", "items": objects}),
-            };
-            document(&whole, how == Show::Json)
-        }
+/// The columns of applications.
+pub fn head(wide: bool) -> Vec<&'static str> {
+    let mut head = vec!["NAME", "STATE", "ATTEMPTS", "EXECUTORS", "AGE"];
+    if wide {
+        head.extend(["ENDED", "SPARK", "IMAGE", "DRIVER", "ID"]);
     }
+    head.push("MESSAGE");
+    head
 }
 
-/// What was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// One application.
-    One,
-    /// Several of one namespace.
-    Namespace,
-    /// Those of all namespaces.
-    AllNamespaces,
-}
-
-/// Prints one document.
-pub fn document(value: &Value, as_json: bool) -> Result<Exit, Failure> {
-    if as_json {
-        return data(&serde_json::to_string_pretty(value).map_err(Failure::internal)?);
-    }
-    let text = windlass_api::parse::to_yaml(value).map_err(Failure::internal)?;
-    data(text.trim_end())
-}
-
-fn row(application: &DynamicObject, how: Show, scope: Scope, now: Timestamp) -> Vec<String> {
-    let text = |pointer: &str| {
-        let value = application.data.pointer(pointer);
-        value.and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
-    let status = &application.data["status"];
+/// The cells of one application.
+pub fn row(application: &DynamicObject, wide: bool, now: Timestamp) -> Vec<String> {
+    let data = &application.data;
+    let status = &data["status"];
+    let attempts = status["executionAttempts"].as_i64().unwrap_or(0);
     let mut cells = vec![
         application.metadata.name.clone().unwrap_or_default(),
         state(application).to_owned(),
-        status["executionAttempts"]
-            .as_i64()
-            .unwrap_or(0)
-            .to_string(),
+        attempts.to_string(),
         executors(status),
-        application
-            .metadata
-            .creation_timestamp
-            .as_ref()
-            .map_or_else(String::new, |created| {
-                age(now.duration_since(created.0).as_secs())
-            }),
+        age_of(application, now),
     ];
-    if scope == Scope::AllNamespaces {
-        cells.insert(
-            0,
-            application.metadata.namespace.clone().unwrap_or_default(),
-        );
-    }
-    if how == Show::Wide {
-        let or_none = |text: String| {
-            if text.is_empty() {
-                "-".to_owned()
-            } else {
-                text
-            }
-        };
-        let ended: Option<Timestamp> = text("/status/terminationTime").parse().ok();
+    if wide {
+        let ended = time(data, "/status/terminationTime");
         cells.extend([
-            ended.map_or_else(
-                || "-".to_owned(),
-                |ended| age(now.duration_since(ended).as_secs()),
-            ),
-            or_none(text("/spec/sparkVersion")),
-            or_none(text("/spec/image")),
-            or_none(text("/status/driverInfo/podName")),
-            or_none(text("/status/sparkApplicationId")),
+            or_none(ended.map_or_else(String::new, |ended| {
+                age(now.duration_since(ended).as_secs())
+            })),
+            or_none(text(data, "/spec/sparkVersion")),
+            or_none(text(data, "/spec/image")),
+            or_none(text(data, "/status/driverInfo/podName")),
+            or_none(text(data, "/status/sparkApplicationId")),
         ]);
     }
-    cells.push(match queued(&application.data) {
-        Some(message) => message.to_owned(),
-        None => text("/status/applicationState/errorMessage"),
-    });
+    cells.push(message(data));
     cells
+}
+
+/// What is said of an application: what it waits for, or what is wrong.
+pub fn message(application: &Value) -> String {
+    match queued(application) {
+        Some(message) => message.to_owned(),
+        None => text(application, "/status/applicationState/errorMessage"),
+    }
 }
 
 /// How many executors run.
@@ -222,14 +176,4 @@ pub fn executors(status: &Value) -> String {
         .filter(|(_, state)| *state == "RUNNING")
         .count();
     running.to_string()
-}
-
-/// An age in its largest unit, as kubectl shows it.
-pub fn age(seconds: i64) -> String {
-    match seconds {
-        ..120 => format!("{}s", seconds.max(0)),
-        120..7200 => format!("{}m", seconds / 60),
-        7200..172_800 => format!("{}h", seconds / 3600),
-        _ => format!("{}d", seconds / 86_400),
-    }
 }

@@ -48,31 +48,32 @@ pub enum Command {
     Down(DownArgs),
     /// Create an application and return, without waiting for it.
     Submit(Box<SubmitArgs>),
-    /// List applications.
+    /// List applications, schedules or Connect servers.
     List(ListArgs),
-    /// Show an application, or the cluster and all its applications.
+    /// Show an application, a schedule or a Connect server, or the cluster and all there is in it.
     Status(StatusArgs),
-    /// Tell why an application is not well, and what to do.
+    /// Tell why an application, a schedule or a Connect server is not well, and what to do.
     Why(WhyArgs),
-    /// Print the driver's log of an application, or an executor's.
+    /// Print the log of a driver or Connect server, or of one of its executors.
     Logs(LogsArgs),
-    /// Print the events about an application, its pods and claims.
+    /// Print the events about an application, its pods and claims, about a schedule or a server.
     Events(EventsArgs),
-    /// Make the driver's web page reachable at a port of this machine.
+    /// Make the web page of a driver or Connect server reachable at a port of this machine.
     Forward(ForwardArgs),
     /// Open a Python shell, or run a Python program, on a Spark Connect server.
     Connect(ConnectArgs),
-    /// Wait until an application has ended, or for something before that.
+    /// Wait until an application has ended, a Connect server answers, or for something else.
     Wait(WaitArgs),
-    /// Stop applications without losing them; no retry is spent.
+    /// Stop applications and Connect servers without losing them, or schedules from starting runs; no
+    /// retry is spent.
     Suspend(ChangeArgs),
-    /// Run suspended applications again.
+    /// Undo suspend; a Connect server that nobody used is started, too.
     Resume(ChangeArgs),
     /// Run applications once more.
     Rerun(ChangeArgs),
     /// Show what applying a file would change of an application, and what that does to its run.
     Diff(DiffArgs),
-    /// Delete applications, their pods and all that goes with them.
+    /// Delete applications, schedules or Connect servers, their pods and all that goes with them.
     Delete(DeleteArgs),
     /// Archive the classes of the installed Sparks, so that the JVMs of later jobs start faster.
     Warm(WarmArgs),
@@ -195,7 +196,8 @@ impl ReconnectArgs {
 /// Arguments of `windlass run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A SparkApplication manifest instead of a job file ("-" is standard input).
+    /// A manifest instead of a job file ("-" is standard input): a SparkApplication; a schedule, whose
+    /// template runs once; or a SparkConnect, which runs until it is stopped.
     #[arg(short, long, value_name = "FILE", conflicts_with = "job")]
     pub file: Option<PathBuf>,
     /// The job: a Python file, or a jar together with --class.
@@ -246,7 +248,8 @@ pub struct RunArgs {
         conflicts_with = "file"
     )]
     pub packages: Vec<String>,
-    /// If the application of this name is live, follow it instead of refusing.
+    /// If the application of this name is live, follow it instead of refusing; stay with a Connect
+    /// server that is there.
     #[arg(long)]
     pub attach: bool,
     /// How to show progress.

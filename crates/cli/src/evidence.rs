@@ -1,7 +1,7 @@
-//! Gathers what a cluster shows of an application that is not well.
+//! Gathers what a cluster shows of an application or Connect server that is not well.
 //!
 //! Laws:
-//! - what may not be read is left out and named; only the application itself must be there;
+//! - what may not be read is left out and named; only the object itself must be there;
 //! - nothing is changed.
 
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod, ResourceQuota, ServiceAccount};
@@ -10,12 +10,13 @@ use kube::api::{ListParams, LogParams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use windlass_spark::connect::SERVER_ROLE;
 use windlass_spark::diagnosis::{Evidence, Missing, PodEvidence};
 
 use crate::applications::Place;
 use crate::commands::events;
 use crate::exit::Failure;
-use crate::run::follow::APP_NAME_LABEL;
+use crate::kinds::Subject;
 
 /// How much of the end of each log is read.
 const LOG_LINES: i64 = 2000;
@@ -31,15 +32,16 @@ pub struct Gathered {
     pub unread: Vec<String>,
 }
 
-/// Looks at the application and at everything around it.
-pub async fn gather(place: &Place, name: &str) -> Result<Gathered, Failure> {
-    let application = place.application(name).await?;
+/// Looks at the object and at everything around it.
+pub async fn gather(place: &Place, subject: &Subject) -> Result<Gathered, Failure> {
+    let object = place.object(subject).await?;
     let mut unread = Vec::new();
-    let selector = ListParams::default().labels(&format!("{APP_NAME_LABEL}={name}"));
+    let label = format!("{}={}", subject.kind.pod_label(), subject.name);
+    let selector = ListParams::default().labels(&label);
     let pods = note(&mut unread, "pods", place.pods().list(&selector).await)
         .map(|list| list.items)
         .unwrap_or_default();
-    let events = events::about(place, &application).await;
+    let events = events::about(place, subject, &object).await;
     let events = note(&mut unread, "events", events).unwrap_or_default();
     let quotas: Api<ResourceQuota> = Api::namespaced(place.client.clone(), &place.namespace);
     let quotas = quotas.list(&ListParams::default()).await;
@@ -73,7 +75,7 @@ pub async fn gather(place: &Place, name: &str) -> Result<Gathered, Failure> {
             claims.extend(found("PersistentVolumeClaim", &claim, looked));
         }
     }
-    let account = application.data["spec"]["driver"]["serviceAccount"].as_str();
+    let account = object.data["spec"]["driver"]["serviceAccount"].as_str();
     if let Some(account) = account {
         let api: Api<ServiceAccount> = Api::namespaced(place.client.clone(), &place.namespace);
         if let Some(looked) = note(&mut unread, "service accounts", look(&api, account).await) {
@@ -82,7 +84,7 @@ pub async fn gather(place: &Place, name: &str) -> Result<Gathered, Failure> {
     }
 
     let evidence = Evidence {
-        application: serde_json::to_value(&application).map_err(Failure::internal)?,
+        application: serde_json::to_value(&object).map_err(Failure::internal)?,
         pods: with_logs(place, pods, &mut unread).await,
         events: values(events),
         nodes,
@@ -106,7 +108,7 @@ pub fn claims_of(pod: &Pod) -> impl Iterator<Item = String> {
     })
 }
 
-/// Adds the ends of the logs of drivers, and of a few executors that ended badly.
+/// Adds the ends of the logs of drivers and servers, and of a few executors that ended badly.
 async fn with_logs(place: &Place, pods: Vec<Pod>, unread: &mut Vec<String>) -> Vec<PodEvidence> {
     let mut executors = 0;
     let mut all = Vec::new();
@@ -115,7 +117,8 @@ async fn with_logs(place: &Place, pods: Vec<Pod>, unread: &mut Vec<String>) -> V
             pod: serde_json::to_value(&pod).unwrap_or_default(),
             ..PodEvidence::default()
         };
-        let is_driver = evidence.pod["metadata"]["labels"]["spark-role"] == "driver";
+        let role = &evidence.pod["metadata"]["labels"]["spark-role"];
+        let is_driver = *role == "driver" || *role == SERVER_ROLE;
         let is_failed = evidence.pod["status"]["phase"] == "Failed";
         if is_driver || (is_failed && executors < EXECUTOR_LOGS) {
             executors += usize::from(!is_driver);
@@ -136,7 +139,10 @@ async fn with_logs(place: &Place, pods: Vec<Pod>, unread: &mut Vec<String>) -> V
 fn started(pod: &Value) -> Vec<String> {
     let statuses = pod["status"]["containerStatuses"].as_array();
     let has_started = |status: &&Value| {
-        status["state"]["running"].is_object() || status["state"]["terminated"].is_object()
+        let state = |of: &str, word: &str| status[of][word].is_object();
+        state("state", "running")
+            || state("state", "terminated")
+            || state("lastState", "terminated")
     };
     statuses
         .into_iter()

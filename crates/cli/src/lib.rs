@@ -2,22 +2,26 @@
 //!
 //! Reading order: [`args`] says what a user can ask for, [`exit`] what the process answers,
 //! [`connect`] which cluster a command talks to, [`embedded`] what the embedded cluster is made
-//! of, [`run`] the command most people start with.
+//! of, [`run`] the command most people start with, [`kinds`] how an object is named, [`shown`] how it
+//! is printed.
 
 pub mod applications;
 pub mod args;
 pub mod commands;
 pub mod connect;
+pub mod connects;
 pub mod datadir;
 pub mod embedded;
 pub mod evidence;
 pub mod exit;
+pub mod kinds;
 pub mod manifest;
 pub mod output;
 pub mod podlog;
 pub mod run;
 pub mod schedules;
 pub mod scratch;
+pub mod shown;
 pub mod sparks;
 
 use std::io::IsTerminal as _;

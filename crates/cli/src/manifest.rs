@@ -3,6 +3,8 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use kube::{CustomResourceExt, Resource};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use windlass_api::decode::{decode, is_kind};
 use windlass_api::spark::application::validate;
@@ -41,37 +43,86 @@ pub fn load(file: &Path) -> Result<Manifest, Failure> {
     sort(objects(file)?, file)
 }
 
+/// What `windlass run` can make of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Runnable {
+    /// An application, which runs to its end.
+    Application(Manifest),
+    /// A schedule, whose template runs once.
+    Schedule {
+        /// The ScheduledSparkApplication.
+        schedule: Value,
+        /// What stands beside it.
+        others: Vec<Value>,
+    },
+    /// A Spark Connect server, which stays.
+    Server {
+        /// The SparkConnect.
+        connect: Value,
+        /// What stands beside it.
+        others: Vec<Value>,
+    },
+}
+
+/// Reads a file that must hold exactly one object that can be run. Beside an application, schedules
+/// and servers are objects like others; beside a schedule, servers are.
+pub fn load_runnable(file: &Path) -> Result<Runnable, Failure> {
+    let objects = objects(file)?;
+    let has = |is: fn(&Value) -> bool| objects.iter().any(is);
+    if has(is_kind::<SparkApplication>) {
+        return sort(objects, file).map(Runnable::Application);
+    }
+    if has(is_kind::<ScheduledSparkApplication>) {
+        let (schedule, others) = only::<ScheduledSparkApplication>(objects, file)?;
+        return Ok(Runnable::Schedule { schedule, others });
+    }
+    if has(is_kind::<SparkConnect>) {
+        let (connect, others) = only::<SparkConnect>(objects, file)?;
+        return Ok(Runnable::Server { connect, others });
+    }
+    sort(objects, file).map(Runnable::Application)
+}
+
 /// Tells the one SparkApplication of a file from what stands beside it.
 pub fn sort(objects: Vec<Value>, file: &Path) -> Result<Manifest, Failure> {
-    let mut applications = Vec::new();
+    let (application, others) = only::<SparkApplication>(objects, file)?;
+    Ok(Manifest {
+        application,
+        others,
+    })
+}
+
+/// Tells the one object of a kind from what stands beside it.
+fn only<K>(objects: Vec<Value>, file: &Path) -> Result<(Value, Vec<Value>), Failure>
+where
+    K: Resource<DynamicType = ()> + CustomResourceExt + DeserializeOwned,
+{
+    let mut wanted = Vec::new();
     let mut others = Vec::new();
     let mut lacking = None;
     let source = file.display().to_string();
     for (index, object) in objects.into_iter().enumerate() {
-        if is_kind::<SparkApplication>(&object) {
-            applications.push(object);
+        if is_kind::<K>(&object) {
+            wanted.push(object);
         } else {
             let lacks = check_beside(&object, &place(&source, index)).err();
             lacking = lacking.or(lacks);
             others.push(object);
         }
     }
-    let mut applications = applications.into_iter();
-    match (applications.next(), applications.next(), lacking) {
+    let mut wanted = wanted.into_iter();
+    match (wanted.next(), wanted.next(), lacking) {
         (Some(_), None, Some(lacking)) => Err(lacking),
-        (Some(application), None, None) => Ok(Manifest {
-            application,
-            others,
-        }),
+        (Some(object), None, None) => Ok((object, others)),
         (Some(_), Some(_), _) => Err(Failure::bad_input(format!(
-            "{}: holds {} SparkApplications: run them one by one, or apply the file with kubectl",
+            "{}: holds {} {}s: run them one by one, or apply the file with kubectl",
             file.display(),
-            applications.count() + 2
+            wanted.count() + 2,
+            K::kind(&())
         ))),
         (None, ..) => {
             let first = others.into_iter().next().unwrap_or_default();
-            let reason = decode::<SparkApplication>(&first)
-                .map_or_else(|e| e.to_string(), |_| String::new());
+            let reason = decode::<K>(&first).map_or_else(|e| e.to_string(), |_| String::new());
             Err(Failure::bad_input(format!("{}: {reason}", file.display())))
         }
     }

@@ -1,141 +1,163 @@
-//! What the commands about schedules share: where they are, and how they are shown.
+//! What the commands about schedules share: reading one, and how one is shown.
 
 use jiff::Timestamp;
-use kube::api::{ApiResource, DynamicObject};
-use kube::{Api, Client};
-use serde_json::{Value, json};
+use kube::api::{DynamicObject, ListParams};
+use serde_json::Value;
 use windlass_api::spark::ScheduledSparkApplication;
+use windlass_api::spark::scheduled::SCHEDULE_LABEL;
+use windlass_spark::diagnosis::Finding;
 
-use crate::applications::{Place, Scope, age, document};
-use crate::args::Show;
-use crate::exit::{Exit, Failure};
-use crate::output::{data, table};
+use crate::applications::{self, Place};
+use crate::commands::why;
+use crate::exit::Failure;
+use crate::kinds::Subject;
+use crate::output::table;
 use crate::run::preflight::api_failure;
-
-/// Where the API serves them.
-pub fn resource() -> ApiResource {
-    ApiResource {
-        group: "sparkoperator.k8s.io".to_owned(),
-        version: "v1beta2".to_owned(),
-        api_version: "sparkoperator.k8s.io/v1beta2".to_owned(),
-        kind: "ScheduledSparkApplication".to_owned(),
-        plural: "scheduledsparkapplications".to_owned(),
-    }
-}
-
-/// The schedules of a namespace.
-pub fn schedules(client: Client, namespace: &str) -> Api<DynamicObject> {
-    Api::namespaced_with(client, namespace, &resource())
-}
-
-/// What to say when a call about a schedule was not answered as hoped.
-pub fn failure(place: &Place, name: &str, error: kube::Error) -> Failure {
-    match error {
-        kube::Error::Api(status) if status.code == 404 => Failure::bad_input(format!(
-            "no schedule {}/{name}: see windlass list --schedules for what there is",
-            place.namespace
-        )),
-        error => api_failure(error),
-    }
-}
+use crate::shown::{age, ago, lines, or_none, text, time};
 
 /// A schedule that must be there.
-pub async fn schedule(place: &Place, name: &str) -> Result<ScheduledSparkApplication, Failure> {
-    let found = schedules(place.client.clone(), &place.namespace)
-        .get(name)
-        .await;
-    let found = found.map_err(|error| failure(place, name, error))?;
+pub async fn schedule(
+    place: &Place,
+    subject: &Subject,
+) -> Result<ScheduledSparkApplication, Failure> {
+    let found = place.object(subject).await?;
     let value = serde_json::to_value(found).map_err(Failure::internal)?;
     serde_json::from_value(value).map_err(|error| {
         Failure::bad_input(format!(
-            "schedule {}/{name} cannot be read: {error}: repair it with kubectl edit",
-            place.namespace
+            "{} cannot be read: {error}: repair it with kubectl edit",
+            place.about(subject)
         ))
     })
 }
 
-/// Prints schedules.
-pub fn show(found: Vec<DynamicObject>, how: Show, scope: Scope) -> Result<Exit, Failure> {
-    match how {
-        Show::Table | Show::Wide => {
-            let mut head = vec!["NAME", "SCHEDULE", "STATE", "LAST RUN", "NEXT RUN"];
-            if scope == Scope::AllNamespaces {
-                head.insert(0, "NAMESPACE");
-            }
-            if how == Show::Wide {
-                head.extend(["TIME ZONE", "LAST RUN NAME"]);
-            }
-            head.push("REASON");
-            let now = Timestamp::now();
-            let rows: Vec<Vec<String>> = found.iter().map(|it| row(it, how, scope, now)).collect();
-            data(&table(&head, &rows))
-        }
-        Show::Name => {
-            let names = found.iter().map(|it| {
-                let name = it.metadata.name.as_deref().unwrap_or_default();
-                format!("scheduledsparkapplication.sparkoperator.k8s.io/{name}")
-            });
-            data(&names.collect::<Vec<_>>().join("\n"))
-        }
-        Show::Json | Show::Yaml => {
-            let mut items = Vec::new();
-            for mut object in found {
-                object.types = Some(kube::api::TypeMeta {
-                    api_version: resource().api_version,
-                    kind: resource().kind,
-                });
-                object.metadata.managed_fields = None;
-                items.push(serde_json::to_value(object).map_err(Failure::internal)?);
-            }
-            let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
-            document(&list, how == Show::Json)
-        }
-    }
+/// The runs of a schedule that are there, the latest first.
+pub async fn runs(place: &Place, name: &str) -> Result<Vec<DynamicObject>, Failure> {
+    let params = ListParams::default().labels(&format!("{SCHEDULE_LABEL}={name}"));
+    let found = place.applications().list(&params).await;
+    let mut runs = found.map_err(api_failure)?.items;
+    runs.sort_by_key(|run| std::cmp::Reverse(run.metadata.creation_timestamp.clone()));
+    Ok(runs)
 }
 
-fn row(schedule: &DynamicObject, how: Show, scope: Scope, now: Timestamp) -> Vec<String> {
-    let text = |pointer: &str| {
-        let value = schedule.data.pointer(pointer);
-        value.and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
-    let or_none = |text: String| {
-        if text.is_empty() {
-            "-".to_owned()
-        } else {
-            text
-        }
-    };
-    let time = |pointer: &str| text(pointer).parse::<Timestamp>().ok();
-    let ago = |time: Timestamp| format!("{} ago", age(now.duration_since(time).as_secs()));
-    let until = |time: Timestamp| format!("in {}", age(time.duration_since(now).as_secs()));
-    let state = match (
-        schedule.data["spec"]["suspend"].as_bool(),
-        text("/status/scheduleState"),
+/// The columns of schedules.
+pub fn head(wide: bool) -> Vec<&'static str> {
+    let mut head = vec!["NAME", "SCHEDULE", "STATE", "LAST RUN", "NEXT RUN"];
+    if wide {
+        head.extend(["TIME ZONE", "LAST RUN NAME"]);
+    }
+    head.push("REASON");
+    head
+}
+
+/// The cells of one schedule.
+pub fn row(schedule: &DynamicObject, wide: bool, now: Timestamp) -> Vec<String> {
+    let data = &schedule.data;
+    let last = time(data, "/status/lastRun").map_or_else(String::new, |time| ago(time, now));
+    let mut cells = vec![
+        schedule.metadata.name.clone().unwrap_or_default(),
+        text(data, "/spec/schedule"),
+        state(data),
+        or_none(last),
+        or_none(next(data, now)),
+    ];
+    if wide {
+        cells.push(or_none(text(data, "/spec/timeZone")));
+        cells.push(or_none(text(data, "/status/lastRunName")));
+    }
+    cells.push(text(data, "/status/reason"));
+    cells
+}
+
+/// Whether a schedule is followed, in one word.
+pub fn state(schedule: &Value) -> String {
+    match (
+        schedule["spec"]["suspend"].as_bool(),
+        text(schedule, "/status/scheduleState"),
     ) {
         (Some(true), _) => "Suspended".to_owned(),
         (_, state) if state.is_empty() => "New".to_owned(),
         (_, state) => state,
+    }
+}
+
+/// When the next run is due; a suspended schedule starts none.
+fn next(schedule: &Value, now: Timestamp) -> String {
+    match time(schedule, "/status/nextRun") {
+        Some(time) if schedule["spec"]["suspend"] != true => {
+            format!("in {}", age(time.duration_since(now).as_secs()))
+        }
+        _ => String::new(),
+    }
+}
+
+/// One schedule for people, with its runs and with what is not well.
+pub fn one(
+    schedule: &Value,
+    runs: &[DynamicObject],
+    findings: &[Finding],
+    wide: bool,
+    now: Timestamp,
+) -> String {
+    let at = |pointer: &str| text(schedule, pointer);
+    let with_time = |told: String, pointer: &str| {
+        if told.is_empty() {
+            told
+        } else {
+            format!("{told}, at {}", at(pointer))
+        }
     };
-    let mut cells = vec![
-        schedule.metadata.name.clone().unwrap_or_default(),
-        text("/spec/schedule"),
-        state,
-        time("/status/lastRun").map_or_else(|| "-".to_owned(), ago),
-        time("/status/nextRun").map_or_else(|| "-".to_owned(), until),
+    let last = time(schedule, "/status/lastRun").map_or_else(String::new, |it| ago(it, now));
+    let last = with_time(last, "/status/lastRun");
+    let zone = at("/spec/timeZone");
+    let zone = match zone.as_str() {
+        "" | "Local" => "UTC",
+        zone => zone,
+    };
+    let mut rows = vec![
+        (
+            "Name",
+            format!("{}/{}", at("/metadata/namespace"), at("/metadata/name")),
+        ),
+        ("State", state(schedule)),
+        ("Schedule", format!("{} ({zone})", at("/spec/schedule"))),
+        (
+            "Next run",
+            with_time(next(schedule, now), "/status/nextRun"),
+        ),
+        ("Last run", last),
+        ("Starting", at("/status/pendingRun/name")),
+        ("Overlap", at("/spec/concurrencyPolicy")),
     ];
-    if scope == Scope::AllNamespaces {
-        cells.insert(0, schedule.metadata.namespace.clone().unwrap_or_default());
+    if wide {
+        rows.push(("Missed", at("/spec/catchUpPolicy")));
+        rows.push(("Spark", at("/spec/template/sparkVersion")));
+        rows.push(("Image", at("/spec/template/image")));
     }
-    if how == Show::Wide {
-        cells.push(or_none(text("/spec/timeZone")));
-        cells.push(or_none(text("/status/lastRunName")));
+    rows.push(("Message", at("/status/reason")));
+    let mut lines = lines(rows);
+    if !runs.is_empty() {
+        lines.push(String::new());
+        let cells: Vec<Vec<String>> = runs
+            .iter()
+            .map(|run| applications::row(run, wide, now))
+            .collect();
+        let mut head = applications::head(wide);
+        if let Some(name) = head.first_mut() {
+            *name = "RUN";
+        }
+        lines.push(table(&head, &cells));
     }
-    cells.push(text("/status/reason"));
-    cells
+    for finding in findings {
+        lines.push(String::new());
+        lines.extend(why::block(finding));
+    }
+    lines.join("\n")
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -148,8 +170,8 @@ mod tests {
                 "status": status,
             }))
             .unwrap();
-            let narrow = row(&object, Show::Table, Scope::Namespace, now).join(" | ");
-            let wide = row(&object, Show::Wide, Scope::AllNamespaces, now).join(" | ");
+            let narrow = row(&object, false, now).join(" | ");
+            let wide = row(&object, true, now).join(" | ");
             format!("{narrow}\n{wide}")
         };
         insta::assert_snapshot!(
@@ -170,6 +192,41 @@ mod tests {
                     json!({"schedule": "daily"}),
                     json!({"scheduleState": "FailedValidation", "reason": "spec.schedule: ..."}),
                 ),
+            ]
+            .join("\n\n")
+        );
+    }
+
+    #[test]
+    fn a_schedule_is_told_with_its_runs() {
+        let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        let schedule = json!({
+            "metadata": {"name": "nightly", "namespace": "etl"},
+            "spec": {
+                "schedule": "0 3 * * *", "timeZone": "Europe/Berlin", "concurrencyPolicy": "Forbid",
+                "template": {"sparkVersion": "4.3.0", "image": "apache/spark:4.3.0"},
+            },
+            "status": {
+                "scheduleState": "Scheduled", "lastRunName": "nightly-1",
+                "lastRun": "2026-03-01T02:00:00Z", "nextRun": "2026-03-02T02:00:00Z",
+            },
+        });
+        let run: DynamicObject = serde_json::from_value(json!({
+            "metadata": {"name": "nightly-1", "creationTimestamp": "2026-03-01T02:00:00Z"},
+            "status": {"applicationState": {"state": "COMPLETED"}, "executionAttempts": 1},
+        }))
+        .unwrap();
+        let mut suspended = schedule.clone();
+        suspended["spec"]["suspend"] = json!(true);
+        let new = json!({
+            "metadata": {"name": "new", "namespace": "etl"},
+            "spec": {"schedule": "@daily", "timeZone": "Local"},
+        });
+        insta::assert_snapshot!(
+            [
+                one(&schedule, &[run], &[], true, now),
+                one(&suspended, &[], &[], false, now),
+                one(&new, &[], &[], false, now),
             ]
             .join("\n\n")
         );

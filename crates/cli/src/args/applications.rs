@@ -1,4 +1,4 @@
-//! The arguments of the commands about applications.
+//! The arguments of the commands about applications, schedules and Connect servers.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::{ClusterArgs, ReconnectArgs};
+use crate::kinds::{Kind, Named, Subject};
 
 /// How objects are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -36,7 +37,7 @@ pub enum Told {
 /// The namespace and the cluster.
 #[derive(Debug, Clone, Default, Args)]
 pub struct PlaceArgs {
-    /// Namespace of the application (default: the one of the kubeconfig's context, else "default").
+    /// Namespace to look in (default: the one of the kubeconfig's context, else "default").
     #[arg(short, long, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
     /// The cluster.
@@ -53,7 +54,7 @@ pub struct SubmitArgs {
     /// A ScheduledSparkApplication of the cluster, whose template is submitted once; its schedule
     /// does not count that as a run.
     #[arg(long, value_name = "SCHEDULE", conflicts_with = "submit")]
-    pub from: Option<String>,
+    pub from: Option<Named>,
     /// Name of the application (default: the manifest's, else made from spark.app.name or from the
     /// schedule's name and the time).
     #[arg(long, value_name = "NAME")]
@@ -88,21 +89,40 @@ pub struct SubmitArgs {
 /// Arguments of `windlass list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Applications of all namespaces.
+    /// What to list: apps, schedules or connects, or the names that kubectl has for them (default:
+    /// apps).
+    #[arg(value_name = "KIND", conflicts_with = "schedules")]
+    pub kind: Option<Kind>,
+    /// Those of all namespaces.
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     pub all_namespaces: bool,
-    /// Only applications with these labels.
+    /// Only those with these labels.
     #[arg(short = 'l', long, value_name = "LABELS")]
     pub selector: Option<String>,
     /// Schedules instead of applications.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "connects")]
     pub schedules: bool,
+    /// Spark Connect servers instead of applications.
+    #[arg(long, conflicts_with = "kind")]
+    pub connects: bool,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t = Show::Table)]
     pub output: Show,
     /// Where.
     #[command(flatten)]
     pub place: PlaceArgs,
+}
+
+impl ListArgs {
+    /// The kind that is asked for.
+    pub fn kind(&self) -> Kind {
+        match self.kind {
+            Some(kind) => kind,
+            None if self.schedules => Kind::Schedule,
+            None if self.connects => Kind::Connect,
+            None => Kind::Application,
+        }
+    }
 }
 
 /// Arguments of `windlass diff`.
@@ -125,10 +145,12 @@ pub struct DiffArgs {
 /// Arguments of `windlass status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Name of an application (default: the cluster and all its applications).
-    pub name: Option<String>,
+    /// Name of an application, or schedule/NAME, or connect/NAME (default: the cluster and all there
+    /// is in it).
+    #[arg(value_name = "NAME")]
+    pub object: Option<Subject>,
     /// Output format.
-    #[arg(short, long, value_enum, default_value_t = Show::Table, requires = "name")]
+    #[arg(short, long, value_enum, default_value_t = Show::Table, requires = "object")]
     pub output: Show,
     /// Where.
     #[command(flatten)]
@@ -138,8 +160,10 @@ pub struct StatusArgs {
 /// Arguments of `windlass logs`.
 #[derive(Debug, Args)]
 pub struct LogsArgs {
-    /// Name of the application.
-    pub name: String,
+    /// Name of the application; connect/NAME is the log of a server, schedule/NAME that of the last
+    /// run.
+    #[arg(value_name = "NAME")]
+    pub object: Subject,
     /// Keep following.
     #[arg(short, long)]
     pub follow: bool,
@@ -160,9 +184,10 @@ pub struct LogsArgs {
 /// Arguments of `windlass events`.
 #[derive(Debug, Args)]
 pub struct EventsArgs {
-    /// Name of the application.
-    pub name: String,
-    /// Print events as they come, until the application has ended.
+    /// Name of the application, or schedule/NAME, or connect/NAME.
+    #[arg(value_name = "NAME")]
+    pub object: Subject,
+    /// Print events as they come, until the application has ended, or what has no end is deleted.
     #[arg(short, long)]
     pub follow: bool,
     /// Where.
@@ -173,12 +198,13 @@ pub struct EventsArgs {
 /// Arguments of `windlass forward`.
 #[derive(Debug, Args)]
 pub struct ForwardArgs {
-    /// Name of the application.
-    pub name: String,
+    /// Name of the application, or connect/NAME.
+    #[arg(value_name = "NAME")]
+    pub object: Subject,
     /// Port on 127.0.0.1 (0: pick a free one).
     #[arg(long, value_name = "PORT", default_value_t = 4040)]
     pub local_port: u16,
-    /// Port of the driver (default: spark.ui.port of the application, else 4040).
+    /// Port of the driver or server (default: spark.ui.port of its sparkConf, else 4040).
     #[arg(long, value_name = "PORT")]
     pub remote_port: Option<u16>,
     /// Where.
@@ -190,7 +216,8 @@ pub struct ForwardArgs {
 #[derive(Debug, Args)]
 pub struct ConnectArgs {
     /// Name of the SparkConnect.
-    pub name: String,
+    #[arg(value_name = "NAME")]
+    pub server: Named,
     /// Print the URL for clients and forward until interrupted, instead of starting Python.
     #[arg(long, conflicts_with = "program")]
     pub print: bool,
@@ -211,9 +238,9 @@ pub struct ConnectArgs {
 /// Arguments of `windlass suspend`, `resume` and `rerun`.
 #[derive(Debug, Args)]
 pub struct ChangeArgs {
-    /// Names of the applications.
+    /// Names of applications, or schedule/NAME, or connect/NAME.
     #[arg(required = true, value_name = "NAME")]
-    pub names: Vec<String>,
+    pub names: Vec<Subject>,
     /// Output format (default: a line for each).
     #[arg(short, long, value_enum)]
     pub output: Option<Show>,
@@ -225,10 +252,10 @@ pub struct ChangeArgs {
 /// Arguments of `windlass delete`.
 #[derive(Debug, Args)]
 pub struct DeleteArgs {
-    /// Names of the applications.
+    /// Names of applications, or schedule/NAME, or connect/NAME.
     #[arg(required = true, value_name = "NAME")]
-    pub names: Vec<String>,
-    /// Return at once instead of waiting until the applications are gone.
+    pub names: Vec<Subject>,
+    /// Return at once instead of waiting until they are gone.
     #[arg(long)]
     pub no_wait: bool,
     /// What is not there is as good as deleted.
@@ -242,9 +269,10 @@ pub struct DeleteArgs {
 /// What `windlass wait` waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Awaited {
-    /// The driver runs, or the application has ended.
+    /// The driver runs, or the application has ended; a Connect server answers.
     Running,
-    /// It has ended, well or badly; the exit code tells which.
+    /// It has ended, well or badly; the exit code tells which. Connect servers and schedules have no
+    /// end.
     End,
     /// It is suspended.
     Suspended,
@@ -255,11 +283,12 @@ pub enum Awaited {
 /// Arguments of `windlass wait`.
 #[derive(Debug, Args)]
 pub struct WaitArgs {
-    /// Name of the application.
-    pub name: String,
-    /// What to wait for.
-    #[arg(long = "for", value_name = "WHAT", value_enum, default_value_t = Awaited::End)]
-    pub awaited: Awaited,
+    /// Name of the application, or schedule/NAME, or connect/NAME.
+    #[arg(value_name = "NAME")]
+    pub object: Subject,
+    /// What to wait for (default: end; of a Connect server running).
+    #[arg(long = "for", value_name = "WHAT", value_enum)]
+    pub awaited: Option<Awaited>,
     /// Give up after so many seconds, with exit code 4 (default: never).
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
@@ -281,8 +310,9 @@ impl WaitArgs {
 /// Arguments of `windlass why`.
 #[derive(Debug, Args)]
 pub struct WhyArgs {
-    /// Name of the application.
-    pub name: String,
+    /// Name of the application, or schedule/NAME, or connect/NAME.
+    #[arg(value_name = "NAME")]
+    pub object: Subject,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t = Told::Text)]
     pub output: Told,
@@ -295,7 +325,8 @@ pub struct WhyArgs {
 #[derive(Debug, Args)]
 pub struct TriggerArgs {
     /// Name of the ScheduledSparkApplication.
-    pub name: String,
+    #[arg(value_name = "NAME")]
+    pub schedule: Named,
     /// Where.
     #[command(flatten)]
     pub place: PlaceArgs,

@@ -1,5 +1,5 @@
-//! `windlass suspend`, `resume`, `rerun` and `delete`: what a user wants of applications, written
-//! where the operator reads it.
+//! `windlass suspend`, `resume`, `rerun` and `delete`: what a user wants of objects, written where
+//! the operator reads it.
 
 use std::time::{Duration, Instant};
 
@@ -8,50 +8,109 @@ use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Pre
 use serde_json::{Value, json};
 use windlass_api::spark::application::RERUN_REQUESTED_AT;
 
-use crate::applications::{Place, Scope, show};
+use super::connect::wake;
+use crate::applications::Place;
 use crate::args::{ChangeArgs, DeleteArgs, Show};
 use crate::exit::{Exit, Failure};
+use crate::kinds::{Kind, Subject};
 use crate::output::{out, talk};
-use crate::run::follow::APP_NAME_LABEL;
 use crate::run::preflight::api_failure;
+use crate::shown::{Found, Scope, show};
 
-/// How long a deleted application may take to be gone.
+/// How long a deleted object may take to be gone.
 const GONE_PATIENCE: Duration = Duration::from_mins(5);
 /// How long to wait between two looks for it.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Sets `spec.suspend`.
 pub async fn suspend(args: ChangeArgs) -> Result<Exit, Failure> {
-    change(args, "suspended", &json!({ "spec": { "suspend": true } })).await
+    change(args, Change::Suspend).await
 }
 
 /// Clears `spec.suspend`.
 pub async fn resume(args: ChangeArgs) -> Result<Exit, Failure> {
-    change(args, "resumed", &json!({ "spec": { "suspend": false } })).await
+    change(args, Change::Resume).await
 }
 
 /// Asks for one more run.
 pub async fn rerun(args: ChangeArgs) -> Result<Exit, Failure> {
-    let now = Timestamp::now().to_string();
-    let request = json!({ "metadata": { "annotations": { RERUN_REQUESTED_AT: now } } });
-    change(args, "asked to run again", &request).await
+    change(args, Change::Rerun).await
 }
 
-/// Patches every named application; the first that is not there ends it.
-async fn change(args: ChangeArgs, done: &str, patch: &Value) -> Result<Exit, Failure> {
-    let place = Place::open(&args.place).await?;
-    let mut changed: Vec<DynamicObject> = Vec::new();
-    for name in &args.names {
-        let params = PatchParams::default();
-        let patched = place
-            .applications()
-            .patch(name, &params, &Patch::Merge(patch))
-            .await
-            .map_err(|error| place.failure(name, error))?;
-        if args.output.is_none() {
-            out(&format!("{}/{name} {done}", place.namespace));
+/// What is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Suspend,
+    Resume,
+    Rerun,
+}
+
+impl Change {
+    fn patch(self) -> Value {
+        match self {
+            Self::Suspend => json!({ "spec": { "suspend": true } }),
+            Self::Resume => json!({ "spec": { "suspend": false } }),
+            Self::Rerun => {
+                let now = Timestamp::now().to_string();
+                json!({ "metadata": { "annotations": { RERUN_REQUESTED_AT: now } } })
+            }
         }
-        changed.push(patched);
+    }
+
+    /// What has been done, for people.
+    const fn done(self) -> &'static str {
+        match self {
+            Self::Suspend => "suspended",
+            Self::Resume => "resumed",
+            Self::Rerun => "asked to run again",
+        }
+    }
+
+    /// Refuses what has no meaning for the kind of an object.
+    fn check(self, subject: &Subject) -> Result<(), Failure> {
+        match (self, subject.kind) {
+            (Self::Rerun, Kind::Schedule) => Err(Failure::bad_input(format!(
+                "{subject} has runs of its own: windlass trigger {} starts one now",
+                subject.name
+            ))),
+            (Self::Rerun, Kind::Connect) => Err(Failure::bad_input(format!(
+                "{subject} has no end from which it could run again: windlass suspend {subject} \
+                 and then windlass resume {subject} start it anew"
+            ))),
+            (Self::Suspend | Self::Resume, _) | (Self::Rerun, Kind::Application) => Ok(()),
+        }
+    }
+}
+
+/// Patches every named object; the first that is not there ends it.
+async fn change(args: ChangeArgs, change: Change) -> Result<Exit, Failure> {
+    for subject in &args.names {
+        change.check(subject)?;
+    }
+    let place = Place::open(&args.place).await?;
+    let patch = change.patch();
+    let mut changed: Vec<Found> = Vec::new();
+    for subject in &args.names {
+        let api = place.api(subject.kind);
+        let params = PatchParams::default();
+        let patched = api
+            .patch(&subject.name, &params, &Patch::Merge(&patch))
+            .await;
+        let object = match patched {
+            Ok(object) => object,
+            Err(error) => return Err(place.failure(subject, error).await),
+        };
+        if change == Change::Resume && subject.kind == Kind::Connect {
+            // It may be stopped for another reason, too.
+            wake(&api, &subject.name, &object).await?;
+        }
+        if args.output.is_none() {
+            out(&format!("{} {}", place.about(subject), change.done()));
+        }
+        changed.push(Found {
+            kind: subject.kind,
+            object,
+        });
     }
     let scope = if changed.len() == 1 {
         Scope::One
@@ -64,46 +123,49 @@ async fn change(args: ChangeArgs, done: &str, patch: &Value) -> Result<Exit, Fai
     }
 }
 
-/// Deletes every named application.
+/// Deletes every named object.
 pub async fn delete(args: DeleteArgs) -> Result<Exit, Failure> {
     let place = Place::open(&args.place).await?;
     let mut deleted = Vec::new();
-    for name in &args.names {
-        match remove(&place, name).await {
-            Ok(uid) => deleted.push((name, uid)),
+    for subject in &args.names {
+        match remove(&place, subject).await {
+            Ok(uid) => deleted.push((subject, uid)),
             Err(kube::Error::Api(status)) if status.code == 404 && args.ignore_not_found => {
-                talk(&format!("{}/{name} is not there", place.namespace));
+                talk(&format!("{} is not there", place.about(subject)));
             }
-            Err(error) => return Err(place.failure(name, error)),
+            Err(error) => return Err(place.failure(subject, error).await),
         }
     }
-    for (name, uid) in deleted {
+    for (subject, uid) in deleted {
         if !args.no_wait {
-            wait_until_gone(&place, name, &uid).await?;
+            wait_until_gone(&place, subject, &uid).await?;
         }
-        out(&format!("{}/{name} deleted", place.namespace));
+        out(&format!("{} deleted", place.about(subject)));
     }
     Ok(Exit::Completed)
 }
 
-/// Deletes an application and returns its uid.
-pub async fn remove(place: &Place, name: &str) -> Result<String, kube::Error> {
-    let found = place.applications().get(name).await?;
+/// Deletes an object and returns its uid.
+pub async fn remove(place: &Place, subject: &Subject) -> Result<String, kube::Error> {
+    let api = place.api(subject.kind);
+    let found = api.get(&subject.name).await?;
     let uid = found.metadata.uid.unwrap_or_default();
     let params = DeleteParams::background().preconditions(Preconditions {
         uid: Some(uid.clone()),
         resource_version: None,
     });
-    place.applications().delete(name, &params).await?;
+    api.delete(&subject.name, &params).await?;
     Ok(uid)
 }
 
-/// Waits until the application of this uid is gone, and its pods with it.
-pub async fn wait_until_gone(place: &Place, name: &str, uid: &str) -> Result<(), Failure> {
-    let selector = ListParams::default().labels(&format!("{APP_NAME_LABEL}={name}"));
+/// Waits until the object of this uid is gone, and its pods with it.
+pub async fn wait_until_gone(place: &Place, subject: &Subject, uid: &str) -> Result<(), Failure> {
+    let label = format!("{}={}", subject.kind.pod_label(), subject.name);
+    let selector = ListParams::default().labels(&label);
+    let api = place.api(subject.kind);
     let deadline = Instant::now() + GONE_PATIENCE;
     loop {
-        let found = place.applications().get_metadata_opt(name).await;
+        let found = api.get_metadata_opt(&subject.name).await;
         let found = found.map_err(api_failure)?;
         let exists = found.and_then(|object| object.metadata.uid).as_deref() == Some(uid);
         let pods = place.pods().list_metadata(&selector).await;
@@ -113,10 +175,12 @@ pub async fn wait_until_gone(place: &Place, name: &str, uid: &str) -> Result<(),
         }
         if Instant::now() > deadline {
             return Err(Failure::cluster(format!(
-                "{}/{name} is still being deleted after {} s, and {pods} of its pods are there: see what holds it \
-                 with kubectl describe sparkapplication {name} and kubectl get pods",
-                place.namespace,
-                GONE_PATIENCE.as_secs()
+                "{} is still being deleted after {} s, and {pods} of its pods are there: see what holds it \
+                 with kubectl describe {} {} and kubectl get pods",
+                place.about(subject),
+                GONE_PATIENCE.as_secs(),
+                subject.kind.singular(),
+                subject.name
             )));
         }
         tokio::time::sleep(LOOK_AGAIN).await;
@@ -126,12 +190,16 @@ pub async fn wait_until_gone(place: &Place, name: &str, uid: &str) -> Result<(),
 /// How a created application is told about.
 pub fn created(
     place: &Place,
-    application: &DynamicObject,
+    application: DynamicObject,
     how: Option<Show>,
 ) -> Result<Exit, Failure> {
-    let name = application.metadata.name.as_deref().unwrap_or_default();
+    let name = application.metadata.name.clone().unwrap_or_default();
+    let found = Found {
+        kind: Kind::Application,
+        object: application,
+    };
     if let Some(how) = how {
-        return show(std::slice::from_ref(application), how, Scope::One);
+        return show(&[found], how, Scope::One);
     }
     out(&format!("{}/{name} submitted", place.namespace));
     Ok(Exit::Completed)

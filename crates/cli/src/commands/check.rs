@@ -19,12 +19,12 @@ use windlass_spark::survey::{
 };
 
 use super::install::{DRIVER_ACCOUNT, OPERATOR};
-use crate::applications::document;
 use crate::args::{CheckArgs, Told};
 use crate::connect::{Connection, Start};
 use crate::exit::{Exit, Failure};
 use crate::output::data;
 use crate::run::preflight::api_failure;
+use crate::shown::document;
 
 /// How many access reviews are asked for at a time.
 const AT_ONCE: usize = 16;

@@ -10,52 +10,51 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{DynamicObject, Patch, PatchParams};
 use serde::Deserialize as _;
 use serde_json::json;
 use tokio::process::Command;
 use windlass_api::spark::application::ConfValue;
 use windlass_api::spark::connect::{SparkConnectSpec, WAKE_REQUESTED_AT};
+use windlass_spark::connect::{CONNECT_PORT, CONNECT_PORT_KEY};
 
 use super::forward::{listen, serve};
 use crate::applications::Place;
 use crate::args::ConnectArgs;
 use crate::exit::{Exit, Failure};
+use crate::kinds::{Kind, Subject};
 use crate::output::{data, talk};
 use crate::run::interrupts::{Interrupt, Interrupts};
 use crate::run::preflight::api_failure;
 use crate::sparks::{self, Installed};
 
-/// Where a server listens unless its settings say otherwise.
-const PORT: u16 = 15002;
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Connects until the client has ended, or until it is interrupted.
 pub async fn connect(args: ConnectArgs) -> Result<Exit, Failure> {
+    let subject = args.server.of(Kind::Connect)?;
     let place = Place::open(&args.place).await?;
-    let connects = connects(&place);
     let mut interrupts = Interrupts::listen()?;
-    let found = find(&place, &connects, &args.name).await?;
-    let spec = SparkConnectSpec::deserialize(&found.data["spec"])
-        .map_err(|error| Failure::bad_input(format!("{}: spec: {error}", args.name)))?;
+    let found = place.object(&subject).await?;
+    let spec = spec_of(&subject, &found)?;
     // Whoever has no Python for it is told so before a server is started for nothing.
     let python = if args.print {
         None
     } else {
         Some(python(&spec.spark_version)?)
     };
-    wake(&connects, &args.name, &found).await?;
+    wake(&place.api(Kind::Connect), &subject.name, &found).await?;
+    let patience = Duration::from_secs(args.timeout);
     let pod = tokio::select! {
-        pod = until_ready(&place, &connects, &args) => pod?,
+        pod = until_ready(&place, &subject, patience, talk) => pod?,
         _ = interrupts.next() => return Ok(Exit::Stopped),
     };
-    let token = token(&place, &spec, &args.name).await?;
+    let token = token(&place, &spec, &subject.name).await?;
     let (listener, local) = listen(args.local_port).await?;
     let (pods, port) = (place.pods(), port(&spec));
     let forwarding = serve(&listener, &pods, &pod, port);
     let Some(python) = python else {
-        let token = token.map_or_else(String::new, |token| format!(";token={token}"));
-        data(&format!("sc://localhost:{local}/{token}"))?;
+        data(&url(local, token.as_deref()))?;
         talk(&format!("leads to port {port} of {pod}; Ctrl-C ends it"));
         return tokio::select! {
             failure = forwarding => Err(failure),
@@ -83,33 +82,20 @@ pub async fn connect(args: ConnectArgs) -> Result<Exit, Failure> {
     }
 }
 
-fn connects(place: &Place) -> Api<DynamicObject> {
-    let resource = ApiResource {
-        group: "sparkoperator.k8s.io".to_owned(),
-        version: "v1alpha1".to_owned(),
-        api_version: "sparkoperator.k8s.io/v1alpha1".to_owned(),
-        kind: "SparkConnect".to_owned(),
-        plural: "sparkconnects".to_owned(),
-    };
-    Api::namespaced_with(place.client.clone(), &place.namespace, &resource)
+/// What a server is asked to be.
+pub fn spec_of(subject: &Subject, found: &DynamicObject) -> Result<SparkConnectSpec, Failure> {
+    SparkConnectSpec::deserialize(&found.data["spec"])
+        .map_err(|error| Failure::bad_input(format!("{subject}: spec: {error}")))
 }
 
-async fn find(
-    place: &Place,
-    connects: &Api<DynamicObject>,
-    name: &str,
-) -> Result<DynamicObject, Failure> {
-    connects.get(name).await.map_err(|error| match error {
-        kube::Error::Api(status) if status.code == 404 => Failure::bad_input(format!(
-            "no SparkConnect {}/{name}: see kubectl get sparkconnects for what there is",
-            place.namespace
-        )),
-        error => api_failure(error),
-    })
+/// The URL for clients on this machine.
+pub fn url(port: u16, token: Option<&str>) -> String {
+    let token = token.map_or_else(String::new, |token| format!(";token={token}"));
+    format!("sc://localhost:{port}/{token}")
 }
 
 /// A server that was stopped because nobody used it is asked for again.
-async fn wake(
+pub async fn wake(
     connects: &Api<DynamicObject>,
     name: &str,
     found: &DynamicObject,
@@ -129,16 +115,17 @@ async fn wake(
         .map_err(api_failure)
 }
 
-/// The pod of the server, once it answers.
-async fn until_ready(
+/// The pod of the server, once it answers; what is waited for is told once.
+pub async fn until_ready(
     place: &Place,
-    connects: &Api<DynamicObject>,
-    args: &ConnectArgs,
+    subject: &Subject,
+    patience: Duration,
+    tell: impl Fn(&str),
 ) -> Result<String, Failure> {
     let begin = Instant::now();
     let mut waits = false;
     loop {
-        let found = find(place, connects, &args.name).await?;
+        let found = place.object(subject).await?;
         let status = &found.data["status"];
         let told = status["conditions"].as_array().into_iter().flatten();
         let told = told
@@ -148,7 +135,7 @@ async fn until_ready(
             .to_owned();
         let is_current = status["observedGeneration"] == json!(found.metadata.generation)
             && status["wakeRequestedAt"].as_str() == annotation(&found, WAKE_REQUESTED_AT);
-        let about = format!("{}/{}", place.namespace, args.name);
+        let about = format!("{}/{}", place.namespace, subject.name);
         if is_current {
             match (
                 status["state"].as_str(),
@@ -162,15 +149,15 @@ async fn until_ready(
                 _ => {}
             }
         }
-        if begin.elapsed() > Duration::from_secs(args.timeout) {
+        if begin.elapsed() > patience {
             return Err(Failure::cluster(format!(
                 "{about} has not answered for {} s: {told}",
-                args.timeout
+                patience.as_secs()
             )));
         }
         if !waits {
             waits = true;
-            talk(&format!("waiting for {about}: {told}"));
+            tell(&format!("waiting for {about}: {told}"));
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
@@ -181,7 +168,8 @@ fn annotation<'a>(object: &'a DynamicObject, name: &str) -> Option<&'a str> {
     annotations.get(name).map(String::as_str)
 }
 
-async fn token(
+/// The token that clients must show, read with the user's own rights.
+pub async fn token(
     place: &Place,
     spec: &SparkConnectSpec,
     name: &str,
@@ -206,11 +194,12 @@ async fn token(
     })
 }
 
-fn port(spec: &SparkConnectSpec) -> u16 {
-    let setting = spec.spark_conf.get("spark.connect.grpc.binding.port");
+/// The port that the server listens at.
+pub fn port(spec: &SparkConnectSpec) -> u16 {
+    let setting = spec.spark_conf.get(CONNECT_PORT_KEY);
     let text = setting.and_then(ConfValue::text);
     text.and_then(|text| text.trim().parse().ok())
-        .unwrap_or(PORT)
+        .unwrap_or(CONNECT_PORT)
 }
 
 /// The Spark of this machine with the client for a server of this version.

@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 use windlass_spark::lifecycle::changes::Effect;
 use windlass_spark::lifecycle::difference::{Difference, differences};
 
-use crate::applications::{Place, document, state};
+use crate::applications::{Place, state};
 use crate::args::{DiffArgs, Told};
 use crate::exit::{Exit, Failure};
 use crate::manifest;
 use crate::output::{data, table};
 use crate::run::follow::application_resource;
 use crate::run::preflight::api_failure;
+use crate::shown::document;
 
 /// Compares and tells.
 pub async fn diff(mut args: DiffArgs) -> Result<Exit, Failure> {

@@ -1,4 +1,5 @@
-//! `windlass events`: what the operator and the cluster have said about an application.
+//! `windlass events`: what the operator and the cluster have said about an application, a schedule or
+//! a Connect server.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -9,28 +10,32 @@ use k8s_openapi::api::core::v1::Event;
 use kube::Api;
 use kube::api::{DynamicObject, ListParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
+use windlass_api::spark::connect::server_name;
 
-use crate::applications::{Place, age, state};
+use crate::applications::{Place, state};
 use crate::args::EventsArgs;
 use crate::evidence::claims_of;
 use crate::exit::{Exit, Failure};
+use crate::kinds::{Kind, Subject};
 use crate::output::{data, out, table, talk};
-use crate::run::follow::APP_NAME_LABEL;
 use crate::run::outage::Pace;
 use crate::run::preflight::api_failure;
+use crate::schedules;
+use crate::shown::age;
 
 /// Prints the events.
 pub async fn events(args: EventsArgs) -> Result<Exit, Failure> {
     let place = Place::open(&args.place).await?;
-    let application = place.application(&args.name).await?;
+    let subject = &args.object;
+    let object = place.object(subject).await?;
     if args.follow {
-        return follow(&place, &application).await;
+        return follow(&place, subject, &object).await;
     }
-    let mut found = about(&place, &application).await?;
+    let mut found = about(&place, subject, &object).await?;
     if found.is_empty() {
         talk(&format!(
-            "no events about {}/{} (clusters keep them for an hour)",
-            place.namespace, args.name
+            "no events about {} (clusters keep them for an hour)",
+            place.about(subject)
         ));
         return Ok(Exit::Completed);
     }
@@ -43,14 +48,19 @@ pub async fn events(args: EventsArgs) -> Result<Exit, Failure> {
     ))
 }
 
-/// The events about an application, its pods and their claims.
-pub async fn about(place: &Place, application: &DynamicObject) -> Result<Vec<Event>, Failure> {
+/// The events about an application or server, its pods and their claims, or about a schedule and
+/// its runs.
+pub async fn about(
+    place: &Place,
+    subject: &Subject,
+    object: &DynamicObject,
+) -> Result<Vec<Event>, Failure> {
     let api: Api<Event> = Api::namespaced(place.client.clone(), &place.namespace);
     let all = api
         .list(&ListParams::default())
         .await
         .map_err(api_failure)?;
-    let subjects = Subjects::of(place, application).await?;
+    let subjects = Subjects::of(place, subject, object).await?;
     Ok(all
         .items
         .into_iter()
@@ -62,37 +72,92 @@ pub async fn about(place: &Place, application: &DynamicObject) -> Result<Vec<Eve
 struct Subjects {
     /// Kind and name.
     names: Vec<(String, String)>,
-    /// Pods that are gone had names that begin like this.
-    pod_prefixes: Vec<String>,
+    /// Families of which some may be gone.
+    families: Vec<Family>,
+}
+
+/// Objects whose names have the same beginning, and then so many words with dashes between them.
+struct Family {
+    kind: &'static str,
+    prefix: String,
+    words: usize,
+}
+
+impl Family {
+    fn has(&self, kind: &str, name: &str) -> bool {
+        let rest = name.strip_prefix(self.prefix.as_str());
+        kind == self.kind && rest.is_some_and(|rest| rest.split('-').count() == self.words)
+    }
 }
 
 impl Subjects {
-    async fn of(place: &Place, application: &DynamicObject) -> Result<Self, Failure> {
-        let name = application.metadata.name.clone().unwrap_or_default();
-        let selector = format!("{APP_NAME_LABEL}={name}");
+    async fn of(place: &Place, subject: &Subject, object: &DynamicObject) -> Result<Self, Failure> {
+        let name = &subject.name;
+        let mut all = Self {
+            names: vec![(subject.kind.resource().kind, name.clone())],
+            families: Vec::new(),
+        };
+        match subject.kind {
+            Kind::Application => {
+                let driver = object.data["status"]["driverInfo"]["podName"].as_str();
+                all.names
+                    .extend(driver.map(|pod| ("Pod".to_owned(), pod.to_owned())));
+            }
+            Kind::Schedule => {
+                let runs = schedules::runs(place, name).await?;
+                let runs = runs.into_iter().filter_map(|run| run.metadata.name);
+                let kind = Kind::Application.resource().kind;
+                all.names.extend(runs.map(|run| (kind.clone(), run)));
+                return Ok(all);
+            }
+            Kind::Connect => {
+                let server = server_name(name);
+                // A Deployment puts a hash behind its name, and a ReplicaSet a few letters.
+                all.families = [("ReplicaSet", 1), ("Pod", 2)]
+                    .map(|(kind, words)| Family {
+                        kind,
+                        prefix: format!("{server}-"),
+                        words,
+                    })
+                    .into();
+                let service = object.data["status"]["server"]["serviceName"].as_str();
+                let service = service.map(|service| ("Service".to_owned(), service.to_owned()));
+                all.names.extend(service);
+                all.names.push(("Deployment".to_owned(), server));
+            }
+        }
+        all.add_pods(place, subject, object).await?;
+        Ok(all)
+    }
+
+    async fn add_pods(
+        &mut self,
+        place: &Place,
+        subject: &Subject,
+        object: &DynamicObject,
+    ) -> Result<(), Failure> {
+        let selector = format!("{}={}", subject.kind.pod_label(), subject.name);
         let params = ListParams::default().labels(&selector);
         let pods = place.pods().list(&params).await.map_err(api_failure)?;
-        let mut names = vec![("SparkApplication".to_owned(), name.clone())];
-        let mut pod_prefixes = Vec::new();
-        let driver = application.data["status"]["driverInfo"]["podName"].as_str();
-        names.extend(driver.map(|pod| ("Pod".to_owned(), pod.to_owned())));
         for pod in &pods {
             let pod_name = pod.metadata.name.clone().unwrap_or_default();
             // Executors are named like their first one, up to its number.
             if let Some((prefix, _)) = pod_name.split_once("-exec-") {
-                pod_prefixes.push(format!("{prefix}-exec-"));
+                self.families.push(Family {
+                    kind: "Pod",
+                    prefix: format!("{prefix}-exec-"),
+                    words: 1,
+                });
             }
-            names.push(("Pod".to_owned(), pod_name));
+            self.names.push(("Pod".to_owned(), pod_name));
             let claims = claims_of(pod).map(|claim| ("PersistentVolumeClaim".to_owned(), claim));
-            names.extend(claims);
+            self.names.extend(claims);
         }
-        if let Some(executors) = application.data["status"]["executorState"].as_object() {
-            names.extend(executors.keys().map(|pod| ("Pod".to_owned(), pod.clone())));
+        if let Some(executors) = object.data["status"]["executorState"].as_object() {
+            let pods = executors.keys().map(|pod| ("Pod".to_owned(), pod.clone()));
+            self.names.extend(pods);
         }
-        Ok(Self {
-            names,
-            pod_prefixes,
-        })
+        Ok(())
     }
 
     fn include(&self, event: &Event) -> bool {
@@ -104,24 +169,19 @@ impl Subjects {
             .names
             .iter()
             .any(|(known, subject)| known == kind && subject == name);
-        let is_gone_executor = kind == "Pod"
-            && self
-                .pod_prefixes
-                .iter()
-                .any(|prefix| name.starts_with(prefix));
-        is_named || is_gone_executor
+        is_named || self.families.iter().any(|family| family.has(kind, name))
     }
 }
 
-/// Prints events as they come, until the application has ended.
-async fn follow(place: &Place, application: &DynamicObject) -> Result<Exit, Failure> {
-    let name = application.metadata.name.clone().unwrap_or_default();
+/// Prints events as they come, until the application has ended, or what has no end is gone.
+async fn follow(place: &Place, subject: &Subject, object: &DynamicObject) -> Result<Exit, Failure> {
+    let name = &subject.name;
     let api: Api<Event> = Api::namespaced(place.client.clone(), &place.namespace);
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut applications = pin!(watcher(place.applications(), config).backoff(Pace::default()));
+    let mut objects = pin!(watcher(place.api(subject.kind), config).backoff(Pace::default()));
     let mut events = pin!(watcher(api, watcher::Config::default()).backoff(Pace::default()));
     let mut told: HashMap<String, Option<i32>> = HashMap::new();
-    let mut subjects = Subjects::of(place, application).await?;
+    let mut subjects = Subjects::of(place, subject, object).await?;
     loop {
         tokio::select! {
             // What was said before the end is told before it.
@@ -140,18 +200,18 @@ async fn follow(place: &Place, application: &DynamicObject) -> Result<Exit, Fail
                 }
                 // The event may be about a pod that has just come.
                 if is_new && !subjects.include(&event) {
-                    subjects = Subjects::of(place, application).await?;
+                    subjects = Subjects::of(place, subject, object).await?;
                 }
                 if subjects.include(&event) {
                     told.insert(uid, event.count);
                     out(&line(&event));
                 }
             }
-            Some(seen) = applications.next() => match seen {
+            Some(seen) = objects.next() => match seen {
                 Ok(watcher::Event::Apply(found) | watcher::Event::InitApply(found)) => {
-                    match state(&found) {
-                        "COMPLETED" | "FAILED" => return last(place, &found, &mut told).await,
-                        _ => {}
+                    let is_over = matches!(state(&found), "COMPLETED" | "FAILED");
+                    if subject.kind == Kind::Application && is_over {
+                        return last(place, subject, &found, &mut told).await;
                     }
                 }
                 Ok(watcher::Event::Delete(_)) => return Ok(Exit::Completed),
@@ -165,10 +225,11 @@ async fn follow(place: &Place, application: &DynamicObject) -> Result<Exit, Fail
 /// Tells what came last, which the watch may not have brought yet.
 async fn last(
     place: &Place,
-    application: &DynamicObject,
+    subject: &Subject,
+    object: &DynamicObject,
     told: &mut HashMap<String, Option<i32>>,
 ) -> Result<Exit, Failure> {
-    let mut found = about(place, application).await?;
+    let mut found = about(place, subject, object).await?;
     found.sort_by_key(time);
     for event in found {
         let uid = event.metadata.uid.clone().unwrap_or_default();
@@ -224,4 +285,22 @@ fn line(event: &Event) -> String {
     let at = time(event).map_or_else(String::new, |at| at.strftime("%H:%M:%S").to_string());
     let cells = row(event, Timestamp::now());
     format!("{at} {}", cells[1..].join("  "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_not_told_what_was_said_of_another_whose_name_begins_alike() {
+        let pods = Family {
+            kind: "Pod",
+            prefix: "sql-server-".to_owned(),
+            words: 2,
+        };
+        assert!(pods.has("Pod", "sql-server-7d9c5-x2x4z"));
+        assert!(!pods.has("Pod", "sql-server-2-server-7d9c5-x2x4z"));
+        assert!(!pods.has("ReplicaSet", "sql-server-7d9c5"));
+        assert!(!pods.has("Pod", "sql"));
+    }
 }

@@ -4,11 +4,14 @@ use std::net::Ipv4Addr;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
+use kube::api::DynamicObject;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::applications::{Place, state};
 use crate::args::ForwardArgs;
+use crate::connects;
 use crate::exit::{Exit, Failure};
+use crate::kinds::{Kind, Subject};
 use crate::output::talk;
 use crate::run::interrupts::Interrupts;
 use crate::run::preflight::api_failure;
@@ -19,23 +22,14 @@ const UI_PORT: u16 = 4040;
 /// Forwards until it is interrupted or the driver is gone.
 pub async fn forward(args: ForwardArgs) -> Result<Exit, Failure> {
     let place = Place::open(&args.place).await?;
-    let application = place.application(&args.name).await?;
-    let configured = application.data["spec"]["sparkConf"]["spark.ui.port"].as_str();
+    let subject = &args.object;
+    let found = place.object(subject).await?;
+    let configured = found.data["spec"]["sparkConf"]["spark.ui.port"].as_str();
     let remote = args
         .remote_port
         .or_else(|| configured.and_then(|port| port.parse().ok()))
         .unwrap_or(UI_PORT);
-    let not_running = |state: &str| {
-        Failure::bad_input(format!(
-            "{}/{} is {state}: its page is there while its driver runs; windlass wait --for running waits for it",
-            place.namespace, args.name
-        ))
-    };
-    let driver = application.data["status"]["driverInfo"]["podName"]
-        .as_str()
-        .filter(|_| state(&application) == "RUNNING")
-        .ok_or_else(|| not_running(state(&application)))?
-        .to_owned();
+    let driver = pod(&place, subject, &found)?;
     let pods = place.pods();
     let mut interrupts = Interrupts::listen()?;
     let (listener, local) = listen(args.local_port).await?;
@@ -48,8 +42,39 @@ pub async fn forward(args: ForwardArgs) -> Result<Exit, Failure> {
     }
 }
 
+/// The pod that serves the page.
+fn pod(place: &Place, subject: &Subject, found: &DynamicObject) -> Result<String, Failure> {
+    let status = &found.data["status"];
+    let (state, pod, whose) = match subject.kind {
+        Kind::Application => {
+            let pod = &status["driverInfo"]["podName"];
+            (state(found), pod, "driver")
+        }
+        Kind::Connect => {
+            let pod = &status["server"]["podName"];
+            (connects::state(&found.data), pod, "server")
+        }
+        Kind::Schedule => {
+            return Err(Failure::bad_input(format!(
+                "{subject} has no page: its runs have, windlass status {subject} shows them"
+            )));
+        }
+    };
+    let runs = matches!(state, "RUNNING" | "Ready");
+    pod.as_str()
+        .filter(|_| runs)
+        .map(str::to_owned)
+        .ok_or_else(|| {
+            Failure::bad_input(format!(
+                "{} is {state}: its page is there while its {whose} runs; windlass wait {subject} \
+                 --for running waits for it",
+                place.about(subject)
+            ))
+        })
+}
+
 /// A port of this machine, and its number.
-pub(super) async fn listen(port: u16) -> Result<(TcpListener, u16), Failure> {
+pub async fn listen(port: u16) -> Result<(TcpListener, u16), Failure> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .await
         .map_err(|error| {
@@ -62,12 +87,7 @@ pub(super) async fn listen(port: u16) -> Result<(TcpListener, u16), Failure> {
 }
 
 /// Carries every connection to a port of the pod, until there is no such pod any more.
-pub(super) async fn serve(
-    listener: &TcpListener,
-    pods: &Api<Pod>,
-    pod: &str,
-    port: u16,
-) -> Failure {
+pub async fn serve(listener: &TcpListener, pods: &Api<Pod>, pod: &str, port: u16) -> Failure {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,

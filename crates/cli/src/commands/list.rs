@@ -1,30 +1,24 @@
-//! `windlass list`: the applications, or the schedules, there are.
+//! `windlass list`: the applications, schedules or Connect servers there are.
 
 use kube::Api;
 use kube::api::{DynamicObject, ListParams};
 
-use crate::applications::{Place, Scope, show};
+use crate::applications::Place;
 use crate::args::{ListArgs, Show};
 use crate::exit::{Exit, Failure};
 use crate::output::talk;
-use crate::run::follow::application_resource;
 use crate::run::preflight::api_failure;
-use crate::schedules;
+use crate::shown::{Found, Scope, show};
 
-/// Lists applications.
+/// Lists the objects of one kind.
 pub async fn list(args: ListArgs) -> Result<Exit, Failure> {
     let place = Place::open(&args.place).await?;
-    let (resource, what) = if args.schedules {
-        (schedules::resource(), "schedules")
-    } else {
-        (application_resource(), "applications")
-    };
-    let client = place.client.clone();
+    let kind = args.kind();
     let (api, scope): (Api<DynamicObject>, Scope) = if args.all_namespaces {
-        (Api::all_with(client, &resource), Scope::AllNamespaces)
+        let everywhere = Api::all_with(place.client.clone(), &kind.resource());
+        (everywhere, Scope::AllNamespaces)
     } else {
-        let of_place = Api::namespaced_with(client, &place.namespace, &resource);
-        (of_place, Scope::Namespace)
+        (place.api(kind), Scope::Namespace)
     };
     let mut params = ListParams::default();
     if let Some(selector) = &args.selector {
@@ -32,6 +26,7 @@ pub async fn list(args: ListArgs) -> Result<Exit, Failure> {
     }
     let found = api.list(&params).await.map_err(api_failure)?.items;
     if found.is_empty() && matches!(args.output, Show::Table | Show::Wide) {
+        let what = kind.nouns();
         talk(&match scope {
             Scope::AllNamespaces => format!("no {what}"),
             _ => format!("no {what} in namespace {}", place.namespace),
@@ -41,8 +36,9 @@ pub async fn list(args: ListArgs) -> Result<Exit, Failure> {
     if found.is_empty() && args.output == Show::Name {
         return Ok(Exit::Completed);
     }
-    if args.schedules {
-        return schedules::show(found, args.output, scope);
-    }
+    let found: Vec<Found> = found
+        .into_iter()
+        .map(|object| Found { kind, object })
+        .collect();
     show(&found, args.output, scope)
 }

@@ -1,47 +1,51 @@
-//! `windlass logs`: what a driver or an executor has printed.
+//! `windlass logs`: what a driver, a Connect server or an executor has printed.
 
-use kube::api::{ListParams, LogParams};
+use kube::api::{DynamicObject, ListParams, LogParams};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
+use windlass_spark::connect::SERVER_ROLE;
 
 use crate::applications::Place;
 use crate::args::LogsArgs;
+use crate::connects;
 use crate::exit::{Exit, Failure};
+use crate::kinds::{Kind, Subject};
+use crate::output::talk;
 use crate::podlog::PodLog;
-use crate::run::follow::APP_NAME_LABEL;
 use crate::run::preflight::api_failure;
 
-/// Prints a log of an application.
+/// Prints a log.
 pub async fn logs(args: LogsArgs) -> Result<Exit, Failure> {
     let place = Place::open(&args.place).await?;
-    place.application(&args.name).await?;
-    let selector = match args.executor {
-        None => format!("{APP_NAME_LABEL}={},spark-role=driver", args.name),
-        Some(id) => {
-            format!(
-                "{APP_NAME_LABEL}={},spark-role=executor,spark-exec-id={id}",
-                args.name
-            )
-        }
+    let mut subject = args.object.clone();
+    let mut found = place.object(&subject).await?;
+    if subject.kind == Kind::Schedule {
+        subject = last_run(&subject, &found)?;
+        talk(&format!("the last run is {}", subject.name));
+        found = place.object(&subject).await?;
+    }
+    let role = match (args.executor, subject.kind) {
+        (None, Kind::Connect) => format!("spark-role={SERVER_ROLE}"),
+        (None, _) => "spark-role=driver".to_owned(),
+        (Some(id), _) => format!("spark-role=executor,spark-exec-id={id}"),
     };
+    let selector = format!("{}={},{role}", subject.kind.pod_label(), subject.name);
     let pods = place.pods();
-    let found = pods
+    let listed = pods
         .list(&ListParams::default().labels(&selector))
         .await
         .map_err(api_failure)?;
-    let newest = found
+    let newest = listed
         .items
         .into_iter()
         .max_by_key(|pod| pod.metadata.creation_timestamp.clone());
     let Some(pod) = newest else {
-        return Err(Failure::bad_input(match args.executor {
-            None => format!("{}/{} has no driver pod (yet)", place.namespace, args.name),
-            Some(id) => format!(
-                "{}/{} has no executor {id}: executors that ended are removed by Spark unless \
-                 spark.kubernetes.executor.deleteOnTermination is false",
-                place.namespace, args.name
-            ),
-        }));
+        return Err(Failure::bad_input(absent(
+            &place,
+            &subject,
+            &found,
+            args.executor,
+        )));
     };
     let name = pod.metadata.name.clone().unwrap_or_default();
     let container = pod.spec.as_ref().and_then(|spec| {
@@ -84,6 +88,39 @@ pub async fn logs(args: LogsArgs) -> Result<Exit, Failure> {
             return Ok(Exit::Completed);
         }
         let _ = std::io::Write::flush(&mut stdout);
+    }
+}
+
+/// The last run of a schedule.
+fn last_run(schedule: &Subject, found: &DynamicObject) -> Result<Subject, Failure> {
+    let run = found.data["status"]["lastRunName"].as_str();
+    run.map(Subject::application).ok_or_else(|| {
+        Failure::bad_input(format!(
+            "{schedule} has not run yet: windlass trigger {} starts a run now",
+            schedule.name
+        ))
+    })
+}
+
+/// What to say where there is no such pod.
+fn absent(
+    place: &Place,
+    subject: &Subject,
+    found: &DynamicObject,
+    executor: Option<u32>,
+) -> String {
+    let about = place.about(subject);
+    match (executor, subject.kind) {
+        (Some(id), _) => format!(
+            "{about} has no executor {id}: executors that ended are removed by Spark unless \
+             spark.kubernetes.executor.deleteOnTermination is false"
+        ),
+        (None, Kind::Connect) => format!(
+            "{about} is {} and has no pod: {}",
+            connects::state(&found.data),
+            connects::message(&found.data)
+        ),
+        (None, _) => format!("{about} has no driver pod (yet)"),
     }
 }
 

@@ -1,39 +1,49 @@
-//! `windlass status`: a look at the cluster and its applications, or at one of them.
+//! `windlass status`: a look at the cluster and what is in it, or at one object.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::{DynamicObject, ListParams};
 use serde_json::Value;
-use windlass_spark::diagnosis::{Finding, diagnose};
+use windlass_spark::diagnosis::Finding;
 
 use super::why;
-use crate::applications::{Place, Scope, age, executors, queued, show, state};
+use crate::applications::{self, Place, executors};
 use crate::args::{Show, StatusArgs};
-use crate::evidence::gather;
 use crate::exit::{Exit, Failure};
+use crate::kinds::Kind;
 use crate::output::{data, out, table, talk};
-use crate::run::follow::application_resource;
 use crate::run::preflight::api_failure;
+use crate::shown::{Found, Scope, ago, lines, show, text, time};
+use crate::{connects, schedules};
 
-/// Shows nodes and applications, or one application.
+/// Shows nodes and all objects, or one object.
 pub async fn status(args: StatusArgs) -> Result<Exit, Failure> {
     let place = Place::open(&args.place).await?;
-    let Some(name) = &args.name else {
+    let Some(subject) = &args.object else {
         return cluster(&place, args.place.namespace.is_some()).await;
     };
     if !matches!(args.output, Show::Table | Show::Wide) {
-        let application = place.application(name).await?;
-        return show(&[application], args.output, Scope::One);
+        let found = Found {
+            kind: subject.kind,
+            object: place.object(subject).await?,
+        };
+        return show(&[found], args.output, Scope::One);
     }
-    let gathered = gather(&place, name).await?;
-    let now = Timestamp::now();
-    let findings = diagnose(&gathered.evidence, now);
-    let wide = args.output == Show::Wide;
-    data(&one(&gathered.evidence.application, &findings, wide, now))
+    let judgement = why::judge(&place, subject).await?;
+    let (object, findings) = (&judgement.object, &judgement.findings);
+    let (wide, now) = (args.output == Show::Wide, Timestamp::now());
+    data(&match subject.kind {
+        Kind::Application => one(object, findings, wide, now),
+        Kind::Connect => connects::one(object, findings, wide, now),
+        Kind::Schedule => {
+            let runs = schedules::runs(&place, &subject.name).await?;
+            schedules::one(object, &runs, findings, wide, now)
+        }
+    })
 }
 
-/// The nodes, and the applications of all namespaces or of the one that was named.
+/// The nodes, and the objects of all namespaces or of the one that was named.
 async fn cluster(place: &Place, only_namespace: bool) -> Result<Exit, Failure> {
     let nodes: Api<Node> = Api::all(place.client.clone());
     match nodes.list(&ListParams::default()).await {
@@ -48,20 +58,32 @@ async fn cluster(place: &Place, only_namespace: bool) -> Result<Exit, Failure> {
         }
         Err(error) => return Err(api_failure(error)),
     }
-    let api: Api<DynamicObject> = if only_namespace {
-        place.applications()
-    } else {
-        Api::all_with(place.client.clone(), &application_resource())
-    };
-    let found = api
-        .list(&ListParams::default())
-        .await
-        .map_err(api_failure)?;
-    if found.items.is_empty() {
-        talk("no applications");
+    let mut found = Vec::new();
+    for kind in Kind::ALL {
+        let api: Api<DynamicObject> = if only_namespace {
+            place.api(kind)
+        } else {
+            Api::all_with(place.client.clone(), &kind.resource())
+        };
+        let objects = match api.list(&ListParams::default()).await {
+            Ok(objects) => objects.items,
+            // Older operators' users may not see all kinds, and older clusters do not have them.
+            Err(kube::Error::Api(status))
+                if kind != Kind::Application && matches!(status.code, 403 | 404) =>
+            {
+                continue;
+            }
+            Err(error) => return Err(api_failure(error)),
+        };
+        if objects.is_empty() && kind == Kind::Application {
+            talk("no applications");
+        }
+        found.extend(objects.into_iter().map(|object| Found { kind, object }));
+    }
+    if found.is_empty() {
         return Ok(Exit::Completed);
     }
-    show(&found.items, Show::Table, Scope::AllNamespaces)
+    show(&found, Show::Table, Scope::AllNamespaces)
 }
 
 fn node_row(node: &Node) -> Vec<String> {
@@ -88,23 +110,13 @@ fn node_row(node: &Node) -> Vec<String> {
 
 /// One application for people, with what is not well.
 fn one(application: &Value, findings: &[Finding], wide: bool, now: Timestamp) -> String {
-    let text = |pointer: &str| {
-        let value = application.pointer(pointer).and_then(Value::as_str);
-        value.unwrap_or_default().to_owned()
-    };
+    let text = |pointer: &str| text(application, pointer);
     let since = |pointer: &str| {
-        let at: Option<Timestamp> = text(pointer).parse().ok();
-        at.map_or_else(
-            || "-".to_owned(),
-            |at| format!("{} ago", age(now.duration_since(at).as_secs())),
-        )
+        time(application, pointer).map_or_else(|| "-".to_owned(), |at| ago(at, now))
     };
     let status = &application["status"];
     let state = serde_json::from_value::<DynamicObject>(application.clone());
-    let state = state
-        .as_ref()
-        .map_or("New", |it| self::state(it))
-        .to_owned();
+    let state = state.as_ref().map_or("New", applications::state).to_owned();
     let mut rows = vec![
         (
             "Name",
@@ -131,16 +143,8 @@ fn one(application: &Value, findings: &[Finding], wide: bool, now: Timestamp) ->
         rows.push(("Spark", text("/spec/sparkVersion")));
         rows.push(("Image", text("/spec/image")));
     }
-    let message = match queued(application) {
-        Some(message) => message.to_owned(),
-        None => text("/status/applicationState/errorMessage"),
-    };
-    rows.push(("Message", message));
-    let mut lines: Vec<String> = rows
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| format!("{name:<12}{value}"))
-        .collect();
+    rows.push(("Message", applications::message(application)));
+    let mut lines = lines(rows);
     if wide {
         lines.extend(executor_lines(status));
     }

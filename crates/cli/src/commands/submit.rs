@@ -8,13 +8,15 @@ use windlass_spark::spark_submit;
 use windlass_spark::submission::{MainResource, SparkVersion, SubmitIds, SubmitRequest};
 
 use super::change::{created, remove, wait_until_gone};
-use crate::applications::{Place, Scope, show};
+use crate::applications::Place;
 use crate::args::{Show, SubmitArgs};
 use crate::exit::{Exit, Failure};
+use crate::kinds::{Kind, Subject};
 use crate::output::talk;
 use crate::run::preflight::api_failure;
 use crate::run::{apply_beside, job};
 use crate::schedules::schedule;
+use crate::shown::{Found, Scope, show};
 use crate::{manifest, sparks};
 
 /// Creates the application of a manifest or of a `spark-submit` command line.
@@ -26,9 +28,14 @@ pub async fn submit(args: SubmitArgs) -> Result<Exit, Failure> {
             (manifest.application, manifest.others, source)
         }
         (None, Some(name)) => {
+            let subject = name.of(Kind::Schedule)?;
             let place = Place::open(&args.place).await?;
-            let application = from_schedule(&schedule(&place, name).await?)?;
-            (application, Vec::new(), format!("schedule {name}"))
+            let application = from_schedule(&schedule(&place, &subject).await?)?;
+            (
+                application,
+                Vec::new(),
+                format!("schedule {}", subject.name),
+            )
         }
         (None, None) => (
             from_command_line(&args)?,
@@ -45,8 +52,11 @@ pub async fn submit(args: SubmitArgs) -> Result<Exit, Failure> {
     job::configure(&mut application, &args.conf)?;
     manifest::check(&application, &source)?;
     if args.dry_run {
-        let object = object(application)?;
-        return show(&[object], args.output.unwrap_or(Show::Yaml), Scope::One);
+        let found = Found {
+            kind: Kind::Application,
+            object: object(application)?,
+        };
+        return show(&[found], args.output.unwrap_or(Show::Yaml), Scope::One);
     }
 
     let mut place = Place::open(&args.place).await?;
@@ -57,9 +67,10 @@ pub async fn submit(args: SubmitArgs) -> Result<Exit, Failure> {
     let object = object(application)?;
     let name = object.metadata.name.clone().unwrap_or_default();
     if args.replace {
-        match remove(&place, &name).await {
+        let subject = Subject::application(name.as_str());
+        match remove(&place, &subject).await {
             Ok(uid) => {
-                wait_until_gone(&place, &name, &uid).await?;
+                wait_until_gone(&place, &subject, &uid).await?;
                 talk(&format!("{}/{name} deleted", place.namespace));
             }
             Err(kube::Error::Api(status)) if status.code == 404 => {}
@@ -82,7 +93,7 @@ pub async fn submit(args: SubmitArgs) -> Result<Exit, Failure> {
             )),
             error => api_failure(error),
         })?;
-    created(&place, &answer, args.output)
+    created(&place, answer, args.output)
 }
 
 fn object(application: Value) -> Result<DynamicObject, Failure> {
@@ -91,7 +102,7 @@ fn object(application: Value) -> Result<DynamicObject, Failure> {
 
 /// The application of a schedule's template, by a name of its own. It is nobody's run, so that the
 /// schedule neither counts nor removes it.
-fn from_schedule(schedule: &ScheduledSparkApplication) -> Result<Value, Failure> {
+pub fn from_schedule(schedule: &ScheduledSparkApplication) -> Result<Value, Failure> {
     let name = schedule.metadata.name.as_deref().unwrap_or_default();
     let now = jiff::Timestamp::now().to_string();
     let mut application = template(schedule, triggered_run_name(name, &now));

@@ -11,9 +11,9 @@ use windlass_api::spark::scheduled::{TRIGGER_ANNOTATION, triggered_run_name};
 use crate::applications::Place;
 use crate::args::TriggerArgs;
 use crate::exit::{Exit, Failure};
+use crate::kinds::Kind;
 use crate::output::{out, talk};
 use crate::run::preflight::api_failure;
-use crate::schedules::{failure, schedules};
 
 /// How long the operator may take to see a request.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,17 +21,24 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Asks for a run, waits until it is started, and prints its name.
 pub async fn trigger(args: TriggerArgs) -> Result<Exit, Failure> {
+    let schedule = args.schedule.of(Kind::Schedule)?;
     let place = Place::open(&args.place).await?;
-    let schedules = schedules(place.client.clone(), &place.namespace);
+    let schedules = place.api(Kind::Schedule);
     // The moment tells one request from another.
     let request = Timestamp::now().to_string();
     let patch = json!({ "metadata": { "annotations": { TRIGGER_ANNOTATION: request } } });
-    schedules
-        .patch(&args.name, &PatchParams::default(), &Patch::Merge(patch))
-        .await
-        .map_err(|error| failure(&place, &args.name, error))?;
-    let status = until_answered(&schedules, &args.name, &request).await?;
-    let run = triggered_run_name(&args.name, &request);
+    let asked = schedules
+        .patch(
+            &schedule.name,
+            &PatchParams::default(),
+            &Patch::Merge(patch),
+        )
+        .await;
+    if let Err(error) = asked {
+        return Err(place.failure(&schedule, error).await);
+    }
+    let status = until_answered(&schedules, &schedule.name, &request).await?;
+    let run = triggered_run_name(&schedule.name, &request);
     let started = place
         .applications()
         .get_opt(&run)
@@ -45,7 +52,7 @@ pub async fn trigger(args: TriggerArgs) -> Result<Exit, Failure> {
     talk(&format!(
         "windlass: {run} was not started, since another run is live: see kubectl describe \
          scheduledsparkapplication {} -n {}",
-        args.name, place.namespace
+        schedule.name, place.namespace
     ));
     Ok(Exit::JobFailed)
 }

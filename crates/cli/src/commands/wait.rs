@@ -1,4 +1,5 @@
-//! `windlass wait`: until an application is where somebody needs it to be.
+//! `windlass wait`: until an application, a schedule or a Connect server is where somebody needs it to
+//! be.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -6,26 +7,32 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use kube::api::DynamicObject;
 use kube::runtime::{WatchStreamExt as _, watcher};
+use serde_json::json;
 
-use crate::applications::{Place, state};
+use crate::applications::Place;
 use crate::args::{Awaited, WaitArgs};
 use crate::exit::{Exit, Failure};
+use crate::kinds::{Kind, Subject};
 use crate::output::{out, talk};
 use crate::run::outage::{self, Pace};
+use crate::shown::{message, state};
 
 /// Waits; the exit code tells whether what came is what was waited for.
 pub async fn wait(args: WaitArgs) -> Result<Exit, Failure> {
+    let subject = args.object.clone();
+    let awaited = awaited(&subject, args.awaited)?;
     let place = Place::open(&args.place).await?;
-    let first = match place.application(&args.name).await {
+    let first = match place.object(&subject).await {
         Ok(first) => first,
-        Err(failure) if failure.exit == Exit::BadInput && args.awaited == Awaited::Deleted => {
-            out(&format!("{}/{} is gone", place.namespace, args.name));
+        Err(failure) if failure.exit == Exit::BadInput && awaited == Awaited::Deleted => {
+            out(&format!("{} is gone", place.about(&subject)));
             return Ok(Exit::Completed);
         }
         Err(failure) => return Err(failure),
     };
-    let mut last = state(&first).to_owned();
-    let watching = watch(&place, &args, &mut last);
+    let mut last = state(subject.kind, &first);
+    let patience = args.reconnect.patience();
+    let watching = watch(&place, &subject, awaited, patience, &mut last);
     let Some(limit) = args.limit() else {
         return watching.await;
     };
@@ -34,20 +41,43 @@ pub async fn wait(args: WaitArgs) -> Result<Exit, Failure> {
         Err(_) => Err(Failure {
             exit: Exit::Stopped,
             message: format!(
-                "{}/{} is {last} after {} s: windlass why {} tells what it waits for",
-                place.namespace,
-                args.name,
+                "{} is {last} after {} s: windlass why {subject} tells what it waits for",
+                place.about(&subject),
                 limit.as_secs(),
-                args.name
             ),
         }),
     }
 }
 
-async fn watch(place: &Place, args: &WaitArgs, last: &mut String) -> Result<Exit, Failure> {
-    let patience = args.reconnect.patience();
-    let config = watcher::Config::default().fields(&format!("metadata.name={}", args.name));
-    let mut events = pin!(watcher(place.applications(), config).backoff(Pace::default()));
+/// What is waited for; an error where an object of this kind never gets there.
+fn awaited(subject: &Subject, given: Option<Awaited>) -> Result<Awaited, Failure> {
+    let usual = match subject.kind {
+        Kind::Connect => Awaited::Running,
+        Kind::Application | Kind::Schedule => Awaited::End,
+    };
+    let awaited = given.unwrap_or(usual);
+    match (subject.kind, awaited) {
+        (Kind::Connect, Awaited::End) => Err(Failure::bad_input(format!(
+            "{subject} has no end: --for running waits until it answers, --for suspended until it \
+             is stopped"
+        ))),
+        (Kind::Schedule, Awaited::End | Awaited::Running) => Err(Failure::bad_input(format!(
+            "{subject} does not run, its runs do: windlass status {subject} shows them, give the \
+             name of one; --for suspended and --for deleted wait for the schedule itself"
+        ))),
+        _ => Ok(awaited),
+    }
+}
+
+async fn watch(
+    place: &Place,
+    subject: &Subject,
+    awaited: Awaited,
+    patience: Duration,
+    last: &mut String,
+) -> Result<Exit, Failure> {
+    let config = watcher::Config::default().fields(&format!("metadata.name={}", subject.name));
+    let mut events = pin!(watcher(place.api(subject.kind), config).backoff(Pace::default()));
     let mut listed = false;
     while let Some(event) = events.next().await {
         let found = match event {
@@ -68,13 +98,13 @@ async fn watch(place: &Place, args: &WaitArgs, last: &mut String) -> Result<Exit
             }
         };
         if let Some(found) = &found {
-            state(found).clone_into(last);
+            *last = state(subject.kind, found);
         }
-        if let Some(verdict) = verdict(args.awaited, found.as_ref()) {
-            return tell(place, &args.name, found.as_ref(), verdict);
+        if let Some(verdict) = verdict(subject.kind, awaited, found.as_ref()) {
+            return tell(place, subject, found.as_ref(), verdict);
         }
     }
-    Err(Failure::cluster("the watch of the application ended"))
+    Err(Failure::cluster("the watch ended"))
 }
 
 async fn wait_for_cluster(place: &Place, patience: Duration) -> Result<(), Failure> {
@@ -91,50 +121,63 @@ async fn wait_for_cluster(place: &Place, patience: Duration) -> Result<(), Failu
     )))
 }
 
-/// What the sight of an application, or of its absence, means for who waits; nothing while there
-/// is still something to wait for.
-fn verdict(awaited: Awaited, found: Option<&DynamicObject>) -> Option<Exit> {
+/// What the sight of an object, or of its absence, means for who waits; nothing while there is still
+/// something to wait for.
+fn verdict(kind: Kind, awaited: Awaited, found: Option<&DynamicObject>) -> Option<Exit> {
     let Some(found) = found else {
         return Some(match awaited {
             Awaited::Deleted => Exit::Completed,
             Awaited::Running | Awaited::End | Awaited::Suspended => Exit::Stopped,
         });
     };
-    match (awaited, state(found)) {
-        (Awaited::Running, "RUNNING" | "COMPLETED")
-        | (Awaited::Suspended, "SUSPENDED")
-        | (Awaited::End, "COMPLETED") => Some(Exit::Completed),
+    let state = state(kind, found);
+    match (kind, awaited, state.as_str()) {
+        // A status that is about an earlier specification says nothing.
+        (Kind::Connect, ..) if !is_current(found) => None,
+        (Kind::Application, Awaited::Running, "RUNNING" | "COMPLETED")
+        | (Kind::Application, Awaited::Suspended, "SUSPENDED")
+        | (Kind::Application, Awaited::End, "COMPLETED")
+        | (Kind::Connect, Awaited::Running, "Ready")
+        | (Kind::Connect | Kind::Schedule, Awaited::Suspended, "Suspended") => {
+            Some(Exit::Completed)
+        }
         // What has ended is never suspended any more.
-        (Awaited::Suspended, "COMPLETED" | "FAILED")
-        | (Awaited::Running | Awaited::End, "FAILED") => Some(Exit::JobFailed),
+        (Kind::Application, Awaited::Suspended, "COMPLETED" | "FAILED")
+        | (Kind::Application, Awaited::Running | Awaited::End, "FAILED")
+        // A specification that is wrong does not mend itself.
+        | (Kind::Connect, Awaited::Running | Awaited::Suspended, "Failed") => Some(Exit::JobFailed),
         _ => None,
     }
 }
 
+fn is_current(found: &DynamicObject) -> bool {
+    found.data["status"]["observedGeneration"] == json!(found.metadata.generation)
+}
+
 fn tell(
     place: &Place,
-    name: &str,
+    subject: &Subject,
     found: Option<&DynamicObject>,
     verdict: Exit,
 ) -> Result<Exit, Failure> {
-    let namespace = &place.namespace;
+    let about = place.about(subject);
     let Some(found) = found else {
         if verdict == Exit::Completed {
-            out(&format!("{namespace}/{name} is gone"));
+            out(&format!("{about} is gone"));
             return Ok(verdict);
         }
         return Err(Failure {
             exit: verdict,
-            message: format!("{namespace}/{name} was deleted before it ended"),
+            message: format!("{about} was deleted before it ended"),
         });
     };
-    out(&format!("{namespace}/{name} {}", state(found)));
+    let state = state(subject.kind, found);
+    out(&format!("{about} {state}"));
     if verdict != Exit::Completed {
-        let why = found.data["status"]["applicationState"]["errorMessage"].as_str();
+        let why = Some(message(subject.kind, found)).filter(|why| !why.is_empty());
         talk(&format!(
-            "windlass: {namespace}/{name} is {}: {}",
-            state(found),
-            why.unwrap_or("no reason is given")
+            "windlass: {about} is {state}: {}",
+            why.as_deref().unwrap_or("no reason is given")
         ));
     }
     Ok(verdict)
@@ -142,8 +185,6 @@ fn tell(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -172,10 +213,62 @@ mod tests {
         ];
         for (awaited, state, expected) in cases {
             let found = application(state);
-            let seen = verdict(awaited, Some(&found));
+            let seen = verdict(Kind::Application, awaited, Some(&found));
             assert_eq!(seen, expected, "{awaited:?} {state}");
         }
-        assert_eq!(verdict(Awaited::Deleted, None), Some(Exit::Completed));
-        assert_eq!(verdict(Awaited::End, None), Some(Exit::Stopped));
+        let gone = |awaited| verdict(Kind::Application, awaited, None);
+        assert_eq!(gone(Awaited::Deleted), Some(Exit::Completed));
+        assert_eq!(gone(Awaited::End), Some(Exit::Stopped));
+    }
+
+    #[test]
+    fn a_server_is_waited_for_by_what_is_said_of_its_present_specification() {
+        let server = |state: &str, suspend: bool, seen: i64| -> DynamicObject {
+            serde_json::from_value(json!({
+                "metadata": {"name": "sql", "generation": 2},
+                "spec": {"suspend": suspend},
+                "status": {"state": state, "observedGeneration": seen},
+            }))
+            .unwrap()
+        };
+        for (awaited, server, expected) in [
+            (
+                Awaited::Running,
+                server("Ready", false, 2),
+                Some(Exit::Completed),
+            ),
+            (Awaited::Running, server("Ready", false, 1), None),
+            (Awaited::Running, server("Provisioning", false, 2), None),
+            (Awaited::Running, server("NotReady", false, 2), None),
+            (
+                Awaited::Running,
+                server("Failed", false, 2),
+                Some(Exit::JobFailed),
+            ),
+            (
+                Awaited::Suspended,
+                server("NotReady", true, 2),
+                Some(Exit::Completed),
+            ),
+            (Awaited::Suspended, server("NotReady", true, 1), None),
+            (Awaited::Suspended, server("Ready", true, 2), None),
+            (Awaited::Deleted, server("Ready", false, 2), None),
+        ] {
+            let seen = verdict(Kind::Connect, awaited, Some(&server));
+            assert_eq!(seen, expected, "{awaited:?} {:?}", server.data);
+        }
+    }
+
+    #[test]
+    fn what_never_comes_is_not_waited_for() {
+        let of = |kind, given| awaited(&Subject::of(kind, "x"), given);
+        assert_eq!(of(Kind::Application, None).unwrap(), Awaited::End);
+        assert_eq!(of(Kind::Connect, None).unwrap(), Awaited::Running);
+        let suspended = Some(Awaited::Suspended);
+        assert_eq!(of(Kind::Schedule, suspended).unwrap(), Awaited::Suspended);
+        let told = |kind, given| of(kind, given).unwrap_err().message;
+        assert!(told(Kind::Connect, Some(Awaited::End)).contains("connect/x has no end"));
+        assert!(told(Kind::Schedule, None).contains("windlass status schedule/x"));
+        assert!(told(Kind::Schedule, Some(Awaited::Running)).contains("its runs do"));
     }
 }

@@ -1,57 +1,129 @@
-//! `windlass why`: what is not well with an application, and what to do.
+//! `windlass why`: what is not well with an application, a schedule or a Connect server, and what to do.
 
 use jiff::Timestamp;
-use serde_json::json;
-use windlass_spark::diagnosis::{Evidence, Finding, diagnose};
+use kube::api::DynamicObject;
+use serde_json::{Value, json};
+use windlass_spark::diagnosis::{Evidence, Finding, diagnose, diagnose_schedule, diagnose_server};
 
-use crate::applications::{Place, document, queued};
+use crate::applications::Place;
 use crate::args::{Told, WhyArgs};
 use crate::evidence::{Gathered, gather};
 use crate::exit::{Exit, Failure};
+use crate::kinds::{Kind, Subject};
 use crate::output::{data, talk};
+use crate::shown::{document, state};
 
 /// Looks, judges and tells.
 pub async fn why(args: WhyArgs) -> Result<Exit, Failure> {
     let place = Place::open(&args.place).await?;
-    let Gathered { evidence, unread } = gather(&place, &args.name).await?;
-    let findings = diagnose(&evidence, Timestamp::now());
-    for line in unread {
+    let subject = &args.object;
+    let mut judgements = vec![judge(&place, subject).await?];
+    // A schedule is well as long as it starts runs; how they fare is what people ask about.
+    let last = judgements
+        .first()
+        .filter(|_| subject.kind == Kind::Schedule)
+        .and_then(|it| it.object["status"]["lastRunName"].as_str())
+        .map(Subject::application);
+    if let Some(run) = last
+        && place
+            .applications()
+            .get_metadata_opt(&run.name)
+            .await
+            .is_ok_and(|it| it.is_some())
+    {
+        judgements.push(judge(&place, &run).await?);
+    }
+    for line in judgements.iter().flat_map(|it| &it.unread) {
         talk(&format!("note: {line}"));
     }
-    let status = &evidence.application["status"];
     match args.output {
-        Told::Text => data(&text(&place.namespace, &args.name, &evidence, &findings)),
-        Told::Json | Told::Yaml => document(
-            &json!({
-                "namespace": place.namespace,
-                "name": args.name,
-                "state": status["applicationState"]["state"],
-                "findings": findings,
-            }),
-            args.output == Told::Json,
-        ),
+        Told::Text => {
+            let texts = judgements.iter().map(|it| it.text(&place));
+            data(&texts.collect::<Vec<_>>().join("\n\n"))
+        }
+        Told::Json | Told::Yaml => {
+            let mut documents = judgements.iter().map(|it| it.document(&place));
+            let mut whole = documents.next().unwrap_or_default();
+            if let Some(run) = documents.next() {
+                whole["lastRun"] = run;
+            }
+            document(&whole, args.output == Told::Json)
+        }
     }
 }
 
-/// The judgement for people.
-pub fn text(namespace: &str, name: &str, evidence: &Evidence, findings: &[Finding]) -> String {
-    let state = evidence.application["status"]["applicationState"]["state"]
-        .as_str()
-        .filter(|state| !state.is_empty())
-        .unwrap_or("New");
-    let state = match queued(&evidence.application) {
-        Some(_) => "QUEUED",
-        None => state,
+/// What was found about one object.
+pub struct Judgement {
+    /// The object.
+    pub object: Value,
+    /// What is not well.
+    pub findings: Vec<Finding>,
+    subject: Subject,
+    state: String,
+    unread: Vec<String>,
+}
+
+/// Looks at an object and judges it.
+pub async fn judge(place: &Place, subject: &Subject) -> Result<Judgement, Failure> {
+    let now = Timestamp::now();
+    let (object, findings, unread) = match subject.kind {
+        Kind::Schedule => {
+            let object = place.object(subject).await?;
+            let object = serde_json::to_value(object).map_err(Failure::internal)?;
+            let findings = diagnose_schedule(&object, now);
+            (object, findings, Vec::new())
+        }
+        Kind::Application | Kind::Connect => {
+            let Gathered { evidence, unread } = gather(place, subject).await?;
+            let findings = match subject.kind {
+                Kind::Connect => diagnose_server(&evidence, now),
+                _ => diagnose(&evidence, now),
+            };
+            let Evidence { application, .. } = evidence;
+            (application, findings, unread)
+        }
     };
-    let mut lines = vec![format!("{namespace}/{name} is {state}")];
-    if findings.is_empty() {
-        lines.push("nothing is found to be wrong with it".to_owned());
+    let read: Result<DynamicObject, _> = serde_json::from_value(object.clone());
+    let state = read.map_or_else(|_| "New".to_owned(), |it| state(subject.kind, &it));
+    Ok(Judgement {
+        object,
+        findings,
+        subject: subject.clone(),
+        state,
+        unread,
+    })
+}
+
+impl Judgement {
+    /// For people.
+    fn text(&self, place: &Place) -> String {
+        let mut lines = vec![format!("{} is {}", place.about(&self.subject), self.state)];
+        if self.findings.is_empty() {
+            lines.push("nothing is found to be wrong with it".to_owned());
+        }
+        for finding in &self.findings {
+            lines.push(String::new());
+            lines.extend(block(finding));
+        }
+        lines.join("\n")
     }
-    for finding in findings {
-        lines.push(String::new());
-        lines.extend(block(finding));
+
+    /// For programs: the state is the API's own word.
+    fn document(&self, place: &Place) -> Value {
+        let status = &self.object["status"];
+        let state = match self.subject.kind {
+            Kind::Application => &status["applicationState"]["state"],
+            Kind::Schedule => &status["scheduleState"],
+            Kind::Connect => &status["state"],
+        };
+        json!({
+            "kind": self.subject.kind.resource().kind,
+            "namespace": place.namespace,
+            "name": self.subject.name,
+            "state": state,
+            "findings": self.findings,
+        })
     }
-    lines.join("\n")
 }
 
 /// One finding.

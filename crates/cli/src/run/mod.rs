@@ -1,4 +1,5 @@
-//! `windlass run`: one application, from input to verdict.
+//! `windlass run`: one application, from input to verdict, or a Connect server for as long as somebody
+//! needs it.
 
 pub mod follow;
 pub mod interrupts;
@@ -7,6 +8,7 @@ pub mod outage;
 pub mod preflight;
 pub mod progress;
 pub mod screen;
+pub mod server;
 pub mod stages;
 pub mod summary;
 
@@ -16,9 +18,10 @@ use kube::{Api, Client};
 use serde_json::Value;
 
 use crate::args::RunArgs;
+use crate::commands::submit::from_schedule;
 use crate::connect::{Connection, Start};
 use crate::exit::{Exit, Failure};
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, Manifest, Runnable};
 use follow::Target;
 use interrupts::Interrupts;
 use screen::Screen;
@@ -29,7 +32,15 @@ pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
     let embedded = !args.cluster.names_a_cluster();
     let manifest = match &args.file {
         Some(file) => {
-            let mut manifest = manifest::load(file)?;
+            let mut manifest = match manifest::load_runnable(file)? {
+                Runnable::Application(manifest) => manifest,
+                Runnable::Schedule { schedule, others } => {
+                    once(&schedule, others, &source_name(&args), &screen)?
+                }
+                Runnable::Server { connect, others } => {
+                    return Box::pin(server::run(args, connect, others, screen)).await;
+                }
+            };
             if let Some(namespace) = &args.namespace {
                 manifest.application["metadata"]["namespace"] = Value::from(namespace.as_str());
             }
@@ -52,27 +63,66 @@ pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
     manifest::check(&manifest.application, &source_name(&args))?;
 
     let mut interrupts = Interrupts::listen()?;
+    let Some(connection) = connect(&args, &screen, &mut interrupts).await? else {
+        return Ok(Exit::Stopped);
+    };
+    let result = run_on(&connection, manifest, &args, &mut screen, &mut interrupts).await;
+    close(connection, &screen, result).await
+}
+
+/// Opens the way to the cluster, and starts one if need be; nothing when the user stops it.
+async fn connect(
+    args: &RunArgs,
+    screen: &Screen,
+    interrupts: &mut Interrupts,
+) -> Result<Option<Connection>, Failure> {
     screen.headline("starting the cluster");
-    let connection = tokio::select! {
-        connection = Connection::open(&args.cluster, Start::IfDown) => connection?,
+    tokio::select! {
+        connection = Connection::open(&args.cluster, Start::IfDown) => connection.map(Some),
         _ = interrupts.next() => {
             screen.pause();
             screen.say("stopped before anything was created");
-            return Ok(Exit::Stopped);
+            Ok(None)
         }
-    };
-    let result = run_on(&connection, manifest, &args, &mut screen, &mut interrupts).await;
+    }
+}
+
+/// Ends what was started for the run. The exit code is the run's result, whatever becomes of what it
+/// ran on.
+async fn close(
+    connection: Connection,
+    screen: &Screen,
+    result: Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
     screen.pause();
     match (connection.close().await, result) {
-        // The exit code is the job's result, whatever becomes of what it ran on.
         (Err(failure), Ok(exit)) => {
             screen.say(&format!(
-                "windlass: the job is over, but its cluster did not end well: {failure}"
+                "windlass: the run is over, but its cluster did not end well: {failure}"
             ));
             Ok(exit)
         }
         (_, result) => result,
     }
+}
+
+/// The application of a schedule's template, for one run at once: whoever runs a file waits for its
+/// result, and not for the next night.
+fn once(
+    schedule: &Value,
+    others: Vec<Value>,
+    source: &str,
+    screen: &Screen,
+) -> Result<Manifest, Failure> {
+    let schedule = manifest::check_scheduled(schedule, source)?;
+    screen.say(&format!(
+        "{source} is a schedule: its template runs once, now; kubectl apply -f {source} lets it run at {:?}",
+        schedule.spec.schedule
+    ));
+    Ok(Manifest {
+        application: from_schedule(&schedule)?,
+        others,
+    })
 }
 
 /// What messages about the application begin with.

@@ -16,6 +16,7 @@ mod bad_input;
 mod chart;
 mod check;
 mod compatibility;
+mod connects;
 mod crash;
 mod docs;
 mod full_disk;

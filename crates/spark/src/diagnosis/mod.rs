@@ -1,4 +1,5 @@
-//! Why an application is not well: from what the cluster shows to causes and next steps.
+//! Why an application, a schedule or a Connect server is not well: from what the cluster shows to
+//! causes and next steps.
 //!
 //! Laws:
 //! - pure and total: evidence in any shape gives findings, at worst none;
@@ -8,6 +9,8 @@
 //! - every finding carries what was seen, so that a person can check it.
 
 mod pods;
+mod schedule;
+mod server;
 mod surroundings;
 
 #[cfg(test)]
@@ -22,11 +25,13 @@ use windlass_engine::Object;
 
 use crate::lifecycle::health::one_line;
 pub use crate::lifecycle::remedy::Cause;
+pub use schedule::diagnose_schedule;
+pub use server::diagnose_server;
 
 /// What the cluster shows of an application, as its API gives it.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
-    /// The SparkApplication.
+    /// The SparkApplication, or the SparkConnect.
     pub application: Value,
     /// Its pods, of all attempts.
     pub pods: Vec<PodEvidence>,
@@ -96,9 +101,13 @@ pub fn diagnose(evidence: &Evidence, now: Timestamp) -> Vec<Finding> {
     findings.extend(pods::executors(evidence));
     findings.extend(pods::sidecars(evidence));
     findings.extend(surroundings::nodes(evidence));
+    only_once(findings)
+}
+
+/// The same trouble of ten executors is one, and a node explains the pods on it.
+fn only_once(mut findings: Vec<Finding>) -> Vec<Finding> {
     let mut known = Vec::new();
     findings.retain(|finding| {
-        // The same trouble of ten executors is one, and a node explains the pods on it.
         let is_new = !known.contains(&finding.cause) || finding.cause == Cause::SidecarFailed;
         known.push(finding.cause);
         is_new

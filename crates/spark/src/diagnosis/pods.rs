@@ -233,7 +233,7 @@ fn evicted_next(message: Option<&str>) -> String {
 }
 
 /// What a pod waits for.
-fn held(evidence: &Evidence, pod: &str, role: &str, hold: &Hold) -> Option<Finding> {
+pub(super) fn held(evidence: &Evidence, pod: &str, role: &str, hold: &Hold) -> Option<Finding> {
     let mut seen = vec![format!("pod {pod} waits: {}", hold.reason)];
     let warnings = warnings_about(evidence, "Pod", pod);
     seen.extend(warnings.into_iter().rev().take(SHOWN_LINES).map(told));
@@ -434,7 +434,7 @@ fn exit_line(pod: &str, exit: Option<&Exit>, of_pod: Option<&str>) -> String {
     }
 }
 
-fn last_lines(log: &str) -> Vec<String> {
+pub(super) fn last_lines(log: &str) -> Vec<String> {
     let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
     let from = lines.len().saturating_sub(SHOWN_LINES);
     lines[from..].iter().map(|line| one_line(line)).collect()

@@ -17,7 +17,7 @@ pub(super) fn application(evidence: &Evidence, now: Timestamp) -> Option<Finding
     let state = text(&status["applicationState"]["state"]);
     let message = text(&status["applicationState"]["errorMessage"]);
     match state {
-        "" => return nobody_looked(application, now),
+        "" => return nobody_looked(application, "application", now),
         "SUSPENDED" | "SUSPENDING" => {
             return Some(Finding {
                 cause: Cause::Suspended,
@@ -88,13 +88,14 @@ pub(super) fn queued(application: &Value) -> Option<Finding> {
     })
 }
 
-fn nobody_looked(application: &Value, now: Timestamp) -> Option<Finding> {
-    let created: Timestamp = text(&application["metadata"]["creationTimestamp"])
+/// What to say of an object that has had no status for too long.
+pub(super) fn nobody_looked(object: &Value, what: &str, now: Timestamp) -> Option<Finding> {
+    let created: Timestamp = text(&object["metadata"]["creationTimestamp"])
         .parse()
         .ok()?;
     (now.duration_since(created) > FIRST_LOOK).then(|| Finding {
         cause: Cause::NoOperator,
-        what: "no operator has looked at the application".to_owned(),
+        what: format!("no operator has looked at the {what}"),
         evidence: vec![format!("created at {created}, and its status is empty")],
         next: "see that windlass operator runs and serves this namespace (--namespaces): kubectl get leases -A shows \
                who leads"
