@@ -115,13 +115,22 @@ fn webhook_objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
             "webhooks": [webhook],
         })
     };
-    let ours = json!([{
-        "apiGroups": ["sparkoperator.k8s.io"],
-        "apiVersions": ["v1beta2"],
-        "resources": ["sparkapplications", "scheduledsparkapplications"],
-        "operations": ["CREATE", "UPDATE"],
-        "scope": "Namespaced",
-    }]);
+    let kinds = |version: &str, resources: &[&str]| {
+        json!({
+            "apiGroups": ["sparkoperator.k8s.io"],
+            "apiVersions": [version],
+            "resources": resources,
+            "operations": ["CREATE", "UPDATE"],
+            "scope": "Namespaced",
+        })
+    };
+    let ours = json!([
+        kinds(
+            "v1beta2",
+            &["sparkapplications", "scheduledsparkapplications"]
+        ),
+        kinds("v1alpha1", &["sparkconnects"]),
+    ]);
     let pods = json!([{
         "apiGroups": [""],
         "apiVersions": ["v1"],

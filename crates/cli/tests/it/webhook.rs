@@ -33,6 +33,16 @@ fn mistakes_are_told_before_they_are_stored_and_pods_get_what_they_ask_for() {
     let good = create(&up, &application("good", &json!({"memory": "512m"})));
     assert_eq!(good.code, 0, "{}", good.stderr);
 
+    let bad_server = server("bad", &json!({"memory": "much"}));
+    let refused = create(&up, &bad_server);
+    let expected =
+        "admission webhook \"validate.windlass.dev\" denied the request: spec.server.memory";
+    assert!(refused.stderr.contains(expected), "{refused:?}");
+    assert!(up.get(&["sparkconnect", "bad"]).is_none());
+    let good = create(&up, &server("good", &json!({"memory": "512m"})));
+    assert_eq!(good.code, 0, "{}", good.stderr);
+    up.kubectl_ok(&["delete", "sparkconnect", "good"]);
+
     let pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -57,6 +67,13 @@ fn mistakes_are_told_before_they_are_stored_and_pods_get_what_they_ask_for() {
         let app = up.get(&["sparkapplication", "bad"])?;
         let message = app["status"]["applicationState"]["errorMessage"].as_str()?;
         message.contains("spec.driver.memory").then_some(())
+    });
+    let answer = create(&up, &bad_server);
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+    until("the operator to tell what is wrong", PATIENCE, || {
+        let server = up.get(&["sparkconnect", "bad"])?;
+        let told = server["status"]["conditions"].to_string();
+        told.contains("spec.server.memory").then_some(())
     });
 }
 
@@ -195,6 +212,21 @@ fn application(name: &str, driver: &Value) -> Value {
             "mainApplicationFile": "local:///opt/job.py",
             "driver": driver,
             "executor": {"instances": 1, "memory": "512m"},
+        },
+    })
+}
+
+fn server(name: &str, server: &Value) -> Value {
+    json!({
+        "apiVersion": "sparkoperator.k8s.io/v1alpha1",
+        "kind": "SparkConnect",
+        "metadata": {"name": name},
+        "spec": {
+            "sparkVersion": "4.3.0",
+            "image": "spark:none",
+            "server": server,
+            "executor": {"instances": 1, "memory": "512m"},
+            "suspend": true,
         },
     })
 }

@@ -2,7 +2,8 @@
 //!
 //! Laws:
 //! - the rules are those of the operator itself, so that what is let through is not refused later
-//!   for its spec, and what is refused would have failed;
+//!   for its spec, and what is refused would have failed: a Connect server is judged by the very
+//!   function that makes its objects;
 //! - an update that leaves the spec alone is let through: labels, finalizers and deletions of an
 //!   object that was stored before there was a webhook must go on working.
 
@@ -11,9 +12,10 @@ use serde_json::Value;
 use windlass_api::field::FieldError;
 use windlass_api::spark::application;
 use windlass_api::spark::scheduled::{self, run_name, template};
-use windlass_api::spark::{ScheduledSparkApplication, SparkApplication};
+use windlass_api::spark::{ScheduledSparkApplication, SparkApplication, SparkConnect};
 use windlass_engine::webhook::{Operation, Request, Verdict};
 
+use crate::connect;
 use crate::lower::{self, Settings};
 
 /// Judges a write of an object of ours.
@@ -30,6 +32,7 @@ pub fn validate(request: &Request, settings: &Settings) -> Verdict {
         "ScheduledSparkApplication" => {
             read(&object).map_or_else(refused, |it| schedule(&it, settings))
         }
+        "SparkConnect" => read(&object).map_or_else(refused, |it| server(&it, settings)),
         _ => Verdict::allowed(),
     }
 }
@@ -75,6 +78,16 @@ fn schedule(schedule: &ScheduledSparkApplication, settings: &Settings) -> Verdic
     }
 }
 
+fn server(connect: &SparkConnect, settings: &Settings) -> Verdict {
+    match connect::wanted(connect, settings) {
+        Ok(wanted) => Verdict {
+            warnings: wanted.not_applied,
+            ..Verdict::allowed()
+        },
+        Err(problems) => Verdict::of_problems(problems),
+    }
+}
+
 /// The object under a name; where the API server is to make one up, some name will do.
 fn named(object: &Value) -> Value {
     let mut object = object.clone();
@@ -105,6 +118,7 @@ fn texts(problems: &[FieldError]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize as _;
     use serde_json::json;
     use windlass_engine::webhook::Outcome;
 
@@ -135,6 +149,22 @@ mod tests {
             "metadata": {"name": "nightly", "namespace": "jobs"},
             "spec": {"schedule": schedule, "template": pi(template)["spec"]},
         })
+    }
+
+    fn server(name: &str, spec: &Value) -> Value {
+        let mut connect = json!({
+            "apiVersion": "sparkoperator.k8s.io/v1alpha1",
+            "kind": "SparkConnect",
+            "metadata": {"name": name, "namespace": "jobs"},
+            "spec": {
+                "sparkVersion": "4.3.0", "image": "apache/spark:4.3.0",
+                "server": {}, "executor": {"instances": 1},
+            },
+        });
+        for (key, value) in spec.as_object().unwrap() {
+            connect["spec"][key] = value.clone();
+        }
+        connect
     }
 
     fn judged(operation: &str, object: &Value, old: &Value) -> Verdict {
@@ -198,6 +228,82 @@ mod tests {
         );
         let other = json!({"apiVersion": "v1", "kind": "Pod"});
         assert_eq!(judged("CREATE", &other, &Value::Null), Verdict::allowed());
+    }
+
+    #[test]
+    fn a_server_is_refused_for_what_its_operator_would_refuse_and_for_nothing_else() {
+        let long = "s".repeat(60);
+        let settings = Settings::default();
+        for (name, spec, expected) in [
+            ("sql", json!({}), None),
+            ("sql", json!({"access": {"token": {}}}), None),
+            (&*long, json!({}), Some("metadata.name")),
+            (
+                "sql",
+                json!({"server": {"memory": "much"}}),
+                Some("spec.server.memory"),
+            ),
+            (
+                "sql",
+                json!({"executor": {"instances": 0}}),
+                Some("spec.executor.instances"),
+            ),
+            (
+                "sql",
+                json!({"idleTimeoutSeconds": 600}),
+                Some("spec.idleTimeoutSeconds"),
+            ),
+            (
+                "sql",
+                json!({"sparkVersion": "newest"}),
+                Some("sparkVersion"),
+            ),
+            (
+                "sql",
+                json!({"sparkVersion": "3.5.9", "access": {"token": {}}}),
+                Some("spec.access.token"),
+            ),
+            (
+                "sql",
+                json!({"server": {"service": {"spec": {"type": "ExternalName"}}}}),
+                Some("spec.server.service.spec.type"),
+            ),
+            (
+                "sql",
+                json!({"sparkConf": {"spark.kubernetes.namespace": "other"}}),
+                Some("spark.kubernetes.namespace"),
+            ),
+            (
+                "sql",
+                json!({"server": {"template": 1}}),
+                Some("spec.server.template"),
+            ),
+        ] {
+            let object = server(name, &spec);
+            let told = match judged("CREATE", &object, &Value::Null).outcome {
+                Outcome::Refused(problems) => Some(problems),
+                Outcome::Allowed => None,
+                other @ Outcome::Changed(_) => panic!("{other:?}"),
+            };
+            let later = SparkConnect::deserialize(&object)
+                .map_err(|error| vec![error.to_string()])
+                .and_then(|connect| connect::wanted(&connect, &settings));
+            assert_eq!(told, later.err(), "{spec}");
+            let told = told.map(|problems| problems.join("\n"));
+            let is_as_expected = match (&told, expected) {
+                (None, None) => true,
+                (Some(told), Some(field)) => told.contains(field),
+                _ => false,
+            };
+            assert!(is_as_expected, "{spec}: {told:?}");
+        }
+        let bad = server("sql", &json!({"server": {"memory": "much"}}));
+        let mut labelled = bad.clone();
+        labelled["metadata"]["labels"] = json!({"a": "b"});
+        assert_eq!(judged("UPDATE", &labelled, &bad), Verdict::allowed());
+        let worse = server("sql", &json!({"server": {"memory": "more"}}));
+        let worse = judged("UPDATE", &worse, &bad);
+        assert!(matches!(worse.outcome, Outcome::Refused(_)));
     }
 
     #[test]
