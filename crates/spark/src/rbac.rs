@@ -50,7 +50,8 @@ impl Extra {
     /// Every one.
     pub const ALL: [Self; 2] = [Self::HttpRoutes, Self::PodMonitors];
 
-    fn rule(self) -> PolicyRule {
+    /// What the operator does with them.
+    pub fn rule(self) -> PolicyRule {
         let (group, resource) = match self {
             // What leads from a URL to a driver, made for an attempt and removed with it.
             Self::HttpRoutes => ("gateway.networking.k8s.io", "httproutes"),
@@ -241,9 +242,10 @@ pub fn driver_service_account(namespace: &str, name: &str) -> ServiceAccount {
 
 /// The operator's role in the whole cluster.
 pub fn operator_cluster_role(extras: &[Extra]) -> ClusterRole {
+    let rules = [usual_rules(), company_rules()].into_iter().flatten();
     ClusterRole {
         metadata: named(OPERATOR_ROLE, None),
-        rules: Some([operator_rules(extras), company_rules()].concat()),
+        rules: Some(rules.chain(extras.iter().map(|it| it.rule())).collect()),
         ..ClusterRole::default()
     }
 }

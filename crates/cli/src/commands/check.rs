@@ -302,7 +302,7 @@ async fn ask(client: &Client, scope: &Scope, right: Right) -> Right {
     Right { answer, ..right }
 }
 
-fn of_oneself(attributes: ResourceAttributes) -> SelfSubjectAccessReview {
+pub(super) fn of_oneself(attributes: ResourceAttributes) -> SelfSubjectAccessReview {
     SelfSubjectAccessReview {
         spec: SelfSubjectAccessReviewSpec {
             resource_attributes: Some(attributes),
@@ -329,7 +329,7 @@ fn of_account(namespace: &str, name: &str, attributes: ResourceAttributes) -> Su
     }
 }
 
-async fn review<K>(client: &Client, question: &K) -> Answer
+pub(super) async fn review<K>(client: &Client, question: &K) -> Answer
 where
     K: kube::Resource<DynamicType = ()>
         + Clone

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::authorization::v1::ResourceAttributes;
 use kube::Client;
 use kube::api::{ApiResource, GroupVersionKind};
 use tokio::net::TcpListener;
@@ -19,9 +20,9 @@ use windlass_spark::controller::{
 use windlass_spark::lower::{Exposing, IpFamily, Offer};
 use windlass_spark::queue::Policy;
 use windlass_spark::rbac::Extra;
-use windlass_spark::survey::{self, Look};
+use windlass_spark::survey::{self, Answer, Look};
 
-use super::check::list;
+use super::check::{list, of_oneself, review};
 use super::install;
 use crate::args::{ExposingArgs, OperatorArgs};
 use crate::exit::{Exit, Failure};
@@ -118,31 +119,67 @@ pub async fn operator(args: OperatorArgs) -> Result<Exit, Failure> {
 }
 
 /// What the operator makes of what it was told to, in this cluster: a watch of what a cluster does
-/// not serve would keep the operator from ever being ready.
-async fn exposing(args: &ExposingArgs, client: &Client) -> Result<Exposing, Failure> {
-    let mut missing = Vec::new();
+/// not serve, or does not let us watch, would keep the operator from ever being ready.
+async fn exposing(
+    args: &ExposingArgs,
+    client: &Client,
+    namespaces: &[String],
+) -> Result<Exposing, Failure> {
+    let mut offers = Vec::new();
     for extra in args.extras() {
-        let (kind, advice) = match extra {
-            Extra::HttpRoutes => (HTTP_ROUTE, "the Gateway API"),
-            Extra::PodMonitors => (POD_MONITOR, "the Prometheus operator"),
+        let (kind, advice, flag) = match extra {
+            Extra::HttpRoutes => (HTTP_ROUTE, "the Gateway API", "--ui-gateway"),
+            Extra::PodMonitors => (POD_MONITOR, "the Prometheus operator", "--pod-monitors"),
         };
-        if is_served(client, &kind).await? {
-            continue;
+        if !is_served(client, &kind).await? {
+            talk(&format!(
+                "the cluster does not serve {kind}: applications are told so and run without; install \
+                 {advice} and restart this operator"
+            ));
+            offers.push((extra, Offer::Missing));
+        } else if let Some(refused) = refused(client, extra, namespaces).await {
+            talk(&format!(
+                "this operator may not {refused}: applications are told so and run without; apply \
+                 what windlass install prints with {flag}, and restart this operator"
+            ));
+            offers.push((extra, Offer::Forbidden));
         }
-        talk(&format!(
-            "the cluster does not serve {kind}: applications are told so and run without; install \
-             {advice} and restart this operator"
-        ));
-        missing.push(extra);
     }
     let offer = |extra: Extra| {
-        if missing.contains(&extra) {
-            Offer::Missing
-        } else {
-            Offer::Served
-        }
+        let known = offers.iter().find(|(of, _)| *of == extra);
+        known.map_or(Offer::Served, |(_, offer)| *offer)
     };
     Ok(args.exposing(offer))
+}
+
+/// The first thing that the operator would do with objects of this kind and is not allowed to, in
+/// words. Where the cluster does not say, the operator tries.
+async fn refused(client: &Client, extra: Extra, namespaces: &[String]) -> Option<String> {
+    let rule = extra.rule();
+    let group = rule.api_groups.iter().flatten().next()?;
+    let resource = rule.resources.iter().flatten().next()?;
+    let places: Vec<Option<&str>> = if namespaces.is_empty() {
+        vec![None]
+    } else {
+        namespaces.iter().map(|name| Some(name.as_str())).collect()
+    };
+    for place in places {
+        for verb in &rule.verbs {
+            let attributes = ResourceAttributes {
+                group: Some(group.clone()),
+                resource: Some(resource.clone()),
+                verb: Some(verb.clone()),
+                namespace: place.map(str::to_owned),
+                ..ResourceAttributes::default()
+            };
+            let answer = review(client, &of_oneself(attributes)).await;
+            if matches!(answer, Answer::Denied) {
+                let place = place.map_or_else(String::new, |it| format!(" in namespace {it}"));
+                return Some(format!("{verb} {resource}.{group}{place}"));
+            }
+        }
+    }
+    None
 }
 
 async fn is_served(client: &Client, kind: &Kind) -> Result<bool, Failure> {
@@ -191,7 +228,7 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
     if !args.beside_other_operators {
         refuse_company(&client, &args.namespaces).await?;
     }
-    config.exposing = exposing(&args.exposing, &client).await?;
+    config.exposing = exposing(&args.exposing, &client, &args.namespaces).await?;
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
         Failure::bad_input(format!(
             "--listen {}: {error}: choose a free address",

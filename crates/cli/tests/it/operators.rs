@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::{Up, WINDLASS, until, windlass, write};
 
@@ -59,6 +59,76 @@ fn an_operator_beside_up_stands_by_and_run_finds_the_live_one() {
     assert!(said.contains(missing), "{said}");
     assert!(!said.contains("this process leads"), "{said}");
     assert_eq!(holder().as_deref(), Some("windlass-embedded"));
+}
+
+#[test]
+fn an_operator_without_rights_for_what_it_is_to_make_says_so_and_works() {
+    let up = Up::start();
+    for (group, kind) in [
+        ("gateway.networking.k8s.io", "HTTPRoute"),
+        ("monitoring.coreos.com", "PodMonitor"),
+    ] {
+        up.apply(&definition(group, kind));
+    }
+    let home = "windlass-system";
+    let token = ["-n", home, "create", "token", "windlass-operator"];
+    let token = up.kubectl_ok(&token);
+    let kubeconfig = up.data.path().join("kubeconfig").display().to_string();
+    let text = std::fs::read_to_string(&kubeconfig).unwrap();
+    let mut config = windlass_api::parse::objects(&text).unwrap().remove(0);
+    config["users"][0]["user"] = json!({ "token": token.trim() });
+    let limited = write(up.data.path(), "limited", &config.to_string());
+    let log = up.data.path().join("operator.log");
+    let mut operator = up
+        .command(&[
+            "operator",
+            "--listen",
+            "127.0.0.1:0",
+            "--kubeconfig",
+            &limited,
+        ])
+        .args(["--ui-gateway", "edge/shared", "--pod-monitors"])
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let said = until("the operator to serve", PATIENCE, || {
+        let said = std::fs::read_to_string(&log).unwrap();
+        assert!(operator.try_wait().unwrap().is_none(), "{said}");
+        said.contains("serves every namespace").then_some(said)
+    });
+    operator.kill().unwrap();
+    operator.wait().unwrap();
+    for expected in [
+        "this operator may not get httproutes.gateway.networking.k8s.io: applications are told so and \
+         run without; apply what windlass install prints with --ui-gateway",
+        "this operator may not get podmonitors.monitoring.coreos.com",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+}
+
+/// The definition of a kind that is no part of Kubernetes itself.
+fn definition(group: &str, kind: &str) -> Value {
+    let plural = format!("{}s", kind.to_lowercase());
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": format!("{plural}.{group}"),
+            "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"},
+        },
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {
+                    "type": "object", "x-kubernetes-preserve-unknown-fields": true,
+                }},
+            }],
+        },
+    })
 }
 
 #[test]

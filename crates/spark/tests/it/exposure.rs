@@ -143,6 +143,44 @@ async fn a_cluster_without_the_gateway_api_runs_the_job_and_says_what_is_missing
 }
 
 #[tokio::test]
+async fn an_operator_without_rights_for_routes_and_monitors_runs_the_job_and_says_so() {
+    let mut house = House::empty().await;
+    for kind in [HTTP_ROUTE, POD_MONITOR] {
+        house.define_foreign(&kind).await;
+    }
+    house.start_operator_that_exposes(Exposing {
+        ui_url: Some("{{$appName}}.example.com".parse().unwrap()),
+        routes: Routes::Gateway {
+            gateway: "edge/shared".parse().unwrap(),
+            api: Offer::Forbidden,
+        },
+        pod_monitors: PodMonitors::On(Offer::Forbidden),
+        ..Exposing::default()
+    });
+    let mut app = pi("pi");
+    app["spec"]["monitoring"] = json!({
+        "exposeDriverMetrics": true, "exposeExecutorMetrics": true,
+        "prometheus": {"jmxExporterJar": "/prometheus/agent.jar"},
+    });
+    house.apps().create(app).await;
+    house.until_driver("pi", 1).await;
+    house.driver_runs("pi").await;
+    let running = until_reachable(&house, "pi", "webUIAddress").await;
+    let conditions = running["status"]["conditions"].as_array().unwrap();
+    let told = conditions.iter().find(|it| it["type"] == "FieldNotApplied");
+    let message = told.unwrap()["message"].as_str().unwrap();
+    for kind in [
+        "httproutes.gateway.networking.k8s.io",
+        "podmonitors.monitoring.coreos.com",
+    ] {
+        let expected = format!("the operator has no rights for {kind}");
+        assert!(message.contains(&expected), "{message}");
+    }
+    house.driver_exits("pi", 0).await;
+    house.until_state("pi", "COMPLETED").await;
+}
+
+#[tokio::test]
 async fn the_addresses_of_node_ports_and_load_balancers_are_in_the_status() {
     let house = House::start().await;
     let mut app = pi("pi");

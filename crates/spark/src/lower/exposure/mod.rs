@@ -273,6 +273,17 @@ impl Maker<'_> {
                      the Gateway API and restart the operator, or start it without --ui-gateway",
                 );
             }
+            Routes::Gateway {
+                api: Offer::Forbidden,
+                ..
+            } => {
+                return self.refuse(
+                    source,
+                    "the operator has no rights for httproutes.gateway.networking.k8s.io; apply \
+                     what windlass install prints with --ui-gateway, or set gateway of the chart, \
+                     and restart the operator",
+                );
+            }
         };
         self.made.objects.push(object);
     }

@@ -35,6 +35,13 @@ pub(super) fn add(app: &SparkApplication, settings: &Exposing, made: &mut Expose
                      Prometheus operator's CustomResourceDefinitions and restart this operator"
                 .to_owned(),
         }),
+        PodMonitors::On(Offer::Forbidden) => made.not_applied.push(NotApplied {
+            field: "--pod-monitors".to_owned(),
+            reason: "the operator has no rights for podmonitors.monitoring.coreos.com; apply what \
+                     windlass install prints with --pod-monitors, or set podMonitors of the chart, \
+                     and restart the operator"
+                .to_owned(),
+        }),
     }
 }
 

@@ -31,7 +31,7 @@ pub enum Routes {
     Gateway {
         /// The Gateway they are attached to.
         gateway: GatewayRef,
-        /// Whether the cluster has them.
+        /// Whether the operator can make them.
         api: Offer,
     },
 }
@@ -77,13 +77,15 @@ pub enum GatewayRefError {
     Name(#[from] NameError),
 }
 
-/// Whether the cluster serves a kind that is no part of Kubernetes itself.
+/// Whether the operator can make objects of a kind that is no part of Kubernetes itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offer {
-    /// It does.
+    /// It can.
     Served,
-    /// It did not when the operator started.
+    /// The cluster did not serve them when the operator started.
     Missing,
+    /// The operator was not allowed to when it started.
+    Forbidden,
 }
 
 /// Whether applications with metrics get a PodMonitor (`monitoring.coreos.com/v1`).

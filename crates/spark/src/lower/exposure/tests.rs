@@ -161,17 +161,20 @@ fn what_cannot_be_had_is_told_and_the_rest_is_made() {
         "exposeDriverMetrics": true, "exposeExecutorMetrics": true,
         "prometheus": {"jmxExporterJar": "/prometheus/agent.jar"},
     }});
-    let unserved = Exposing {
-        pod_monitors: PodMonitors::On(Offer::Missing),
+    let monitors = |offer: Offer| Exposing {
+        pod_monitors: PodMonitors::On(offer),
         ..Exposing::default()
     };
+    let forbidden = by_gateway("x.example.com", Offer::Forbidden);
     insta::assert_snapshot!(
         [
             refused(own, &Exposing::default()),
             refused(two_ports(), &gateway),
             refused(two_ports(), &by_gateway("x.example.com", Offer::Served)),
             refused(long, &Exposing::default()),
-            refused(monitored, &unserved),
+            refused(monitored.clone(), &monitors(Offer::Missing)),
+            refused(two_ports(), &forbidden),
+            refused(monitored, &monitors(Offer::Forbidden)),
         ]
         .join("\n")
     );
