@@ -2,6 +2,7 @@
 
 mod applications;
 mod exposing;
+mod issuer;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +16,7 @@ pub use applications::{
     LogsArgs, PlaceArgs, Show, StatusArgs, SubmitArgs, Told, TriggerArgs, WaitArgs, WhyArgs,
 };
 pub use exposing::{ExposingArgs, Json};
+pub use issuer::IssuerRef;
 
 /// Runs Spark jobs and stateful data clusters on Kubernetes, and the same YAML on a laptop.
 #[derive(Debug, Parser)]
@@ -454,6 +456,14 @@ pub struct InstallArgs {
     /// pods by the annotations of the original operator.
     #[arg(long)]
     pub webhook: bool,
+    /// Let cert-manager make and renew the webhook's certificates; it must be in the cluster, with
+    /// its CA injector.
+    #[arg(long, requires = "webhook")]
+    pub cert_manager: bool,
+    /// Who issues these certificates, Issuer/NAME or ClusterIssuer/NAME (default: an Issuer of their
+    /// own, by which they sign themselves).
+    #[arg(long, value_name = "KIND/NAME", requires = "cert_manager")]
+    pub cert_manager_issuer: Option<IssuerRef>,
     /// How drivers are reached.
     #[command(flatten)]
     pub exposing: ExposingArgs,

@@ -22,8 +22,15 @@ pub const DEFAULT_NAMESPACE: &str = "default";
 const PORT: u16 = 8080;
 /// The port of the webhook.
 const WEBHOOK_PORT: u16 = 9443;
-/// The webhook's Service, and the Secret with its certificates.
+/// The webhook's Service, and the Secret with its certificates; also its Certificate and Issuer, where
+/// cert-manager makes them.
 const WEBHOOK: &str = "windlass-webhook";
+/// The Secret that cert-manager puts them into: never the one that the operator writes.
+const CERTIFICATES_SECRET: &str = "windlass-webhook-tls";
+/// Where the operator finds that Secret's files.
+const CERTIFICATES_FOLDER: &str = "/etc/windlass/webhook";
+/// By which cert-manager tells the configurations the authority.
+const INJECT_CA: &str = "cert-manager.io/inject-ca-from";
 
 /// Prints the manifests.
 pub fn install(args: &InstallArgs) -> Result<Exit, Failure> {
@@ -96,8 +103,18 @@ pub fn webhook_configuration(home: &str) -> String {
 fn webhook_objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
     let home = args.namespace.as_str();
     let name = webhook_configuration(home);
-    let (cluster_role, cluster_binding) = rbac::webhook_cluster_role(&name, home, OPERATOR);
-    let (role, binding) = rbac::webhook_role(WEBHOOK, home, OPERATOR);
+    let mut objects = if args.cert_manager {
+        certificates(args)
+    } else {
+        let (cluster_role, cluster_binding) = rbac::webhook_cluster_role(&name, home, OPERATOR);
+        let (role, binding) = rbac::webhook_role(WEBHOOK, home, OPERATOR);
+        vec![
+            object(&cluster_role)?,
+            object(&cluster_binding)?,
+            object(&role)?,
+            object(&binding)?,
+        ]
+    };
     let service = json!({
         "apiVersion": "v1",
         "kind": "Service",
@@ -108,12 +125,17 @@ fn webhook_objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
         },
     });
     let configuration = |kind: &str, webhook: Value| {
-        json!({
+        let mut configuration = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": kind,
             "metadata": { "name": name },
             "webhooks": [webhook],
-        })
+        });
+        if args.cert_manager {
+            let certificate = format!("{home}/{WEBHOOK}");
+            configuration["metadata"]["annotations"] = json!({ INJECT_CA: certificate });
+        }
+        configuration
     };
     let kinds = |version: &str, resources: &[&str]| {
         json!({
@@ -149,15 +171,45 @@ fn webhook_objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
     mutating["objectSelector"] = json!({ "matchExpressions": [
         { "key": "spark-role", "operator": "In", "values": ["driver", "executor"] },
     ]});
-    Ok(vec![
-        object(&cluster_role)?,
-        object(&cluster_binding)?,
-        object(&role)?,
-        object(&binding)?,
+    objects.extend([
         service,
         configuration("ValidatingWebhookConfiguration", validating),
         configuration("MutatingWebhookConfiguration", mutating),
-    ])
+    ]);
+    Ok(objects)
+}
+
+/// What makes cert-manager keep the webhook's certificates in a Secret. The operator needs no rights
+/// for any of it.
+fn certificates(args: &InstallArgs) -> Vec<Value> {
+    let home = args.namespace.as_str();
+    let object = |kind: &str, spec: Value| {
+        json!({
+            "apiVersion": "cert-manager.io/v1",
+            "kind": kind,
+            "metadata": { "name": WEBHOOK, "namespace": home },
+            "spec": spec,
+        })
+    };
+    let issuer = match &args.cert_manager_issuer {
+        Some(issuer) => json!({ "kind": issuer.kind.as_str(), "name": issuer.name.as_str() }),
+        None => json!({ "kind": "Issuer", "name": WEBHOOK }),
+    };
+    let certificate = json!({
+        "secretName": CERTIFICATES_SECRET,
+        "dnsNames": [format!("{WEBHOOK}.{home}.svc")],
+        "issuerRef": issuer,
+        "privateKey": {
+            "algorithm": "ECDSA", "size": 256, "encoding": "PKCS8", "rotationPolicy": "Always",
+        },
+        "usages": ["digital signature", "server auth"],
+    });
+    let mut objects = Vec::new();
+    if args.cert_manager_issuer.is_none() {
+        objects.push(object("Issuer", json!({ "selfSigned": {} })));
+    }
+    objects.push(object("Certificate", certificate));
+    objects
 }
 
 /// One webhook. Everything works without it, so that its absence must not stop anybody.
@@ -204,13 +256,16 @@ fn deployment(args: &InstallArgs) -> Value {
         arguments.push(format!("--webhook-listen=0.0.0.0:{WEBHOOK_PORT}"));
         ports.push(json!({ "name": "webhook", "containerPort": WEBHOOK_PORT }));
     }
+    if args.cert_manager {
+        arguments.push(format!("--webhook-certificates={CERTIFICATES_FOLDER}"));
+    }
     arguments.extend(args.exposing.arguments());
     let image = match &args.image {
         Some(image) => image.clone(),
         None => image_of(&args.registry),
     };
     let probe = |path: &str| json!({ "httpGet": { "path": path, "port": "http" } });
-    json!({
+    let mut deployment = json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": { "name": OPERATOR, "namespace": args.namespace, "labels": labels },
@@ -254,7 +309,17 @@ fn deployment(args: &InstallArgs) -> Value {
                 },
             },
         },
-    })
+    });
+    if args.cert_manager {
+        let pod = &mut deployment["spec"]["template"]["spec"];
+        let name = "certificates";
+        // Applications need no webhook, so the operator waits for no certificate.
+        let source = json!({ "secretName": CERTIFICATES_SECRET, "optional": true });
+        pod["volumes"] = json!([{ "name": name, "secret": source }]);
+        pod["containers"][0]["volumeMounts"] =
+            json!([{ "name": name, "mountPath": CERTIFICATES_FOLDER, "readOnly": true }]);
+    }
+    deployment
 }
 
 fn object(typed: &impl Serialize) -> Result<Value, Failure> {
@@ -277,6 +342,8 @@ mod tests {
             image: None,
             replicas: 1,
             webhook: false,
+            cert_manager: false,
+            cert_manager_issuer: None,
             exposing: ExposingArgs::default(),
         }
     }
@@ -331,6 +398,33 @@ mod tests {
         );
         let container = &deployment(&with(&[]))["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["ports"][1]["name"], "webhook");
+    }
+
+    #[test]
+    fn with_cert_manager_the_operator_reads_files_and_has_no_rights_for_certificates() {
+        let with = InstallArgs {
+            webhook: true,
+            cert_manager: true,
+            ..args(&["etl"])
+        };
+        let printed = objects(&with).unwrap();
+        let is_about_it = |it: &&Value| {
+            let name = it["metadata"]["name"].as_str().unwrap();
+            name.ends_with("-webhook") || it["kind"] == "Deployment"
+        };
+        let about: Vec<&Value> = printed.iter().filter(is_about_it).collect();
+        insta::assert_yaml_snapshot!(about);
+        let by_another = InstallArgs {
+            cert_manager_issuer: Some("ClusterIssuer/company".parse().unwrap()),
+            ..with
+        };
+        let printed = webhook_objects(&by_another).unwrap();
+        assert!(printed.iter().all(|it| it["kind"] != "Issuer"));
+        let certificate = printed.iter().find(|it| it["kind"] == "Certificate");
+        assert_eq!(
+            certificate.unwrap()["spec"]["issuerRef"],
+            json!({"kind": "ClusterIssuer", "name": "company"})
+        );
     }
 
     #[test]

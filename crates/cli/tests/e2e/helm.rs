@@ -23,7 +23,7 @@ fn chart() -> String {
 
 #[test]
 fn the_chart_has_the_content_of_what_install_prints() {
-    let cases: [(&[&str], &[&str]); 6] = [
+    let cases: [(&[&str], &[&str]); 10] = [
         (&[], &[]),
         (
             &["--job-namespaces", "etl,ml"],
@@ -33,6 +33,32 @@ fn the_chart_has_the_content_of_what_install_prints() {
         (
             &["--webhook", "--job-namespaces", "etl,ml"],
             &["--set", "webhook=true,jobNamespaces={etl,ml}"],
+        ),
+        (
+            &["--webhook", "--cert-manager"],
+            &["--set", "webhook=true,certManager=true"],
+        ),
+        (
+            &[
+                "--webhook",
+                "--cert-manager",
+                "--cert-manager-issuer",
+                "ClusterIssuer/company.ca",
+                "--job-namespaces",
+                "etl,ml",
+            ],
+            &[
+                "--set",
+                "webhook=true,certManager=true,certManagerIssuer=ClusterIssuer/company.ca,jobNamespaces={etl,ml}",
+            ],
+        ),
+        (
+            &["--ui-gateway", "edge/shared", "--pod-monitors"],
+            &["--set", "gateway=edge/shared,podMonitors=true"],
+        ),
+        (
+            &["--ui-gateway", "edge/shared", "--job-namespaces", "etl,ml"],
+            &["--set", "gateway=edge/shared,jobNamespaces={etl,ml}"],
         ),
         (
             &["--registry", "registry.example/data", "--replicas", "3"],

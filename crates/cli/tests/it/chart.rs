@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use windlass::args::{ExposingArgs, InstallArgs};
 use windlass::commands::install;
 use windlass_api::names::DnsLabel;
+use windlass_spark::rbac::{self, Extra};
 
 const HOME: &str = "marked-home";
 const JOBS: &str = "marked-jobs";
@@ -14,6 +15,10 @@ const IMAGE: &str = "marked-image";
 const REPLICAS: u32 = 424_242;
 const ARGUMENTS: &str = "marked-arguments";
 const PORTS: &str = "marked-ports";
+const MOUNTS: &str = "marked-mounts";
+const VOLUMES: &str = "marked-volumes";
+const RULES: &str = "marked-rules";
+const ISSUER: &str = "marked-issuer";
 
 /// Keeps the definitions, and so everybody's applications, when a release is removed.
 const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
@@ -67,34 +72,43 @@ fn about() -> String {
 
 /// What is there whatever namespaces are served.
 fn operator() -> String {
-    let all = marked(&[], false);
-    let some = marked(&[JOBS], false);
+    let all = marked(&[], Hook::None);
+    let some = marked(&[JOBS], Hook::None);
     let always: Vec<Value> = all
         .iter()
         .filter(|object| object["kind"] != "Namespace")
         .filter(|object| some.contains(object) || object["kind"] == "Deployment")
         .cloned()
-        .map(with_room_for_arguments)
         .collect();
-    yaml(&always)
+    let text = yaml(&always)
         .replace(HOME, "{{ .Release.Namespace }}")
         .replace(
             IMAGE,
             "'{{ .Values.image | default (printf \"%s/windlass:%s\" .Values.registry .Chart.AppVersion) }}'",
         )
-        .replace(&REPLICAS.to_string(), "{{ .Values.replicas }}")
-        .lines()
-        .map(|line| {
-            let indent = |mark: &str| line.strip_suffix(&format!("- {mark}"));
-            if let Some(indent) = indent(ARGUMENTS) {
-                indented(indent, &arguments())
-            } else if let Some(indent) = indent(PORTS) {
-                indented(indent, &ports())
-            } else {
-                format!("{line}\n")
-            }
-        })
-        .collect()
+        .replace(&REPLICAS.to_string(), "{{ .Values.replicas }}");
+    filled(&text)
+}
+
+/// Puts what depends on values into the places that are marked for it.
+fn filled(text: &str) -> String {
+    let blocks = [
+        (ARGUMENTS, arguments()),
+        (PORTS, with("ports", Hook::None, Hook::Own)),
+        (MOUNTS, certificates("/containers/0", "volumeMounts")),
+        (VOLUMES, certificates("", "volumes")),
+        (RULES, rules()),
+    ];
+    let line = |line: &str| {
+        let words = line.trim_start();
+        let mark = words.trim_start_matches("- ").split(':').next();
+        let block = blocks.iter().find(|(name, _)| Some(*name) == mark);
+        match block {
+            Some((_, block)) => indented(&line[..line.len() - words.len()], block),
+            None => format!("{line}\n"),
+        }
+    };
+    text.lines().map(line).collect()
 }
 
 fn indented(indent: &str, lines: &[String]) -> String {
@@ -102,39 +116,57 @@ fn indented(indent: &str, lines: &[String]) -> String {
     lines.collect()
 }
 
-/// What the Deployment has more with a webhook, in one of its lists.
-fn with_webhook(list: &str) -> Vec<String> {
-    let container = |webhook| {
-        let objects = marked(&[], webhook);
-        let found = objects.into_iter().find(|it| it["kind"] == "Deployment");
-        found.unwrap()["spec"]["template"]["spec"]["containers"][0][list].clone()
-    };
-    let (without, with) = (container(false), container(true));
-    let mut more = with.as_array().unwrap().clone();
-    more.retain(|item| !without.as_array().unwrap().contains(item));
-    let lines = yaml(&[json!(more)]);
+fn owned(lines: &[&str]) -> Vec<String> {
+    lines.iter().map(|&line| line.to_owned()).collect()
+}
+
+/// Lines that are there under a condition.
+fn under(condition: &str, lines: &str) -> Vec<String> {
     let lines = lines.lines().map(str::to_owned);
-    let (open, close) = ("{{- if .Values.webhook }}", "{{- end }}");
-    std::iter::once(open.to_owned())
+    std::iter::once(format!("{{{{- if {condition} }}}}"))
         .chain(lines)
-        .chain([close.to_owned()])
+        .chain(["{{- end }}".to_owned()])
         .collect()
 }
 
-fn ports() -> Vec<String> {
-    with_webhook("ports")
+fn pod(hook: Hook) -> Value {
+    let objects = marked(&[], hook);
+    let found = objects.into_iter().find(|it| it["kind"] == "Deployment");
+    found.unwrap()["spec"]["template"]["spec"].clone()
+}
+
+/// What the Deployment's container has more in one of its lists with a webhook of this kind than with
+/// one of that.
+fn with(list: &str, less: Hook, more: Hook) -> Vec<String> {
+    let items = |hook| pod(hook)["containers"][0][list].as_array().unwrap().clone();
+    let without = items(less);
+    let mut added = items(more);
+    added.retain(|item| !without.contains(item));
+    under(more.condition(), &yaml(&[json!(added)]))
+}
+
+/// What a part of the pod has only with cert-manager.
+fn certificates(part: &str, field: &str) -> Vec<String> {
+    let pod = pod(Hook::CertManager);
+    let value = &pod.pointer(part).unwrap()[field];
+    under(
+        Hook::CertManager.condition(),
+        &yaml(&[json!({ field: value })]),
+    )
 }
 
 fn arguments() -> Vec<String> {
-    let owned = |lines: &[&str]| {
-        lines
-            .iter()
-            .map(|&line| line.to_owned())
-            .collect::<Vec<_>>()
-    };
     let namespaces = owned(&[
         "{{- with .Values.jobNamespaces }}",
         "- {{ printf \"--namespaces=%s\" (join \",\" .) | quote }}",
+        "{{- end }}",
+    ]);
+    let exposing = owned(&[
+        "{{- with .Values.gateway }}",
+        "- {{ printf \"--ui-gateway=%s\" . | quote }}",
+        "{{- end }}",
+        "{{- if .Values.podMonitors }}",
+        "- --pod-monitors",
         "{{- end }}",
     ]);
     let further = owned(&[
@@ -142,44 +174,128 @@ fn arguments() -> Vec<String> {
         "- {{ . | quote }}",
         "{{- end }}",
     ]);
-    [namespaces, with_webhook("args"), further].concat()
+    [
+        namespaces,
+        with("args", Hook::None, Hook::Own),
+        with("args", Hook::Own, Hook::CertManager),
+        exposing,
+        further,
+    ]
+    .concat()
+}
+
+/// What the operator is allowed where it is told to use it.
+fn rules() -> Vec<String> {
+    let rule = |value: &str, extra: Extra| {
+        under(
+            &format!("$.Values.{value}"),
+            &yaml(&[json!([extra.rule()])]),
+        )
+    };
+    let all = Extra::ALL.map(|extra| match extra {
+        Extra::HttpRoutes => rule("gateway", extra),
+        Extra::PodMonitors => rule("podMonitors", extra),
+    });
+    all.concat()
 }
 
 /// What is there once, or once for each namespace.
 fn namespaces() -> String {
-    let (all, some) = (marked(&[], false), marked(&[JOBS], false));
+    let (all, some) = (marked(&[], Hook::None), marked(&[JOBS], Hook::None));
     let each = yaml(&but(&some, &all))
         .replace(HOME, "{{ $.Release.Namespace }}")
         .replace(JOBS, "{{ . }}");
     let once = yaml(&but(&all, &some)).replace(HOME, "{{ .Release.Namespace }}");
-    format!(
+    filled(&format!(
         "{{{{- range .Values.jobNamespaces }}}}\n---\n{each}{{{{- else }}}}\n---\n{once}{{{{- end }}}}\n"
-    )
+    ))
 }
 
 /// What is there with a webhook.
 fn webhook() -> String {
-    let more = |namespaces: &[&str]| but(&marked(namespaces, true), &marked(namespaces, false));
-    let here = |text: String| text.replace(HOME, "{{ .Release.Namespace }}");
-    let (everywhere, some) = (here(yaml(&more(&[]))), here(yaml(&more(&[JOBS]))));
+    let (everywhere, some) = (hook(&[]), hook(&[JOBS]));
     let lines = some
         .lines()
         .map(|line| match line.strip_suffix(&format!("- {JOBS}")) {
             Some(indent) => indented(
                 indent,
-                &[
+                &owned(&[
                     "{{- range .Values.jobNamespaces }}",
                     "- {{ . }}",
                     "{{- end }}",
-                ]
-                .map(str::to_owned),
+                ]),
             ),
             None => format!("{line}\n"),
         });
     let some: String = lines.collect();
     format!(
-        "{{{{- if and .Values.webhook .Values.jobNamespaces }}}}\n---\n{some}{{{{- else if .Values.webhook }}}}\n---\n{everywhere}{{{{- end }}}}\n"
+        "{{{{- if and .Values.webhook .Values.jobNamespaces }}}}\n{some}{{{{- else if .Values.webhook }}}}\n{everywhere}{{{{- end }}}}\n"
     )
+}
+
+/// The objects of a webhook, whoever makes its certificates.
+fn hook(namespaces: &[&str]) -> String {
+    let more = |hook: Hook| but(&marked(namespaces, hook), &marked(namespaces, Hook::None));
+    let (own, by_manager) = (more(Hook::Own), more(Hook::CertManager));
+    let is_configuration = |object: &Value| {
+        object["kind"]
+            .as_str()
+            .unwrap()
+            .ends_with("WebhookConfiguration")
+    };
+    let of = |objects: &[Value], wanted: &dyn Fn(&Value) -> bool| {
+        let found: Vec<Value> = objects.iter().filter(|it| wanted(it)).cloned().collect();
+        format!("---\n{}", yaml(&found))
+    };
+    let rights = of(&own, &|it| {
+        !by_manager.contains(it) && !is_configuration(it)
+    });
+    let certificate = of(&by_manager, &|it| it["kind"] == "Certificate");
+    let issuer = of(&more(Hook::OwnIssuer), &|it| it["kind"] == "Issuer");
+    let both = of(&by_manager, &|it| own.contains(it));
+    let configurations = of(&by_manager, &is_configuration);
+    let issued_by = |part: &str| {
+        format!(
+            "{{{{ .Values.certManagerIssuer | default \"Issuer/windlass-webhook\" | splitList \"/\" | {part} }}}}"
+        )
+    };
+    let certificate = certificate
+        .replace(
+            "kind: ClusterIssuer",
+            &format!("kind: {}", issued_by("first")),
+        )
+        .replace(ISSUER, &issued_by("last"));
+    let text = [
+        "{{- if .Values.certManager }}\n{{- if not .Values.certManagerIssuer }}\n",
+        &issuer,
+        "{{- end }}\n",
+        &certificate,
+        "{{- else }}\n",
+        &rights,
+        "{{- end }}\n",
+        &both,
+        &annotated_by_manager(&configurations),
+    ]
+    .concat();
+    text.replace(HOME, "{{ .Release.Namespace }}")
+}
+
+/// Annotations are there for cert-manager alone.
+fn annotated_by_manager(text: &str) -> String {
+    let mut lines = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        let begins = line == "  annotations:";
+        if inside && !line.starts_with("    ") {
+            lines.push("  {{- end }}".to_owned());
+        }
+        if begins {
+            lines.push("  {{- if .Values.certManager }}".to_owned());
+        }
+        inside = begins || (inside && line.starts_with("    "));
+        lines.push(line.to_owned());
+    }
+    indented("", &lines)
 }
 
 /// Those of the first that are none of the others. The Deployment has a template of its own.
@@ -188,26 +304,60 @@ fn but(those: &[Value], others: &[Value]) -> Vec<Value> {
     those.iter().filter(is_more).cloned().collect()
 }
 
-fn marked(job_namespaces: &[&str], webhook: bool) -> Vec<Value> {
+/// Whether there is a webhook, and who makes its certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hook {
+    None,
+    /// The operator.
+    Own,
+    /// An issuer of cert-manager's that the user names.
+    CertManager,
+    /// An issuer of cert-manager's that is made for it.
+    OwnIssuer,
+}
+
+impl Hook {
+    /// The condition under which the chart has what this one has.
+    fn condition(self) -> &'static str {
+        match self {
+            Self::None => "true",
+            Self::Own => ".Values.webhook",
+            Self::CertManager | Self::OwnIssuer => "and .Values.webhook .Values.certManager",
+        }
+    }
+}
+
+fn marked(job_namespaces: &[&str], hook: Hook) -> Vec<Value> {
     let label = |name: &str| DnsLabel::new(name).unwrap();
-    install::objects(&InstallArgs {
+    let issuer = format!("ClusterIssuer/{ISSUER}").parse().unwrap();
+    let objects = install::objects(&InstallArgs {
         namespace: label(HOME),
         job_namespaces: job_namespaces.iter().copied().map(label).collect(),
         registry: String::new(),
         image: Some(IMAGE.to_owned()),
         replicas: REPLICAS,
-        webhook,
+        webhook: hook != Hook::None,
+        cert_manager: matches!(hook, Hook::CertManager | Hook::OwnIssuer),
+        cert_manager_issuer: (hook == Hook::CertManager).then_some(issuer),
         exposing: ExposingArgs::default(),
-    })
-    .unwrap()
+    });
+    objects.unwrap().into_iter().map(with_room).collect()
 }
 
-fn with_room_for_arguments(mut object: Value) -> Value {
+/// Marks the places of what depends on values.
+fn with_room(mut object: Value) -> Value {
     if object["kind"] == "Deployment" {
-        let container = &mut object["spec"]["template"]["spec"]["containers"][0];
+        let pod = &mut object["spec"]["template"]["spec"];
+        pod[VOLUMES] = json!(true);
+        let container = &mut pod["containers"][0];
+        container[MOUNTS] = json!(true);
         for (list, mark) in [("args", ARGUMENTS), ("ports", PORTS)] {
             container[list].as_array_mut().unwrap().push(json!(mark));
         }
+    }
+    let is_role = object["kind"].as_str().unwrap().ends_with("Role");
+    if is_role && object["metadata"]["name"] == rbac::OPERATOR_ROLE {
+        object["rules"].as_array_mut().unwrap().push(json!(RULES));
     }
     object
 }
