@@ -23,6 +23,7 @@ pub mod schedules;
 pub mod scratch;
 pub mod shown;
 pub mod sparks;
+pub mod upload;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::{ClusterArgs, ReconnectArgs};
 use crate::kinds::{Kind, Named, Subject};
+use crate::upload::{Destination, Upload};
 
 /// How objects are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -68,7 +69,15 @@ pub struct SubmitArgs {
     /// Delete an application of this name first, whatever its state, and wait until it is gone.
     #[arg(long)]
     pub replace: bool,
-    /// Print the application that would be created, and create nothing.
+    /// Upload the files of this machine that the application names into this folder of an object
+    /// store, and name them there: s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or
+    /// abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/FOLDER. Credentials come from the environment.
+    #[arg(long, value_name = "URL")]
+    pub upload_to: Option<Destination>,
+    /// Address of the object store, where it is not its vendor's own.
+    #[arg(long, value_name = "URL", requires = "upload_to")]
+    pub upload_endpoint: Option<String>,
+    /// Print the application that would be created, and create and upload nothing.
     #[arg(long)]
     pub dry_run: bool,
     /// Output format.
@@ -84,6 +93,16 @@ pub struct SubmitArgs {
         required_unless_present_any = ["file", "from"]
     )]
     pub submit: Vec<String>,
+}
+
+impl SubmitArgs {
+    /// Where files of this machine go, if they go anywhere.
+    pub fn upload(&self) -> Option<Upload> {
+        Some(Upload {
+            to: self.upload_to.clone()?,
+            endpoint: self.upload_endpoint.clone(),
+        })
+    }
 }
 
 /// Arguments of `windlass list`.

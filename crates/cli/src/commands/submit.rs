@@ -50,8 +50,16 @@ pub async fn submit(args: SubmitArgs) -> Result<Exit, Failure> {
         application["metadata"]["namespace"] = Value::from(namespace.as_str());
     }
     job::configure(&mut application, &args.conf)?;
+    let mut upload = None;
+    if let Some(to) = args.upload() {
+        let files = to.rewrite(&mut application).await?;
+        upload = Some((to, files));
+    }
     manifest::check(&application, &source)?;
     if args.dry_run {
+        if let Some((to, files)) = &upload {
+            to.pretend(files);
+        }
         let found = Found {
             kind: Kind::Application,
             object: object(application)?,
@@ -76,6 +84,9 @@ pub async fn submit(args: SubmitArgs) -> Result<Exit, Failure> {
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(error) => return Err(api_failure(error)),
         }
+    }
+    if let Some((to, files)) = &upload {
+        to.put(files).await?;
     }
     for other in others {
         let applied = apply_beside(&place.client, other, &place.namespace).await?;

@@ -9,6 +9,7 @@
 mod airflow;
 mod controller;
 mod lease;
+mod uploads;
 
 use std::fs::File;
 use std::future::Future;
