@@ -15,7 +15,7 @@ use crate::mishaps::{Call, Script, complaints, scripts};
 use crate::sweep::operate;
 
 const AT_ONCE: usize = 16;
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 const NAME: &str = "sql";
 /// The one that shows that an operator has looked around.
 const CANARY: &str = "canary";

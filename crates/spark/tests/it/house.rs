@@ -26,7 +26,7 @@ use windlass_spark::lower::Exposing;
 use windlass_spark::rbac;
 use windlass_streaming::backend::NoNode;
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The user the operator is.

@@ -14,6 +14,7 @@ mod connect_sweep;
 mod connects;
 mod exposure;
 mod faults;
+mod field_walk;
 mod golden;
 mod groups;
 mod house;

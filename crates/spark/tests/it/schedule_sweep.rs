@@ -18,7 +18,7 @@ use crate::schedules::{SELDOM, names, run_to_its_end, schedule, trigger, until};
 use crate::sweep::operate;
 
 const AT_ONCE: usize = 16;
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 const NAME: &str = "report";
 
 /// How often a run with each name was created.

@@ -21,7 +21,7 @@ use crate::sweep::{APP, CANARY, is_live, operate, second_look, text};
 
 /// How many lives go on at the same time.
 const AT_ONCE: usize = 24;
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A life without mishaps.

@@ -20,7 +20,7 @@ use crate::mishaps::{Script, scripts};
 /// How many lives go on at the same time.
 const AT_ONCE: usize = 24;
 /// How long one life may take.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// How often its end is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
