@@ -34,7 +34,7 @@ fn main() -> Result<()> {
 fn generate() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for (name, text) in windlass_api::crd_files()? {
-        write(&root.join("deploy/crds").join(name), &text)?;
+        write(&root.join("deploy").join(name), &text)?;
     }
     Ok(())
 }

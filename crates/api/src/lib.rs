@@ -3,7 +3,8 @@
 //!
 //! The way of a manifest: [`parse`] turns text into documents, [`decode`] turns a document into a
 //! kind of [`spark`] or says everything that is wrong with it, and the kind's own validation says
-//! what cannot be meant. The same types are the source of the CRDs in `deploy/crds`.
+//! what cannot be meant. The same types are the source of the CRDs in `deploy/crds` and
+//! `deploy/original`.
 
 pub mod decode;
 pub mod field;
@@ -31,13 +32,23 @@ pub fn crds() -> Vec<Value> {
     .collect()
 }
 
-/// The files under `deploy/crds` and what is in them.
+/// The CRD of the first Spark operator, as a JSON object to apply.
+///
+/// It is none of [`crds`], because its plural is that of a CRD there: where both are served, kubectl
+/// takes `sparkapplications` without a group for this one, whose group comes first in the alphabet.
+pub fn original_crd() -> Value {
+    to_object(&spark::OriginalSparkApplication::crd())
+}
+
+/// The files under `deploy` that are CRDs, and what is in them.
 pub fn crd_files() -> Result<Vec<(String, String)>, parse::WriteError> {
-    crds()
-        .iter()
-        .map(|crd| {
+    let usual = crds().into_iter().map(|crd| ("crds", crd));
+    usual
+        .chain([("original", original_crd())])
+        .map(|(folder, crd)| {
             let name = crd["metadata"]["name"].as_str().unwrap_or_default();
-            parse::to_yaml(crd).map(|text| (format!("{name}.yaml"), text))
+            let file = format!("{folder}/{name}.yaml");
+            parse::to_yaml(&crd).map(|text| (file, text))
         })
         .collect()
 }
@@ -57,12 +68,12 @@ mod tests {
 
     #[test]
     fn the_files_in_deploy_are_what_the_types_say() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
         for (name, text) in crd_files().unwrap() {
             let found = std::fs::read_to_string(folder.join(&name)).unwrap_or_default();
             assert!(
                 found == text,
-                "deploy/crds/{name} is old: run `cargo run -p xtask -- gen`"
+                "deploy/{name} is old: run `cargo run -p xtask -- gen`"
             );
         }
     }
@@ -70,7 +81,7 @@ mod tests {
     /// `kubectl apply` keeps a copy of the object in an annotation of at most 262,144 bytes.
     #[test]
     fn a_plain_kubectl_apply_can_carry_every_crd() {
-        for crd in crds() {
+        for crd in crds().into_iter().chain([original_crd()]) {
             assert!(
                 crd.to_string().len() < 200_000,
                 "{}",
@@ -81,7 +92,7 @@ mod tests {
 
     #[test]
     fn every_schema_is_structural() {
-        for crd in crds() {
+        for crd in crds().into_iter().chain([original_crd()]) {
             let versions = crd["spec"]["versions"].as_array().unwrap();
             for version in versions {
                 check_structural(&version["schema"]["openAPIV3Schema"], "");

@@ -2,8 +2,10 @@
 
 pub mod application;
 pub mod connect;
+pub mod original;
 pub mod scheduled;
 
 pub use application::SparkApplication;
 pub use connect::SparkConnect;
+pub use original::SparkApplication as OriginalSparkApplication;
 pub use scheduled::ScheduledSparkApplication;
