@@ -7,6 +7,7 @@ pub mod lifecycle;
 pub mod lower;
 pub mod metrics;
 pub mod observe;
+pub mod original;
 pub mod queue;
 pub mod rbac;
 pub mod resources;

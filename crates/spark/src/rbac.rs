@@ -75,11 +75,23 @@ pub fn operator_rules(extras: &[Extra]) -> Vec<PolicyRule> {
 
 fn usual_rules() -> Vec<PolicyRule> {
     vec![
-        // Follow applications; start the runs of schedules; remove what has had its time.
+        // Follow applications; start the runs of schedules; remove what has had its time; keep those
+        // that stand for objects of the first operator as these are.
         rule(
             "sparkoperator.k8s.io",
             &["sparkapplications"],
-            &["get", "list", "watch", "create", "delete"],
+            &["get", "list", "watch", "create", "patch", "delete"],
+        ),
+        // Follow applications of the first operator, where their definition is installed, and report.
+        rule(
+            "spark-operator.k8s.io",
+            &["sparkapplications"],
+            &["get", "list", "watch"],
+        ),
+        rule(
+            "spark-operator.k8s.io",
+            &["sparkapplications/status", "sparkapplications/finalizers"],
+            &["update"],
         ),
         // Follow schedules and Connect servers.
         rule(

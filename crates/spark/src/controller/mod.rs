@@ -14,12 +14,14 @@ mod connect;
 mod effects;
 mod exposers;
 mod last_words;
+mod original;
 mod policy;
 mod queueing;
 mod scheduled;
 
 use std::time::Duration;
 
+use windlass_api::spark::original::OldImages;
 use windlass_engine::Kind;
 
 use crate::lifecycle::observed::ExposerKind;
@@ -30,12 +32,21 @@ use crate::queue::Policy;
 
 pub use application::{Sight, SparkApplications};
 pub use connect::{ConnectSight, SparkConnects};
+pub use original::{OriginalSight, OriginalSparkApplications};
 pub use scheduled::{ScheduleSight, ScheduledSparkApplications};
 
 /// `sparkapplications.sparkoperator.k8s.io`.
 pub const SPARK_APPLICATION: Kind = Kind::namespaced(
     "sparkoperator.k8s.io",
     "v1beta2",
+    "SparkApplication",
+    "sparkapplications",
+);
+
+/// `sparkapplications.spark-operator.k8s.io`, those of the first Spark operator.
+pub const ORIGINAL_SPARK_APPLICATION: Kind = Kind::namespaced(
+    "spark-operator.k8s.io",
+    "v1alpha1",
     "SparkApplication",
     "sparkapplications",
 );
@@ -123,6 +134,10 @@ pub struct OperatorConfig {
     pub pod_addresses: IpFamily,
     /// The labels of applications that metrics have, too; `namespace` stands for their namespace.
     pub metrics_labels: Vec<String>,
+    /// Whether the cluster serves applications of the first operator, so that they are operated.
+    pub serves_originals: bool,
+    /// What becomes of their images that are too old.
+    pub old_images: OldImages,
 }
 
 impl Default for OperatorConfig {
@@ -146,6 +161,8 @@ impl Default for OperatorConfig {
             exposing: settings.exposing,
             pod_addresses: settings.pod_addresses,
             metrics_labels: Vec::new(),
+            serves_originals: false,
+            old_images: OldImages::default(),
         }
     }
 }
@@ -191,6 +208,12 @@ pub fn spark_application(config: &OperatorConfig) -> SparkApplications {
 /// The controller of SparkConnects.
 pub fn spark_connect(config: &OperatorConfig) -> SparkConnects {
     SparkConnects::new(config.settings())
+}
+
+/// The controller of applications of the first operator. Only for clusters that serve them: a watch
+/// of what is not served never begins.
+pub fn original_spark_application(config: &OperatorConfig) -> OriginalSparkApplications {
+    OriginalSparkApplications::new(config.old_images.clone())
 }
 
 /// The controller of ScheduledSparkApplications.

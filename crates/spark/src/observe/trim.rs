@@ -4,7 +4,7 @@
 //! bytes; with five thousand applications that is the difference between megabytes and gigabytes.
 
 use serde_json::{Map, Value, json};
-use windlass_api::spark::{application::URL, scheduled::SCHEDULE_LABEL};
+use windlass_api::spark::{application::URL, original::APP_ID_LABEL, scheduled::SCHEDULE_LABEL};
 use windlass_engine::Trim;
 
 use super::{APP_NAME, APP_SELECTOR, EXECUTOR_ID, LAUNCHED_BY, ROLE, SUBMISSION_ID};
@@ -55,7 +55,8 @@ const METADATA: [&str; 8] = [
     "labels",
     "ownerReferences",
 ];
-const LABELS: [&str; 7] = [
+const LABELS: [&str; 8] = [
+    APP_ID_LABEL,
     SCHEDULE_LABEL,
     APP_NAME,
     APP_SELECTOR,

@@ -15,12 +15,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use windlass_api::spark::original::OldImages;
 use windlass_apiserver::{ApiServer, Config, User};
 use windlass_cluster::{Cluster, ClusterConfig};
 use windlass_engine::metrics::{Format, Metrics};
 use windlass_engine::{Engine, QueueConfig};
 use windlass_spark::controller::{
-    OperatorConfig, scheduled_spark_application, spark_application, spark_connect,
+    OperatorConfig, original_spark_application, scheduled_spark_application, spark_application,
+    spark_connect,
 };
 use windlass_spark::lower::Exposing;
 use windlass_spark::rbac;
@@ -93,6 +95,18 @@ impl House {
     pub(crate) async fn start() -> Self {
         let mut house = Self::empty().await;
         house.start_operator();
+        house
+    }
+
+    /// With an operator that serves applications of the first one, too.
+    pub(crate) async fn start_with_originals(old_images: OldImages) -> Self {
+        let mut house = Self::empty().await;
+        house.install(windlass_api::original_crd()).await;
+        house.run_operator(&OperatorConfig {
+            serves_originals: true,
+            old_images,
+            ..Self::config(&[])
+        });
         house
     }
 
@@ -183,12 +197,15 @@ impl House {
     }
 
     pub(crate) fn start_operator_that_exposes(&mut self, exposing: Exposing) {
-        let stop = CancellationToken::new();
-        let config = OperatorConfig {
+        self.run_operator(&OperatorConfig {
             exposing,
             ..Self::config(&[])
-        };
-        let engine = Self::engine(self.operator_client(), &config);
+        });
+    }
+
+    fn run_operator(&mut self, config: &OperatorConfig) {
+        let stop = CancellationToken::new();
+        let engine = Self::engine(self.operator_client(), config);
         let metrics = engine.metrics();
         let run = engine.run(stop.clone());
         let task = tokio::spawn(async move { run.await.unwrap() });
@@ -227,13 +244,16 @@ impl House {
     fn engine(client: kube::Client, config: &OperatorConfig) -> Engine {
         let applications = spark_application(config);
         let metrics = applications.metrics();
-        let engine = Engine::builder(client)
+        let mut builder = Engine::builder(client)
             .namespaces(config.namespaces.clone())
             .controller(applications, QueueConfig::default())
             .controller(scheduled_spark_application(), QueueConfig::default())
-            .controller(spark_connect(config), QueueConfig::default())
-            .build()
-            .unwrap();
+            .controller(spark_connect(config), QueueConfig::default());
+        if config.serves_originals {
+            builder =
+                builder.controller(original_spark_application(config), QueueConfig::default());
+        }
+        let engine = builder.build().unwrap();
         metrics.register(&engine);
         engine
     }
@@ -289,6 +309,15 @@ impl Place {
     pub(crate) fn apps(&self) -> Objects {
         self.named(
             "sparkoperator.k8s.io/v1beta2",
+            "SparkApplication",
+            "sparkapplications",
+        )
+    }
+
+    /// Applications of the first operator.
+    pub(crate) fn originals(&self) -> Objects {
+        self.named(
+            "spark-operator.k8s.io/v1alpha1",
             "SparkApplication",
             "sparkapplications",
         )

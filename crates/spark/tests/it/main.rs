@@ -21,6 +21,7 @@ mod house;
 mod lives;
 mod metrics;
 mod mishaps;
+mod originals;
 mod queue;
 mod schedule_sweep;
 mod schedules;
