@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use windlass_api::names::{DnsLabel, NameError};
 use windlass_api::quantity::Quantity;
+use windlass_api::spark::original::{CurrentImage, OldImages};
 
 pub use applications::{
     Awaited, ChangeArgs, ConnectArgs, DeleteArgs, DiffArgs, EventsArgs, ForwardArgs, ListArgs,
@@ -180,6 +181,23 @@ impl Command {
     }
 }
 
+/// What becomes of applications of the first Spark operator (spark-operator.k8s.io/v1alpha1).
+#[derive(Debug, Clone, Default, Args)]
+pub struct OriginalArgs {
+    /// Image that takes the place of those of Spark 2 in applications of the first Spark operator
+    /// (default: such applications are refused).
+    #[arg(long, value_name = "IMAGE")]
+    pub original_image: Option<CurrentImage>,
+}
+
+impl OriginalArgs {
+    /// What becomes of images that are too old.
+    pub fn old_images(&self) -> OldImages {
+        let image = self.original_image.clone();
+        image.map_or(OldImages::Refuse, OldImages::Replace)
+    }
+}
+
 /// How long a cluster that goes away is waited for.
 #[derive(Debug, Args)]
 pub struct ReconnectArgs {
@@ -260,6 +278,9 @@ pub struct RunArgs {
     /// What to do when the cluster goes away.
     #[command(flatten)]
     pub reconnect: ReconnectArgs,
+    /// Manifests of the first operator.
+    #[command(flatten)]
+    pub original: OriginalArgs,
     /// The cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
@@ -288,6 +309,13 @@ pub struct UpArgs {
     /// Port of the API on 127.0.0.1 (0: pick a free one). Kept for later starts.
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
+    /// Also serve the API of the first Spark operator (spark-operator.k8s.io/v1alpha1). Kept for
+    /// later starts.
+    #[arg(long)]
+    pub original_api: bool,
+    /// Its applications.
+    #[command(flatten)]
+    pub original: OriginalArgs,
 }
 
 /// Arguments of `windlass down`.
@@ -340,6 +368,9 @@ pub struct RenderArgs {
         required_unless_present = "file"
     )]
     pub submit: Vec<String>,
+    /// Manifests of the first operator.
+    #[command(flatten)]
+    pub original: OriginalArgs,
 }
 
 /// Arguments of `windlass validate`.
@@ -348,6 +379,9 @@ pub struct ValidateArgs {
     /// The manifest ("-" is standard input).
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
+    /// Manifests of the first operator.
+    #[command(flatten)]
+    pub original: OriginalArgs,
 }
 
 /// Arguments of `windlass operator`.
@@ -428,6 +462,9 @@ pub struct OperatorArgs {
     /// for the namespace.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub metrics_labels: Vec<String>,
+    /// Applications of the first operator, where the cluster serves them.
+    #[command(flatten)]
+    pub original: OriginalArgs,
     /// How drivers are reached.
     #[command(flatten)]
     pub exposing: ExposingArgs,
@@ -464,6 +501,12 @@ pub struct InstallArgs {
     /// own, by which they sign themselves).
     #[arg(long, value_name = "KIND/NAME", requires = "cert_manager")]
     pub cert_manager_issuer: Option<IssuerRef>,
+    /// Also the API of the first Spark operator (spark-operator.k8s.io/v1alpha1).
+    #[arg(long)]
+    pub original_api: bool,
+    /// Its applications.
+    #[command(flatten)]
+    pub original: OriginalArgs,
     /// How drivers are reached.
     #[command(flatten)]
     pub exposing: ExposingArgs,

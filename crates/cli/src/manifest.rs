@@ -8,12 +8,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use windlass_api::decode::{decode, is_kind};
 use windlass_api::spark::application::validate;
+use windlass_api::spark::original::{Conversion, OldImages, check_followed, convert};
 use windlass_api::spark::{
-    ScheduledSparkApplication, SparkApplication, SparkConnect, connect, scheduled,
+    OriginalSparkApplication, ScheduledSparkApplication, SparkApplication, SparkConnect, connect,
+    scheduled,
 };
 use windlass_api::{field, parse};
 
 use crate::exit::Failure;
+use crate::output::talk;
 
 /// The objects of a file that holds one application.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,8 +42,73 @@ pub fn objects(file: &Path) -> Result<Vec<Value>, Failure> {
 }
 
 /// Reads a file that must hold exactly one SparkApplication.
-pub fn load(file: &Path) -> Result<Manifest, Failure> {
-    sort(objects(file)?, file)
+pub fn load(file: &Path, old_images: &OldImages) -> Result<Manifest, Failure> {
+    sort(of_today(objects(file)?, file, old_images)?, file)
+}
+
+/// The objects with each application of the first operator as one of today.
+pub fn of_today(
+    objects: Vec<Value>,
+    file: &Path,
+    old_images: &OldImages,
+) -> Result<Vec<Value>, Failure> {
+    let source = file.display().to_string();
+    let converted = objects.into_iter().map(|object| {
+        if !is_kind::<OriginalSparkApplication>(&object) {
+            return Ok(object);
+        }
+        match check_original(&object, &source, old_images)? {
+            Original::Converted(conversion) => {
+                tell_notes(&conversion, &source);
+                serde_json::to_value(&conversion.application).map_err(Failure::internal)
+            }
+            Original::Followed => Err(Failure::bad_input(format!(
+                "{source}: spec.submissionByUser: is true, so nothing is submitted for it: apply the \
+                 file with kubectl and call spark-submit yourself, or set it to false"
+            ))),
+        }
+    });
+    converted.collect()
+}
+
+/// An application of the first operator that is as it should be.
+pub enum Original {
+    /// It is submitted as this one.
+    Converted(Box<Conversion>),
+    /// Its user submits it.
+    Followed,
+}
+
+/// Checks an application of the first operator completely; the error tells every mistake with its
+/// field.
+pub fn check_original(
+    object: &Value,
+    source: &str,
+    old_images: &OldImages,
+) -> Result<Original, Failure> {
+    let original: OriginalSparkApplication = decode(object)
+        .map_err(|error| refuse(source, error.to_string().lines().map(ToOwned::to_owned)))?;
+    let told = |errors: Vec<field::FieldError>| {
+        refuse(source, errors.iter().map(field::FieldError::to_string))
+    };
+    if original.spec.submission_by_user {
+        let errors = check_followed(&original);
+        return if errors.is_empty() {
+            Ok(Original::Followed)
+        } else {
+            Err(told(errors))
+        };
+    }
+    convert(&original, old_images)
+        .map(|conversion| Original::Converted(Box::new(conversion)))
+        .map_err(told)
+}
+
+/// Tells what was not taken over as it stands.
+pub fn tell_notes(conversion: &Conversion, source: &str) {
+    for note in &conversion.notes {
+        talk(&format!("note: {source}: {note}"));
+    }
 }
 
 /// What `windlass run` can make of a file.
@@ -66,8 +134,8 @@ pub enum Runnable {
 
 /// Reads a file that must hold exactly one object that can be run. Beside an application, schedules
 /// and servers are objects like others; beside a schedule, servers are.
-pub fn load_runnable(file: &Path) -> Result<Runnable, Failure> {
-    let objects = objects(file)?;
+pub fn load_runnable(file: &Path, old_images: &OldImages) -> Result<Runnable, Failure> {
+    let objects = of_today(objects(file)?, file, old_images)?;
     let has = |is: fn(&Value) -> bool| objects.iter().any(is);
     if has(is_kind::<SparkApplication>) {
         return sort(objects, file).map(Runnable::Application);

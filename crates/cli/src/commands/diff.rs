@@ -3,6 +3,7 @@
 
 use kube::api::{DynamicObject, ObjectMeta, PostParams};
 use serde_json::{Value, json};
+use windlass_api::spark::original::OldImages;
 use windlass_spark::lifecycle::changes::Effect;
 use windlass_spark::lifecycle::difference::{Difference, differences};
 
@@ -18,7 +19,7 @@ use crate::shown::document;
 /// Compares and tells.
 pub async fn diff(mut args: DiffArgs) -> Result<Exit, Failure> {
     let source = args.file.display().to_string();
-    let application = manifest::load(&args.file)?.application;
+    let application = manifest::load(&args.file, &OldImages::Refuse)?.application;
     let checked = manifest::check(&application, &source)?;
     if args.place.namespace.is_none() {
         args.place.namespace = checked.metadata.namespace;

@@ -9,6 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 use windlass_api::decode::is_kind;
 use windlass_api::parse;
+use windlass_api::spark::original::OldImages;
 use windlass_api::spark::{ScheduledSparkApplication, SparkApplication};
 use windlass_spark::lower::Lowered;
 
@@ -45,7 +46,7 @@ fn of_file(file: &Path) -> Result<BTreeSet<String>, Failure> {
     let source = file.display().to_string();
     let mut images = BTreeSet::new();
     let mut found = false;
-    for object in manifest::objects(file)? {
+    for object in manifest::of_today(manifest::objects(file)?, file, &OldImages::Refuse)? {
         let application = if is_kind::<ScheduledSparkApplication>(&object) {
             render::run_of(&manifest::check_scheduled(&object, &source)?)
         } else if is_kind::<SparkApplication>(&object) {

@@ -40,7 +40,12 @@ pub fn install(args: &InstallArgs) -> Result<Exit, Failure> {
 /// The manifests as YAML documents.
 fn documents(args: &InstallArgs) -> Result<String, Failure> {
     let crds = windlass_api::crds();
-    let mut all = crds.iter().map(object).collect::<Result<Vec<_>, _>>()?;
+    let original = args.original_api.then(windlass_api::original_crd);
+    let mut all = crds
+        .iter()
+        .chain(&original)
+        .map(object)
+        .collect::<Result<Vec<_>, _>>()?;
     all.extend(objects(args)?);
     windlass_api::parse::to_yaml_documents(&all).map_err(Failure::internal)
 }
@@ -259,6 +264,8 @@ fn deployment(args: &InstallArgs) -> Value {
     if args.cert_manager {
         arguments.push(format!("--webhook-certificates={CERTIFICATES_FOLDER}"));
     }
+    let image = args.original.original_image.as_ref();
+    arguments.extend(image.map(|image| format!("--original-image={image}")));
     arguments.extend(args.exposing.arguments());
     let image = match &args.image {
         Some(image) => image.clone(),
@@ -329,7 +336,7 @@ fn object(typed: &impl Serialize) -> Result<Value, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::ExposingArgs;
+    use crate::args::{ExposingArgs, OriginalArgs};
 
     fn args(job_namespaces: &[&str]) -> InstallArgs {
         InstallArgs {
@@ -344,6 +351,8 @@ mod tests {
             webhook: false,
             cert_manager: false,
             cert_manager_issuer: None,
+            original_api: false,
+            original: OriginalArgs::default(),
             exposing: ExposingArgs::default(),
         }
     }
@@ -459,6 +468,25 @@ mod tests {
             *resources == json!(["httproutes"]) || *resources == json!(["podmonitors"])
         });
         assert_eq!(extra.count(), 2);
+    }
+
+    #[test]
+    fn the_api_of_the_first_operator_is_printed_where_it_is_wanted() {
+        let args = InstallArgs {
+            original_api: true,
+            original: OriginalArgs {
+                original_image: Some("apache/spark:4.3.0".parse().unwrap()),
+            },
+            ..args(&[])
+        };
+        let printed = windlass_api::parse::objects(&documents(&args).unwrap()).unwrap();
+        assert!(printed.contains(&windlass_api::original_crd()));
+        let container = &deployment(&args)["spec"]["template"]["spec"]["containers"][0];
+        let told = container["args"].as_array().unwrap();
+        assert!(
+            told.contains(&json!("--original-image=apache/spark:4.3.0")),
+            "{told:?}"
+        );
     }
 
     #[test]

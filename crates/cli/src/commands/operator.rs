@@ -14,8 +14,8 @@ use windlass_engine::lease::LeaseConfig;
 use windlass_engine::webhook::{Certificates, WebhookConfig};
 use windlass_engine::{Engine, EngineBuilder, Kind, QueueConfig};
 use windlass_spark::controller::{
-    HTTP_ROUTE, OperatorConfig, POD_MONITOR, scheduled_spark_application, spark_application,
-    spark_connect,
+    HTTP_ROUTE, ORIGINAL_SPARK_APPLICATION, OperatorConfig, POD_MONITOR,
+    original_spark_application, scheduled_spark_application, spark_application, spark_connect,
 };
 use windlass_spark::lower::{Exposing, IpFamily, Offer};
 use windlass_spark::queue::Policy;
@@ -83,12 +83,15 @@ fn build(
 ) -> Result<Engine, Failure> {
     let applications = spark_application(config);
     let metrics = applications.metrics();
-    let builder = Engine::builder(client)
+    let mut builder = Engine::builder(client)
         .namespaces(config.namespaces.clone())
         .controller(applications, QueueConfig::default())
         .controller(scheduled_spark_application(), QueueConfig::default())
         .controller(spark_connect(config), QueueConfig::default())
         .drain(DRAIN);
+    if config.serves_originals {
+        builder = builder.controller(original_spark_application(config), QueueConfig::default());
+    }
     let engine = finish(builder).build().map_err(Failure::internal)?;
     metrics.register(&engine);
     Ok(engine)
@@ -182,6 +185,11 @@ async fn refused(client: &Client, extra: Extra, namespaces: &[String]) -> Option
     None
 }
 
+/// Whether the cluster serves the API of the first operator, which is operated where it is.
+pub async fn serves_originals(client: &Client) -> Result<bool, Failure> {
+    is_served(client, &ORIGINAL_SPARK_APPLICATION).await
+}
+
 async fn is_served(client: &Client, kind: &Kind) -> Result<bool, Failure> {
     match client.list_api_group_resources(&kind.api_version()).await {
         Ok(list) => Ok(list.resources.iter().any(|it| it.name == kind.plural)),
@@ -229,6 +237,13 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
         refuse_company(&client, &args.namespaces).await?;
     }
     config.exposing = exposing(&args.exposing, &client, &args.namespaces).await?;
+    config.old_images = args.original.old_images();
+    config.serves_originals = serves_originals(&client).await?;
+    if config.serves_originals {
+        talk(&format!(
+            "{ORIGINAL_SPARK_APPLICATION} of the first operator are served, too"
+        ));
+    }
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
         Failure::bad_input(format!(
             "--listen {}: {error}: choose a free address",

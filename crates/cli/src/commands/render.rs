@@ -4,20 +4,25 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use windlass_api::decode::is_kind;
 use windlass_api::parse::to_yaml_documents;
+use windlass_api::spark::original::OldImages;
 use windlass_api::spark::scheduled::{SCHEDULE_LABEL, run_name, template};
-use windlass_api::spark::{ScheduledSparkApplication, SparkApplication, SparkConnect};
+use windlass_api::spark::{
+    OriginalSparkApplication, ScheduledSparkApplication, SparkApplication, SparkConnect,
+};
+use windlass_api::spark::{application, original};
 use windlass_spark::submission::{SparkVersion, SubmitError, SubmitIds};
 use windlass_spark::{connect, lower, spark_submit, submission};
 
 use crate::args::{Format, RenderArgs, ValidateArgs};
 use crate::exit::{Exit, Failure};
+use crate::manifest::Original;
 use crate::output::{out, talk};
 use crate::{manifest, sparks};
 
 /// Prints the objects of a submission.
 pub fn render(args: RenderArgs) -> Result<Exit, Failure> {
     let objects = match &args.file {
-        Some(file) => render_file(file)?,
+        Some(file) => render_file(file, &args.original.old_images())?,
         None => render_command_line(&args)?,
     };
     match args.output {
@@ -33,9 +38,9 @@ pub fn render(args: RenderArgs) -> Result<Exit, Failure> {
 }
 
 /// What the operator would create for the first attempt of an application, or for a server.
-fn render_file(file: &std::path::Path) -> Result<Vec<Value>, Failure> {
+fn render_file(file: &std::path::Path, old_images: &OldImages) -> Result<Vec<Value>, Failure> {
     let source = file.display().to_string();
-    let objects = manifest::objects(file)?;
+    let objects = manifest::of_today(manifest::objects(file)?, file, old_images)?;
     let server = objects.iter().find(|it| is_kind::<SparkConnect>(it));
     if let Some(server) = server
         && !objects.iter().any(is_kind::<SparkApplication>)
@@ -128,17 +133,14 @@ pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
     let mut checked = 0;
     let objects = manifest::objects(&args.file)?;
     let alone = objects.len() == 1;
+    let old_images = args.original.old_images();
     for (index, object) in objects.into_iter().enumerate() {
         let source = if alone {
             file.clone()
         } else {
             manifest::place(&file, index)
         };
-        if object["apiVersion"]
-            .as_str()
-            .is_some_and(|version| version.starts_with("sparkoperator.k8s.io/"))
-            || object["kind"].as_str().is_none()
-        {
+        if object["apiVersion"].as_str().is_some_and(is_ours) || object["kind"].as_str().is_none() {
             checked += 1;
             let found = if is_kind::<ScheduledSparkApplication>(&object) {
                 manifest::check_scheduled(&object, &source)
@@ -146,6 +148,16 @@ pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
             } else if is_kind::<SparkConnect>(&object) {
                 manifest::check_connect(&object, &source)
                     .and_then(|server| serves(&server, &source).map(drop))
+            } else if is_kind::<OriginalSparkApplication>(&object) {
+                manifest::check_original(&object, &source, &old_images).and_then(|original| {
+                    match original {
+                        Original::Converted(conversion) => {
+                            manifest::tell_notes(&conversion, &source);
+                            lowers(&conversion.application, &source)
+                        }
+                        Original::Followed => Ok(()),
+                    }
+                })
             } else {
                 manifest::check(&object, &source)
                     .and_then(|application| lowers(&application, &source))
@@ -167,6 +179,12 @@ pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
     }
     out(&format!("{file}: {checked} valid"));
     Ok(Exit::Completed)
+}
+
+/// Whether a version is one of the groups of Spark operators.
+fn is_ours(api_version: &str) -> bool {
+    let group = api_version.split('/').next().unwrap_or_default();
+    group == application::GROUP || group == original::GROUP
 }
 
 /// Whether the settings of the application would be accepted at submission.

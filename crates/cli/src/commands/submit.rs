@@ -3,6 +3,7 @@
 use kube::api::{DynamicObject, PostParams};
 use serde_json::{Value, json};
 use windlass_api::spark::ScheduledSparkApplication;
+use windlass_api::spark::original::OldImages;
 use windlass_api::spark::scheduled::{template, triggered_run_name};
 use windlass_spark::spark_submit;
 use windlass_spark::submission::{MainResource, SparkVersion, SubmitIds, SubmitRequest};
@@ -23,7 +24,7 @@ use crate::{manifest, sparks};
 pub async fn submit(args: SubmitArgs) -> Result<Exit, Failure> {
     let (mut application, others, source) = match (&args.file, &args.from) {
         (Some(file), _) => {
-            let manifest = manifest::load(file)?;
+            let manifest = manifest::load(file, &OldImages::Refuse)?;
             let source = file.display().to_string();
             (manifest.application, manifest.others, source)
         }

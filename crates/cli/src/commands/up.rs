@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{DownArgs, UpArgs};
 use crate::datadir::DataDir;
-use crate::embedded::{Embedded, Options};
+use crate::embedded::{Embedded, Options, OriginalApi};
 use crate::exit::{Exit, Failure};
 use crate::output::{out, talk};
 
@@ -32,6 +32,10 @@ pub async fn up(args: UpArgs) -> Result<Exit, Failure> {
     let mut held = data.hold()?;
     let mut options = Options::lasting(data.path());
     options.port = args.port;
+    options.old_images = args.original.old_images();
+    if args.original_api {
+        options.original_api = OriginalApi::Serve;
+    }
     let started = Instant::now();
     let embedded = Embedded::start(options).await?;
     write_private(&data.kubeconfig(), embedded.kubeconfig()).map_err(|error| {
@@ -100,6 +104,12 @@ async fn detach(args: &UpArgs, data: &DataDir) -> Result<Exit, Failure> {
     command.arg("up").arg("--data-dir").arg(data.path());
     if let Some(port) = args.port {
         command.arg("--port").arg(port.to_string());
+    }
+    if args.original_api {
+        command.arg("--original-api");
+    }
+    if let Some(image) = &args.original.original_image {
+        command.arg("--original-image").arg(image.as_str());
     }
     command
         .stdin(Stdio::null())

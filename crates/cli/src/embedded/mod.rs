@@ -8,7 +8,7 @@ mod network;
 mod setup;
 mod teardown;
 
-pub use setup::DRIVER_ACCOUNT;
+pub use setup::{DRIVER_ACCOUNT, OriginalApi};
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -17,13 +17,14 @@ use std::time::Duration;
 
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use windlass_api::spark::original::OldImages;
 use windlass_apiserver::{ApiServer, Config, StartError, User};
 use windlass_cluster::{Cluster, ClusterConfig, EVERY_NAMESPACE};
 use windlass_node::images::{ImageConfig, SparkInstallation, SparkMinor};
 use windlass_node::{ApiEndpoint, CapacityOverrides, Node, NodeConfig, NodeStreams, Orphans};
 use windlass_spark::controller::OperatorConfig;
 
-use crate::commands::operator::Operator;
+use crate::commands::operator::{Operator, serves_originals};
 use crate::exit::Failure;
 use crate::sparks::{self, Installed};
 
@@ -42,6 +43,10 @@ pub struct Options {
     pub port: Option<u16>,
     /// What becomes of pods when this process ends without saying goodbye.
     pub orphans: Orphans,
+    /// Whether the API of the first operator is served.
+    pub original_api: OriginalApi,
+    /// What becomes of the images of its applications that are too old.
+    pub old_images: OldImages,
 }
 
 impl Options {
@@ -51,6 +56,8 @@ impl Options {
             data_dir: data_dir.to_owned(),
             port: None,
             orphans: Orphans::GoOn,
+            original_api: OriginalApi::default(),
+            old_images: OldImages::default(),
         }
     }
 
@@ -60,6 +67,8 @@ impl Options {
             data_dir: data_dir.to_owned(),
             port: Some(0),
             orphans: Orphans::End,
+            original_api: OriginalApi::default(),
+            old_images: OldImages::default(),
         }
     }
 }
@@ -110,7 +119,10 @@ impl Embedded {
                 "the API server does not listen"
             )));
         };
-        setup::apply(&server.client(User::admin())).await?;
+        let admin = server.client(User::admin());
+        setup::apply(&admin, options.original_api).await?;
+        let serves_originals =
+            options.original_api == OriginalApi::Serve || serves_originals(&admin).await?;
 
         let cluster = Cluster::start(
             server.client(User::component("kube-controller-manager")),
@@ -136,7 +148,11 @@ impl Embedded {
 
         let operator = Operator::start(
             server.client(setup::operator_user()),
-            &operator_config(options.orphans),
+            &OperatorConfig {
+                serves_originals,
+                old_images: options.old_images,
+                ..operator_config(options.orphans)
+            },
             setup::OPERATOR_NAMESPACE,
         )?;
         let kubeconfig = server.kubeconfig();

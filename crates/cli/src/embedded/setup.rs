@@ -22,11 +22,26 @@ pub const DRIVER_ACCOUNT: &str = "spark";
 /// operator make.
 const JOB_ACCOUNTS: [&str; 2] = [DRIVER_ACCOUNT, "spark-operator-spark"];
 
+/// Whether a cluster serves the API of the first operator.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OriginalApi {
+    /// If an earlier start of it did.
+    #[default]
+    AsItIs,
+    /// Yes.
+    Serve,
+}
+
 /// Applies everything that is not bound to a job namespace.
-pub(super) async fn apply(client: &Client) -> Result<(), Failure> {
+pub(super) async fn apply(client: &Client, original: OriginalApi) -> Result<(), Failure> {
+    let original = match original {
+        OriginalApi::AsItIs => None,
+        OriginalApi::Serve => Some(windlass_api::original_crd()),
+    };
     try_join_all(
         windlass_api::crds()
             .into_iter()
+            .chain(original)
             .map(|crd| apply_one(client, crd)),
     )
     .await?;

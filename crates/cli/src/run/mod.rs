@@ -32,7 +32,7 @@ pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
     let embedded = !args.cluster.names_a_cluster();
     let manifest = match &args.file {
         Some(file) => {
-            let mut manifest = match manifest::load_runnable(file)? {
+            let mut manifest = match manifest::load_runnable(file, &args.original.old_images())? {
                 Runnable::Application(manifest) => manifest,
                 Runnable::Schedule { schedule, others } => {
                     once(&schedule, others, &source_name(&args), &screen)?

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::clusters::{Cluster, scenarios};
-use crate::common::{root, windlass};
+use crate::common::{Up, WINDLASS, root, windlass};
 use crate::executor_fields::AGENT;
 use crate::real::{self, QUICK_START, completed, drivers, eventually};
 
@@ -44,8 +45,9 @@ const APPLICATIONS: &[(&str, &[&str])] = &[
 
 /// Examples that other tests are about, the one whose jar is in Spark's own images only, and those
 /// that need a scheduler which neither cluster has.
-const ELSEWHERE: [&str; 7] = [
+const ELSEWHERE: [&str; 8] = [
     "jvm",
+    "original",
     "retries",
     "scheduled",
     "spark-connect",
@@ -173,4 +175,32 @@ fn an_example_that_fails_is_run_again_twice() {
     assert!(told.contains("the source is not there yet"), "{told}");
     assert!(answer.stderr.contains("attempt 3"), "{told}");
     assert!(!answer.stderr.contains("attempt 4"), "{told}");
+}
+
+#[test]
+fn an_application_of_the_first_operator_runs_by_itself_and_where_its_api_is_served() {
+    let file = root().join("examples/original.yaml").display().to_string();
+    let answer = windlass(&["run", "--progress", "off", "-f", &file]);
+    assert_eq!(answer.code, 0, "{}\n{}", answer.stdout, answer.stderr);
+    assert!(answer.stdout.contains(PI), "{}", answer.stdout);
+
+    let mut up = Command::new("sh");
+    let line = format!("exec {WINDLASS} \"$@\" --original-api");
+    up.args(["-c", &line, "sh"]);
+    let up = Up::launched(tempfile::tempdir().unwrap(), up);
+    up.kubectl_ok(&["apply", "-f", &file]);
+    let original = eventually("the application to end", || {
+        let found = up.get(&["sparkapplications.spark-operator.k8s.io", "original"])?;
+        let ends = ["COMPLETED", "FAILED"].map(|end| json!(end));
+        ends.contains(&found["status"]["applicationState"]["state"])
+            .then_some(found)
+    });
+    let log = up.kubectl_ok(&["logs", "original-driver"]);
+    assert!(log.contains(PI), "{log}");
+    let status = &original["status"];
+    assert_eq!(status["applicationState"]["state"], "COMPLETED");
+    assert_eq!(status["driverInfo"]["podName"], "original-driver");
+    let executors = status["executorState"].as_object().unwrap();
+    assert!(executors.values().all(|it| it == "COMPLETED"), "{status:#}");
+    assert_eq!(executors.len(), 1, "{status:#}");
 }

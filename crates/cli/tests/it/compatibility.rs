@@ -28,10 +28,17 @@ const ISSUES: [u32; 68] = [
 fn every_field_of_the_kinds_is_told_once_and_no_other() {
     let tables = tables(&page());
     let applications = schema("SparkApplication");
-    for kind in [
-        "SparkApplication",
-        "ScheduledSparkApplication",
-        "SparkConnect",
+    for (kind, schema) in [
+        ("SparkApplication", applications.clone()),
+        (
+            "ScheduledSparkApplication",
+            schema("ScheduledSparkApplication"),
+        ),
+        ("SparkConnect", schema("SparkConnect")),
+        (
+            "Applications of the first operator",
+            schema_of(&windlass_api::original_crd()),
+        ),
     ] {
         let mut told = BTreeSet::new();
         for table in tables.iter().filter(|table| table.chapter == kind) {
@@ -47,7 +54,6 @@ fn every_field_of_the_kinds_is_told_once_and_no_other() {
                 }
             }
         }
-        let schema = schema(kind);
         let mut fields = BTreeSet::new();
         for part in ["spec", "status"] {
             leaves(&schema["properties"][part], part, &mut fields);
@@ -188,7 +194,11 @@ fn schema(kind: &str) -> Value {
     let crds = windlass_api::crds();
     let mut crds = crds.iter();
     let crd = crds.find(|crd| crd["spec"]["names"]["kind"] == kind);
-    crd.unwrap()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+    schema_of(crd.unwrap())
+}
+
+fn schema_of(crd: &Value) -> Value {
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
 }
 
 /// The paths of all fields that have none below them; those of lists and maps are those of their

@@ -12,7 +12,7 @@ use crate::common::{Answer, root, shell_lines, windlass};
 use crate::machine::Machine;
 
 /// The documents whose commands are run.
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "docs/run.md",
     "docs/applications.md",
@@ -23,6 +23,7 @@ const DOCUMENTS: [&str; 10] = [
     "docs/compatibility.md",
     "docs/exposure.md",
     "docs/monitoring.md",
+    "docs/original-api.md",
 ];
 
 /// Commands that are shown and not run here, each with the reason.
@@ -37,6 +38,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     ("windlass run -f app.yaml --context prod", REAL_CLUSTER),
     ("windlass warm", REAL_SPARK),
+    (
+        "windlass install --original-api | kubectl apply -f -",
+        REAL_CLUSTER,
+    ),
     ("hack/setup.sh --clients", "it would fetch all clients"),
     ("windlass connect sql", REAL_SPARK),
     ("windlass connect sql -- query.py 2026", REAL_SPARK),

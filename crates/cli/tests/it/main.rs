@@ -27,6 +27,7 @@ mod lifecycle;
 mod machine;
 mod operators;
 mod ordinary_user;
+mod originals;
 mod trouble;
 mod webhook;
 mod workloads;
