@@ -19,12 +19,13 @@ use crate::api::ApiClient;
 use crate::controller::{Controller, Link, Watch};
 use crate::events::{EventWriter, recorder};
 use crate::health::{self, Health, Role};
-use crate::kind::Scope;
+use crate::kind::Kind;
 use crate::lease::{self, Leadership, LeaseConfig};
 use crate::metrics::Metrics;
 use crate::queue::QueueConfig;
 use crate::runner::{Clock, Ends, Run, Runner, Shared};
 use crate::store::Store;
+use crate::territory::{self, Keeper, Served, Territory};
 use crate::watch::feed;
 use crate::webhook::{Webhook, WebhookConfig};
 
@@ -42,7 +43,10 @@ pub struct Engine {
     api: ApiClient,
     metrics: Metrics,
     health: Health,
-    namespaces: Vec<String>,
+    territory: Territory,
+    /// The namespaces with the label, where that decides.
+    namespaces: Option<Arc<Store>>,
+    served: Served,
     stores: Vec<Arc<Store>>,
     runners: Vec<Arc<dyn Run>>,
     event_writer: EventWriter,
@@ -56,7 +60,7 @@ pub struct EngineBuilder {
     client: Client,
     component: String,
     identity: String,
-    namespaces: Vec<String>,
+    territory: Territory,
     lease: Option<LeaseConfig>,
     probes: Option<TcpListener>,
     webhook: Option<WebhookConfig>,
@@ -124,7 +128,7 @@ impl Engine {
             client,
             component: "windlass".to_owned(),
             identity: "windlass".to_owned(),
-            namespaces: Vec::new(),
+            territory: Territory::default(),
             lease: None,
             probes: None,
             webhook: None,
@@ -152,21 +156,42 @@ impl Engine {
         Some(Arc::clone(runner.primary()))
     }
 
+    /// The store of a kind that some controller watches, for other readers; the first one where there
+    /// are several.
+    pub fn store(&self, kind: &Kind) -> Option<Arc<Store>> {
+        let store = self.stores.iter().find(|store| store.kind() == kind)?;
+        Some(Arc::clone(store))
+    }
+
     /// Runs until `shutdown`, or until one of its own tasks fails.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), EngineError> {
         let end = Endings::default();
         let mut background: JoinSet<&'static str> = JoinSet::new();
         for store in &self.stores {
-            for part in parts(store.kind().scope, &self.namespaces) {
+            for part in self.territory.parts(store.kind().scope) {
+                let listed = Arc::clone(store);
                 let task = feed(
                     Arc::clone(store),
                     self.api.client().clone(),
                     part,
                     self.metrics.clone(),
+                    move || listed.part_synced(),
                     end.background.clone(),
                 );
                 background.spawn(named("watch", task));
             }
+        }
+        if let Some(namespaces) = self.namespaces {
+            let keeper = Keeper {
+                namespaces,
+                stores: self.stores.clone(),
+                runners: self.runners.clone(),
+                served: self.served.clone(),
+                client: self.api.client().clone(),
+                metrics: self.metrics.clone(),
+            };
+            let task = keeper.keep(end.background.clone());
+            background.spawn(named("namespaces", task));
         }
         if let Some(listener) = self.probes {
             let (health, metrics) = (self.health.clone(), self.metrics.clone());
@@ -291,14 +316,6 @@ fn show_role(role: &Leadership, health: &Health, metrics: &Metrics) {
     metrics.leading(role == Role::Leader);
 }
 
-/// The namespaces a kind is watched in; `None` is everything at once.
-fn parts(scope: Scope, namespaces: &[String]) -> Vec<Option<String>> {
-    match (scope, namespaces) {
-        (Scope::Cluster, _) | (Scope::Namespaced, []) => vec![None],
-        (Scope::Namespaced, namespaces) => namespaces.iter().cloned().map(Some).collect(),
-    }
-}
-
 impl EngineBuilder {
     /// Adds a controller with this many workers.
     #[must_use]
@@ -311,10 +328,14 @@ impl EngineBuilder {
 
     /// Watches these namespaces only; without any, the whole cluster.
     #[must_use]
-    pub fn namespaces(mut self, namespaces: Vec<String>) -> Self {
-        self.namespaces = namespaces;
-        self.namespaces.sort_unstable();
-        self.namespaces.dedup();
+    pub fn namespaces(self, namespaces: Vec<String>) -> Self {
+        self.territory(Territory::of_namespaces(namespaces))
+    }
+
+    /// Is responsible for these objects only.
+    #[must_use]
+    pub fn territory(mut self, territory: Territory) -> Self {
+        self.territory = territory;
         self
     }
 
@@ -388,16 +409,18 @@ impl EngineBuilder {
             &self.identity,
         );
         let health = Health::default();
+        let served = Served::of(&self.territory);
         let shared = Shared {
             api: api.clone(),
             recorder,
             metrics: self.metrics.clone(),
             health: health.clone(),
+            served: served.clone(),
             clock: self.clock,
             drain: self.drain,
         };
         let mut stores = Stores {
-            namespaces: &self.namespaces,
+            territory: &self.territory,
             by_watch: HashMap::new(),
         };
         let mut runners: Vec<Arc<dyn Run>> = Vec::new();
@@ -410,7 +433,8 @@ impl EngineBuilder {
         }
         let mut stores: Vec<Arc<Store>> = stores.by_watch.into_values().collect();
         stores.sort_by(|a, b| a.kind().cmp(b.kind()));
-        for store in &stores {
+        let namespaces = territory::namespaces(&self.territory);
+        for store in stores.iter().chain(&namespaces) {
             health.watch_store(Arc::clone(store));
         }
         let webhook = self.webhook.map(Webhook::of).transpose();
@@ -419,7 +443,9 @@ impl EngineBuilder {
             api,
             metrics: self.metrics,
             health,
-            namespaces: self.namespaces,
+            territory: self.territory,
+            namespaces,
+            served,
             stores,
             runners,
             event_writer,
@@ -449,13 +475,13 @@ fn check_times(lease: &LeaseConfig) -> Result<(), BuildError> {
 
 /// One store per distinct watch, shared by all controllers.
 struct Stores<'a> {
-    namespaces: &'a [String],
+    territory: &'a Territory,
     by_watch: HashMap<Watch, Arc<Store>>,
 }
 
 impl Stores<'_> {
     fn of(&mut self, watch: &Watch) -> Arc<Store> {
-        let parts = parts(watch.kind.scope, self.namespaces).len();
+        let parts = self.territory.first_lists(watch.kind.scope);
         let store = self
             .by_watch
             .entry(watch.clone())
@@ -473,7 +499,8 @@ impl Stores<'_> {
         if queue.concurrency == 0 {
             return Err(BuildError::NoWorkers(name));
         }
-        let (primary, children) = (controller.primary(), controller.children());
+        let primary = self.territory.primary(controller.primary());
+        let children = controller.children();
         let mut kinds = vec![&primary.kind];
         for child in &children {
             if kinds.contains(&&child.watch.kind) {
@@ -503,7 +530,7 @@ mod tests {
     use super::*;
     use crate::api::ApiError;
     use crate::controller::{Child, Class};
-    use crate::kind::{Kind, ObjectKey};
+    use crate::kind::ObjectKey;
     use crate::object::Object;
     use crate::plan::{Basis, Plan};
     use crate::view::View;
@@ -620,14 +647,6 @@ mod tests {
             builder().lease(lease).build().err(),
             Some(BuildError::LeaseTimes { .. })
         ));
-    }
-
-    #[test]
-    fn cluster_scoped_kinds_are_watched_once_whatever_the_namespaces() {
-        let namespaces = ["a".to_owned(), "b".to_owned()];
-        assert_eq!(parts(Scope::Cluster, &namespaces), [None]);
-        assert_eq!(parts(Scope::Namespaced, &[]), [None]);
-        assert_eq!(parts(Scope::Namespaced, &namespaces).len(), 2);
     }
 
     #[test]

@@ -40,6 +40,8 @@ impl Kind {
     pub const CONFIG_MAP: Self = Self::namespaced("", "v1", "ConfigMap", "configmaps");
     /// Core `v1` Services.
     pub const SERVICE: Self = Self::namespaced("", "v1", "Service", "services");
+    /// Core `v1` Namespaces.
+    pub const NAMESPACE: Self = Self::cluster("", "v1", "Namespace", "namespaces");
     /// Leases, which carry leadership.
     pub const LEASE: Self = Self::namespaced("coordination.k8s.io", "v1", "Lease", "leases");
     /// Events of the events.k8s.io group.

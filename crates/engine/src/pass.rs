@@ -26,6 +26,7 @@ use crate::plan::{Basis, Effect, EventNote, ObjectRef, Plan, Severity};
 use crate::runner::Clock;
 use crate::same::first_difference;
 use crate::store::Store;
+use crate::territory::Served;
 use crate::view::{External, Freshness, Memory, Refusal, View};
 
 /// How many plans one pass makes before it is called a bug: each round must get closer to a
@@ -47,6 +48,7 @@ pub(crate) struct Pass<'a, C: Controller> {
     pub(crate) manager: &'a str,
     pub(crate) recorder: &'a Recorder,
     pub(crate) externals: &'a Externals,
+    pub(crate) served: &'a Served,
     pub(crate) clock: &'a Clock,
     pub(crate) now: Timestamp,
 }
@@ -292,11 +294,19 @@ impl<C: Controller> Pass<'_, C> {
         state: &mut ObjectState,
         freshness: Freshness,
     ) -> Result<Option<Object>, PassError> {
+        // What is no longer the engine's is as good as gone: whoever has it now decides about it.
+        if !self.served.includes(key.namespace.as_deref()) {
+            return Ok(None);
+        }
         match freshness {
             Freshness::Cached => Ok(self.primary.get(key)),
             Freshness::Live => {
+                if !self.served.is_ours_now(self.api, key).await? {
+                    return Ok(None);
+                }
                 let found = self.api.get(self.primary.kind(), key).await?;
-                Ok(found.map(|object| {
+                let ours = found.filter(|object| self.primary.selects(object));
+                Ok(ours.map(|object| {
                     self.expect(self.primary.kind(), &object, state);
                     self.primary.trimmed(object)
                 }))

@@ -29,6 +29,7 @@ use crate::object::Object;
 use crate::pass::{ObjectState, Pass, PassEnd, PassError, failure_event};
 use crate::queue::{Job, Outcome, QueueConfig, WorkQueue};
 use crate::store::{Store, Subscriber};
+use crate::territory::Served;
 use crate::view::External;
 
 /// A timer never sleeps longer than this: wall clocks jump, and `wake_at` is wall time.
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,
     pub(crate) health: Health,
+    pub(crate) served: Served,
     pub(crate) clock: Clock,
     /// How long running passes may go on after a shutdown was asked for.
     pub(crate) drain: Duration,
@@ -65,6 +67,8 @@ pub(crate) struct Ends {
 pub(crate) trait Run: Send + Sync {
     fn name(&self) -> &'static str;
     fn primary(&self) -> &Arc<Store>;
+    /// A namespace has become the engine's, and the stores know all of it.
+    fn entered(&self, namespace: &str);
     fn run_term(self: Arc<Self>, ends: Ends) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
@@ -207,6 +211,7 @@ impl<C: Controller> Runner<C> {
             manager: &self.manager,
             recorder: &self.shared.recorder,
             externals: &self.externals,
+            served: &self.shared.served,
             clock: &self.shared.clock,
             now,
         };
@@ -277,6 +282,12 @@ impl<C: Controller> Run for Runner<C> {
 
     fn primary(&self) -> &Arc<Store> {
         &self.primary
+    }
+
+    fn entered(&self, namespace: &str) {
+        for object in self.primary.all(Some(namespace)) {
+            self.trigger(&object.key(), self.controller.class(&object));
+        }
     }
 
     fn run_term(self: Arc<Self>, ends: Ends) -> Pin<Box<dyn Future<Output = ()> + Send>> {

@@ -58,7 +58,7 @@ impl Store {
         Self {
             kind: watch.kind.clone(),
             label_selector: watch.label_selector.clone(),
-            selector: Selector::parse(watch.label_selector.as_deref().unwrap_or_default()),
+            selector: selector_of(watch),
             indexed_labels: watch.indexes.clone(),
             trim: watch.trim,
             shelf: RwLock::new(Shelf::new(watch.kind.clone(), indexes)),
@@ -82,7 +82,7 @@ impl Store {
 
     /// Whether the watch would show this object.
     pub(crate) fn selects(&self, object: &Object) -> bool {
-        self.selector.matches(object)
+        self.selector.selects(object)
     }
 
     /// How many objects are kept.
@@ -296,6 +296,12 @@ impl std::fmt::Debug for Store {
             .field("synced", &self.is_synced())
             .finish_non_exhaustive()
     }
+}
+
+/// A controller's own selector that cannot be read is taken to match: the API has the last word.
+fn selector_of(watch: &Watch) -> Selector {
+    let text = watch.label_selector.as_deref().unwrap_or_default();
+    text.parse().unwrap_or_default()
 }
 
 fn trim_metadata(value: &mut Value) {

@@ -32,12 +32,14 @@ const HEALTHY: Duration = Duration::from_mins(1);
 /// How long the next piece of a list may take.
 const LIST_PATIENCE: Duration = Duration::from_mins(1);
 
-/// Feeds one part of a store (a namespace, or everything) until `stop`.
+/// Feeds one part of a store (a namespace, or everything) until `stop`; `listed` is called once,
+/// after the first full list.
 pub(crate) async fn feed(
     store: Arc<Store>,
     client: Client,
     namespace: Option<String>,
     metrics: Metrics,
+    listed: impl FnOnce() + Send + 'static,
     stop: CancellationToken,
 ) {
     let mut feed = Feed {
@@ -45,7 +47,7 @@ pub(crate) async fn feed(
         namespace,
         metrics,
         list: None,
-        was_listed: false,
+        listed: Some(Box::new(listed)),
     };
     let mut backoff = Backoff::new();
     loop {
@@ -64,7 +66,8 @@ struct Feed {
     metrics: Metrics,
     /// The list that is being read.
     list: Option<Vec<Prepared>>,
-    was_listed: bool,
+    /// Who waits for the first list; nobody any more once it was there.
+    listed: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Feed {
@@ -107,7 +110,7 @@ impl Feed {
                 Err(error) => {
                     self.metrics.watch_failed(&kind);
                     let wait = backoff.next(Instant::now());
-                    if self.was_listed {
+                    if self.listed.is_none() {
                         tracing::debug!(%kind, %error, ?wait, "a watch failed");
                     } else {
                         tracing::warn!(%kind, %error, ?wait, "the first list failed");
@@ -133,8 +136,8 @@ impl Feed {
                 let list = self.list.take().unwrap_or_default();
                 self.store.replace(self.namespace.as_deref(), list);
                 self.metrics.listed(self.store.kind());
-                if !std::mem::replace(&mut self.was_listed, true) {
-                    self.store.part_synced();
+                if let Some(listed) = self.listed.take() {
+                    listed();
                 }
             }
             Event::Apply(raw) => self.store.upsert(raw.object(self.store.kind())),
