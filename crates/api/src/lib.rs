@@ -26,6 +26,7 @@ pub fn crds() -> Vec<Value> {
         spark::SparkApplication::crd(),
         spark::ScheduledSparkApplication::crd(),
         spark::SparkConnect::crd(),
+        spark::SparkPolicy::crd(),
     ]
     .iter()
     .map(to_object)
