@@ -11,6 +11,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use windlass_api::names::{DnsLabel, NameError};
 use windlass_api::quantity::Quantity;
 use windlass_api::spark::original::{CurrentImage, OldImages};
+use windlass_engine::Selector;
 
 pub use applications::{
     Awaited, ChangeArgs, ConnectArgs, DeleteArgs, DiffArgs, EventsArgs, ForwardArgs, ListArgs,
@@ -355,6 +356,9 @@ pub struct RenderArgs {
     /// A SparkApplication manifest ("-" is standard input).
     #[arg(short, long, value_name = "FILE", conflicts_with = "submit")]
     pub file: Option<PathBuf>,
+    /// SparkPolicies that are applied to it.
+    #[arg(long, value_name = "FILE", conflicts_with = "submit")]
+    pub policy: Option<PathBuf>,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t = Format::Yaml)]
     pub output: Format,
@@ -382,6 +386,9 @@ pub struct ValidateArgs {
     /// Manifests of the first operator.
     #[command(flatten)]
     pub original: OriginalArgs,
+    /// SparkPolicies that it has to follow.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
 }
 
 /// Arguments of `windlass operator`.
@@ -401,6 +408,17 @@ pub struct OperatorArgs {
         env = "WINDLASS_NAMESPACES"
     )]
     pub namespaces: Vec<String>,
+    /// Labels of the namespaces to serve, as a label selector; a namespace that gets them is served
+    /// from then on, and one that loses them no longer.
+    #[arg(long, value_name = "SELECTOR", conflicts_with = "namespaces")]
+    pub namespace_selector: Option<Selector>,
+    /// Labels of the applications, schedules and Connect servers to serve, as a label selector
+    /// (default: all).
+    #[arg(long, value_name = "SELECTOR")]
+    pub selector: Option<Selector>,
+    /// SparkPolicies about the jobs of all namespaces, or of the one they name; read at the start.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// ServiceAccount for drivers whose application names none.
     #[arg(long, value_name = "NAME")]
     pub default_driver_service_account: Option<String>,
@@ -480,6 +498,17 @@ pub struct InstallArgs {
     /// (default: all, and drivers get their account in "default").
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = namespace)]
     pub job_namespaces: Vec<DnsLabel>,
+    /// Labels of the namespaces whose jobs the operator runs, as a label selector; it has rights in
+    /// all.
+    #[arg(long, value_name = "SELECTOR", conflicts_with = "job_namespaces")]
+    pub namespace_selector: Option<Selector>,
+    /// Labels of the applications, schedules and Connect servers that it serves, as a label selector
+    /// (default: all).
+    #[arg(long, value_name = "SELECTOR")]
+    pub selector: Option<Selector>,
+    /// SparkPolicies that the operator gets, in a ConfigMap of its own namespace.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// Registry that has the operator's image, windlass:VERSION.
     #[arg(long, value_name = "REGISTRY", default_value = "docker.io/windlass")]
     pub registry: String,
@@ -524,6 +553,9 @@ pub struct CheckArgs {
     /// Namespaces whose jobs the operator runs, as given to install, comma separated (default: all).
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = namespace)]
     pub job_namespaces: Vec<DnsLabel>,
+    /// Labels of the namespaces whose jobs it runs, as given to install.
+    #[arg(long, value_name = "SELECTOR", conflicts_with = "job_namespaces")]
+    pub namespace_selector: Option<Selector>,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t = Told::Text)]
     pub output: Told,

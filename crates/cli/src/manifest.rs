@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use kube::{CustomResourceExt, Resource};
 use serde::de::DeserializeOwned;
@@ -10,11 +11,14 @@ use windlass_api::decode::{decode, is_kind};
 use windlass_api::spark::application::validate;
 use windlass_api::spark::original::{Conversion, OldImages, check_followed, convert};
 use windlass_api::spark::{
-    OriginalSparkApplication, ScheduledSparkApplication, SparkApplication, SparkConnect, connect,
-    scheduled,
+    OriginalSparkApplication, ScheduledSparkApplication, SparkApplication, SparkConnect,
+    SparkPolicy, connect, scheduled,
 };
 use windlass_api::{field, parse};
+use windlass_spark::connect::Ruled;
+use windlass_spark::policy::{self, Layer, Policies};
 
+use crate::commands::install::DRIVER_ACCOUNT;
 use crate::exit::Failure;
 use crate::output::talk;
 
@@ -226,10 +230,53 @@ pub fn check_beside(object: &Value, place: &str) -> Result<(), Failure> {
     }
 }
 
+/// The ServiceAccount of drivers that name none, by an operator as it is installed.
+const ACCOUNT: Option<&str> = Some(DRIVER_ACCOUNT);
+
+/// The SparkPolicies of a file; none where no file is given.
+pub fn policies(file: Option<&Path>) -> Result<Vec<Arc<Layer>>, Failure> {
+    let Some(file) = file else {
+        return Ok(Vec::new());
+    };
+    policy_text(file).map(|(_, layers)| layers)
+}
+
+/// A file of SparkPolicies, and what it says.
+pub fn policy_text(file: &Path) -> Result<(String, Vec<Arc<Layer>>), Failure> {
+    let text = read(file)?;
+    let layers = policy::read_file(&text)
+        .map_err(|problems| refuse(&file.display().to_string(), problems.into_iter()))?;
+    Ok((text, layers))
+}
+
+/// The policies about the namespace of an object.
+fn about(layers: &[Arc<Layer>], namespace: Option<&String>) -> Result<Policies, Failure> {
+    let namespace = namespace.map_or("default", String::as_str);
+    let policies = Policies::of(layers, [], namespace);
+    match policies.broken() {
+        [] => Ok(policies),
+        broken => Err(refuse("--policy", broken.iter().cloned())),
+    }
+}
+
 /// Checks an application completely; the error tells every mistake with its field.
 pub fn check(application: &Value, source: &str) -> Result<SparkApplication, Failure> {
+    check_by(&[], application, source)
+}
+
+/// The same under policies: what comes back is the application as they make it.
+pub fn check_by(
+    layers: &[Arc<Layer>],
+    application: &Value,
+    source: &str,
+) -> Result<SparkApplication, Failure> {
     let decoded: SparkApplication = decode(application)
         .map_err(|error| refuse(source, error.to_string().lines().map(ToOwned::to_owned)))?;
+    let policies = about(layers, decoded.metadata.namespace.as_ref())?;
+    let ruled = policies.apply_to(&decoded, ACCOUNT);
+    let (decoded, decided) =
+        ruled.map_err(|errors| refuse(source, errors.iter().map(field::FieldError::to_string)))?;
+    tell(source, &decided);
     let errors = validate(&decoded);
     if errors.is_empty() {
         return Ok(decoded);
@@ -241,9 +288,16 @@ pub fn check(application: &Value, source: &str) -> Result<SparkApplication, Fail
 }
 
 /// Checks a schedule completely, with its template; the error tells every mistake with its field.
-pub fn check_scheduled(object: &Value, source: &str) -> Result<ScheduledSparkApplication, Failure> {
+pub fn check_scheduled(
+    layers: &[Arc<Layer>],
+    object: &Value,
+    source: &str,
+) -> Result<ScheduledSparkApplication, Failure> {
     let decoded: ScheduledSparkApplication = decode(object)
         .map_err(|error| refuse(source, error.to_string().lines().map(ToOwned::to_owned)))?;
+    let policies = about(layers, decoded.metadata.namespace.as_ref())?;
+    let ruled = policies.apply_to_schedule(&decoded, ACCOUNT);
+    let decoded = ruled.map_err(|problems| refuse(source, problems.into_iter()))?;
     let errors = scheduled::validate(&decoded);
     if errors.is_empty() {
         return Ok(decoded);
@@ -255,17 +309,45 @@ pub fn check_scheduled(object: &Value, source: &str) -> Result<ScheduledSparkApp
 }
 
 /// Checks a Spark Connect server completely; the error tells every mistake with its field.
-pub fn check_connect(object: &Value, source: &str) -> Result<SparkConnect, Failure> {
+pub fn check_connect(
+    layers: &[Arc<Layer>],
+    object: &Value,
+    source: &str,
+) -> Result<Ruled, Failure> {
     let decoded: SparkConnect = decode(object)
         .map_err(|error| refuse(source, error.to_string().lines().map(ToOwned::to_owned)))?;
-    let errors = connect::validate(&decoded);
+    let policies = about(layers, decoded.metadata.namespace.as_ref())?;
+    let ruled = Ruled::by(&policies, &decoded, ACCOUNT)
+        .map_err(|problems| refuse(source, problems.into_iter()))?;
+    let errors = connect::validate(ruled.connect());
     if errors.is_empty() {
-        return Ok(decoded);
+        return Ok(ruled);
     }
     Err(refuse(
         source,
         errors.iter().map(field::FieldError::to_string),
     ))
+}
+
+/// Checks a policy completely; the error tells every mistake with its field.
+pub fn check_policy(object: &Value, source: &str) -> Result<(), Failure> {
+    let decoded: SparkPolicy = decode(object)
+        .map_err(|error| refuse(source, error.to_string().lines().map(ToOwned::to_owned)))?;
+    let errors = windlass_api::spark::policy::validate(&decoded);
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(refuse(
+        source,
+        errors.iter().map(field::FieldError::to_string),
+    ))
+}
+
+/// What policies decided otherwise than the file.
+fn tell(source: &str, decided: &[String]) {
+    for field in decided {
+        talk(&format!("note: {source}: {field}"));
+    }
 }
 
 fn refuse(source: &str, errors: impl Iterator<Item = String>) -> Failure {

@@ -8,6 +8,7 @@ pub mod lower;
 pub mod metrics;
 pub mod observe;
 pub mod original;
+pub mod policy;
 pub mod queue;
 pub mod rbac;
 pub mod resources;

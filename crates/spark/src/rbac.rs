@@ -176,6 +176,12 @@ fn usual_rules() -> Vec<PolicyRule> {
             &["podgroups"],
             &["get", "create", "patch", "delete"],
         ),
+        // Know what is decided about the jobs of a namespace. Nobody but its keeper writes it.
+        rule(
+            "windlass.dev",
+            &["sparkpolicies"],
+            &["get", "list", "watch"],
+        ),
         // Know what may run at once in a namespace.
         rule("", &["resourcequotas"], &["list", "watch"]),
         // Tell people what happens.
@@ -190,6 +196,11 @@ pub fn company_rules() -> Vec<PolicyRule> {
         rule("coordination.k8s.io", &["leases"], &["list"]),
         rule("apps", &["deployments"], &["list"]),
     ]
+}
+
+/// What an operator of the namespaces with a label looks at besides: which ones have it.
+pub fn selecting_rules() -> Vec<PolicyRule> {
+    vec![rule("", &["namespaces"], &["get", "list", "watch"])]
 }
 
 /// What an operator with a webhook does to its configurations, which are of the whole cluster: it
@@ -269,6 +280,28 @@ pub fn operator_cluster_role_binding(namespace: &str, service_account: &str) -> 
         role_ref: role_ref("ClusterRole", OPERATOR_ROLE),
         subjects: Some(vec![subject(namespace, service_account)]),
     }
+}
+
+/// The role of an operator of the namespaces with a label, and its binding. Both are named after the
+/// operator's own namespace, since there may be one for each label.
+pub fn selecting_cluster_role(
+    home: &str,
+    service_account: &str,
+    extras: &[Extra],
+) -> (ClusterRole, ClusterRoleBinding) {
+    let name = format!("{OPERATOR_ROLE}-{home}");
+    let rules = [operator_rules(extras), company_rules(), selecting_rules()];
+    let role = ClusterRole {
+        metadata: named(&name, None),
+        rules: Some(rules.concat()),
+        ..ClusterRole::default()
+    };
+    let binding = ClusterRoleBinding {
+        metadata: named(&name, None),
+        role_ref: role_ref("ClusterRole", &name),
+        subjects: Some(vec![subject(home, service_account)]),
+    };
+    (role, binding)
 }
 
 /// The operator's role in one namespace it serves, where it may not have the whole cluster.
@@ -391,6 +424,7 @@ mod tests {
             driver_rules(),
             operator_rules(&Extra::ALL),
             company_rules(),
+            selecting_rules(),
             leader_rules(),
             webhook_rules("configuration"),
             webhook_home_rules("secret"),

@@ -150,6 +150,9 @@ pub struct DiffArgs {
     /// A SparkApplication manifest ("-" is standard input).
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
+    /// SparkPolicies that it has to follow.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// End with 1 where there is a difference.
     #[arg(long)]
     pub exit_code: bool,

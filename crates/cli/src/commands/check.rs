@@ -13,6 +13,7 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, PostPa
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use windlass_api::names::DnsLabel;
+use windlass_engine::Object;
 use windlass_spark::rbac;
 use windlass_spark::survey::{
     Answer, Category, Facts, Finding, Look, Right, Scope, Stage, Verdict, Whose, judge,
@@ -42,11 +43,7 @@ pub async fn check(args: CheckArgs) -> Result<Exit, Failure> {
             Stage::After
         },
         home: args.namespace.to_string(),
-        job_namespaces: args
-            .job_namespaces
-            .iter()
-            .map(DnsLabel::to_string)
-            .collect(),
+        job_namespaces: job_namespaces(client, &args).await?,
         driver_account: DRIVER_ACCOUNT.to_owned(),
     };
     let facts = gather(client, &scope).await?;
@@ -63,6 +60,39 @@ pub async fn check(args: CheckArgs) -> Result<Exit, Failure> {
     } else {
         Exit::Completed
     })
+}
+
+/// The namespaces that are meant, by name or by their labels.
+async fn job_namespaces(client: &Client, args: &CheckArgs) -> Result<Vec<String>, Failure> {
+    let selector = args.namespace_selector.as_ref();
+    let Some(selector) = selector.filter(|it| !it.is_everything()) else {
+        return Ok(args
+            .job_namespaces
+            .iter()
+            .map(DnsLabel::to_string)
+            .collect());
+    };
+    let found = match list(client, &kind("", "v1", "Namespace"), &[]).await? {
+        Look::Seen(found) => found,
+        Look::Refused(why) => {
+            return Err(Failure::cluster(format!(
+                "who has {selector} cannot be told: {why}: ask as somebody who may list namespaces, \
+                 or name them with --job-namespaces"
+            )));
+        }
+    };
+    let with_label = found
+        .into_iter()
+        .map(Object::new)
+        .filter(|it| selector.selects(it));
+    let names: Vec<String> = with_label.map(|it| it.name().to_owned()).collect();
+    if names.is_empty() {
+        return Err(Failure::bad_input(format!(
+            "--namespace-selector {selector}: no namespace has these labels; see kubectl get \
+             namespaces --show-labels"
+        )));
+    }
+    Ok(names)
 }
 
 fn has_problem(findings: &[Finding]) -> bool {
@@ -124,6 +154,12 @@ async fn gather(client: &Client, scope: &Scope) -> Result<Facts, Failure> {
         quotas: list(client, &kind("", "v1", "ResourceQuota"), of_scope).await?,
         limits: list(client, &kind("", "v1", "LimitRange"), of_scope).await?,
         applications: list(client, &applications, of_scope).await?,
+        policies: list(
+            client,
+            &kind("windlass.dev", "v1alpha1", "SparkPolicy"),
+            of_scope,
+        )
+        .await?,
         rights: rights(client, scope).await,
     })
 }

@@ -20,7 +20,8 @@ use crate::shown::document;
 pub async fn diff(mut args: DiffArgs) -> Result<Exit, Failure> {
     let source = args.file.display().to_string();
     let application = manifest::load(&args.file, &OldImages::Refuse)?.application;
-    let checked = manifest::check(&application, &source)?;
+    let policies = manifest::policies(args.policy.as_deref())?;
+    let checked = manifest::check_by(&policies, &application, &source)?;
     if args.place.namespace.is_none() {
         args.place.namespace = checked.metadata.namespace;
     }

@@ -48,7 +48,7 @@ fn of_file(file: &Path) -> Result<BTreeSet<String>, Failure> {
     let mut found = false;
     for object in manifest::of_today(manifest::objects(file)?, file, &OldImages::Refuse)? {
         let application = if is_kind::<ScheduledSparkApplication>(&object) {
-            render::run_of(&manifest::check_scheduled(&object, &source)?)
+            render::run_of(&manifest::check_scheduled(&[], &object, &source)?)
         } else if is_kind::<SparkApplication>(&object) {
             manifest::check(&object, &source)?
         } else {

@@ -5,12 +5,14 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use windlass_api::names::DnsLabel;
+use windlass_engine::Selector;
 use windlass_spark::{rbac, webhook};
 
 use crate::args::InstallArgs;
 use crate::exit::{Exit, Failure};
-use crate::output;
+use crate::{manifest, output};
 
 /// The operator's ServiceAccount, Deployment and container.
 pub const OPERATOR: &str = "windlass-operator";
@@ -31,6 +33,10 @@ const CERTIFICATES_SECRET: &str = "windlass-webhook-tls";
 const CERTIFICATES_FOLDER: &str = "/etc/windlass/webhook";
 /// By which cert-manager tells the configurations the authority.
 const INJECT_CA: &str = "cert-manager.io/inject-ca-from";
+/// The ConfigMap with the operator's policies, and their file in it.
+const POLICY: (&str, &str) = ("windlass-policy", "policy.yaml");
+/// Where the operator finds it.
+const POLICY_FOLDER: &str = "/etc/windlass/policy";
 
 /// Prints the manifests.
 pub fn install(args: &InstallArgs) -> Result<Exit, Failure> {
@@ -67,20 +73,29 @@ pub fn objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
         object(&rbac::leader_role(home))?,
         object(&rbac::leader_role_binding(home, OPERATOR))?,
     ];
-    if args.job_namespaces.is_empty() {
-        objects.push(object(&rbac::operator_cluster_role(&extras))?);
-        objects.push(object(&rbac::operator_cluster_role_binding(
-            home, OPERATOR,
-        ))?);
+    // Whoever serves a part of what has labels is not alone in the cluster, or in a namespace.
+    let is_alone = selector(args).is_none() && label_selector(args).is_none();
+    let named = |object: Value| if is_alone { object } else { own(object, home) };
+    if selector(args).is_some() {
+        let (role, binding) = rbac::selecting_cluster_role(home, OPERATOR, &extras);
+        objects.push(object(&role)?);
+        objects.push(object(&binding)?);
+    } else if args.job_namespaces.is_empty() {
+        let role = rbac::operator_cluster_role(&extras);
+        let binding = rbac::operator_cluster_role_binding(home, OPERATOR);
+        objects.push(named(object(&role)?));
+        objects.push(named(object(&binding)?));
     }
     for namespace in args.job_namespaces.iter().map(DnsLabel::as_str) {
-        objects.push(object(&rbac::operator_role(namespace, &extras))?);
-        objects.push(object(&rbac::operator_role_binding(
-            namespace, home, OPERATOR,
-        ))?);
+        let role = rbac::operator_role(namespace, &extras);
+        let binding = rbac::operator_role_binding(namespace, home, OPERATOR);
+        objects.push(named(object(&role)?));
+        objects.push(named(object(&binding)?));
     }
     let named = args.job_namespaces.iter().map(DnsLabel::as_str);
-    let fallback = args.job_namespaces.is_empty().then_some(DEFAULT_NAMESPACE);
+    // Who has the labels is not known here, and changes.
+    let has_all = args.job_namespaces.is_empty() && selector(args).is_none();
+    let fallback = has_all.then_some(DEFAULT_NAMESPACE);
     for namespace in named.chain(fallback) {
         objects.push(object(&rbac::driver_service_account(
             namespace,
@@ -92,11 +107,54 @@ pub fn objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
             DRIVER_ACCOUNT,
         ))?);
     }
-    objects.push(deployment(args));
+    let policy = policy(args)?;
+    objects.extend(policy.as_deref().map(|text| policy_object(home, text)));
+    objects.push(deployment(args, policy.as_deref()));
     if args.webhook {
         objects.extend(webhook_objects(args)?);
     }
     Ok(objects)
+}
+
+/// The labels of the namespaces that are served, where labels decide.
+fn selector(args: &InstallArgs) -> Option<&Selector> {
+    let selector = args.namespace_selector.as_ref();
+    selector.filter(|selector| !selector.is_everything())
+}
+
+/// The labels of what is served in them, where labels decide.
+fn label_selector(args: &InstallArgs) -> Option<&Selector> {
+    let selector = args.selector.as_ref();
+    selector.filter(|selector| !selector.is_everything())
+}
+
+/// A role, or its binding, of this operator and not of the others of the cluster.
+fn own(mut object: Value, home: &str) -> Value {
+    let name = json!(format!("{}-{home}", rbac::OPERATOR_ROLE));
+    if object["roleRef"].is_object() {
+        object["roleRef"]["name"] = name.clone();
+    }
+    object["metadata"]["name"] = name;
+    object
+}
+
+/// The text of the operator's policies, if it has any and they can be meant.
+fn policy(args: &InstallArgs) -> Result<Option<String>, Failure> {
+    let Some(file) = &args.policy else {
+        return Ok(None);
+    };
+    let (text, _) = manifest::policy_text(file)?;
+    Ok(Some(text))
+}
+
+fn policy_object(home: &str, text: &str) -> Value {
+    let (name, file) = POLICY;
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": { "name": name, "namespace": home },
+        "data": { file: text },
+    })
 }
 
 /// The name of the webhook configurations of an operator in this namespace. They are of the whole
@@ -129,12 +187,12 @@ fn webhook_objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
             "ports": [{ "name": "webhook", "port": 443, "targetPort": "webhook" }],
         },
     });
-    let configuration = |kind: &str, webhook: Value| {
+    let configuration = |kind: &str, webhooks: &[Value]| {
         let mut configuration = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": kind,
             "metadata": { "name": name },
-            "webhooks": [webhook],
+            "webhooks": webhooks,
         });
         if args.cert_manager {
             let certificate = format!("{home}/{WEBHOOK}");
@@ -142,22 +200,21 @@ fn webhook_objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
         }
         configuration
     };
-    let kinds = |version: &str, resources: &[&str]| {
+    let written = |group: &str, version: &str, resources: &[&str]| {
         json!({
-            "apiGroups": ["sparkoperator.k8s.io"],
+            "apiGroups": [group],
             "apiVersions": [version],
             "resources": resources,
             "operations": ["CREATE", "UPDATE"],
             "scope": "Namespaced",
         })
     };
-    let ours = json!([
-        kinds(
-            "v1beta2",
-            &["sparkapplications", "scheduledsparkapplications"]
-        ),
-        kinds("v1alpha1", &["sparkconnects"]),
-    ]);
+    let jobs = ["sparkapplications", "scheduledsparkapplications"];
+    let ours = [
+        written("sparkoperator.k8s.io", "v1beta2", &jobs),
+        written("sparkoperator.k8s.io", "v1alpha1", &["sparkconnects"]),
+    ];
+    let policies = json!([written("windlass.dev", "v1alpha1", &["sparkpolicies"])]);
     let pods = json!([{
         "apiGroups": [""],
         "apiVersions": ["v1"],
@@ -165,21 +222,35 @@ fn webhook_objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
         "operations": ["CREATE"],
         "scope": "Namespaced",
     }]);
-    let validating = hook(args, "validate.windlass.dev", webhook::VALIDATE, &ours);
+    let mut validating = hook(
+        args,
+        "validate.windlass.dev",
+        webhook::VALIDATE,
+        &json!(ours),
+    )?;
+    if let Some(selector) = label_selector(args) {
+        validating["objectSelector"] = in_manifest(selector, "--selector")?;
+    }
+    let of_policies = hook(
+        args,
+        "validate-policies.windlass.dev",
+        webhook::VALIDATE,
+        &policies,
+    )?;
     let mut mutating = hook(
         args,
         "customise-pods.windlass.dev",
         webhook::CUSTOMISE,
         &pods,
-    );
+    )?;
     // Nobody else's pods are asked about.
     mutating["objectSelector"] = json!({ "matchExpressions": [
         { "key": "spark-role", "operator": "In", "values": ["driver", "executor"] },
     ]});
     objects.extend([
         service,
-        configuration("ValidatingWebhookConfiguration", validating),
-        configuration("MutatingWebhookConfiguration", mutating),
+        configuration("ValidatingWebhookConfiguration", &[validating, of_policies]),
+        configuration("MutatingWebhookConfiguration", &[mutating]),
     ]);
     Ok(objects)
 }
@@ -218,7 +289,7 @@ fn certificates(args: &InstallArgs) -> Vec<Value> {
 }
 
 /// One webhook. Everything works without it, so that its absence must not stop anybody.
-fn hook(args: &InstallArgs, name: &str, path: &str, rules: &Value) -> Value {
+fn hook(args: &InstallArgs, name: &str, path: &str, rules: &Value) -> Result<Value, Failure> {
     let mut hook = json!({
         "name": name,
         "admissionReviewVersions": ["v1"],
@@ -238,7 +309,19 @@ fn hook(args: &InstallArgs, name: &str, path: &str, rules: &Value) -> Value {
             "values": args.job_namespaces,
         }]});
     }
-    hook
+    if let Some(selector) = selector(args) {
+        hook["namespaceSelector"] = in_manifest(selector, "--namespace-selector")?;
+    }
+    Ok(hook)
+}
+
+fn in_manifest(selector: &Selector, flag: &str) -> Result<Value, Failure> {
+    selector.as_field().ok_or_else(|| {
+        Failure::bad_input(format!(
+            "{flag} {selector}: a webhook cannot select by < and >; use a label with a value of its \
+             own, or leave out --webhook"
+        ))
+    })
 }
 
 /// The operator's image in a registry.
@@ -246,7 +329,7 @@ pub fn image_of(registry: &str) -> String {
     format!("{registry}/windlass:{}", env!("CARGO_PKG_VERSION"))
 }
 
-fn deployment(args: &InstallArgs) -> Value {
+fn deployment(args: &InstallArgs, policy: Option<&str>) -> Value {
     let labels = json!({ "app.kubernetes.io/name": OPERATOR });
     let mut arguments = vec![
         "operator".to_owned(),
@@ -255,6 +338,15 @@ fn deployment(args: &InstallArgs) -> Value {
     if !args.job_namespaces.is_empty() {
         let names: Vec<&str> = args.job_namespaces.iter().map(DnsLabel::as_str).collect();
         arguments.push(format!("--namespaces={}", names.join(",")));
+    }
+    if let Some(selector) = selector(args) {
+        arguments.push(format!("--namespace-selector={selector}"));
+    }
+    if let Some(selector) = label_selector(args) {
+        arguments.push(format!("--selector={selector}"));
+    }
+    if policy.is_some() {
+        arguments.push(format!("--policy={POLICY_FOLDER}/{}", POLICY.1));
     }
     let mut ports = vec![json!({ "name": "http", "containerPort": PORT })];
     if args.webhook {
@@ -318,15 +410,36 @@ fn deployment(args: &InstallArgs) -> Value {
         },
     });
     if args.cert_manager {
-        let pod = &mut deployment["spec"]["template"]["spec"];
-        let name = "certificates";
         // Applications need no webhook, so the operator waits for no certificate.
         let source = json!({ "secretName": CERTIFICATES_SECRET, "optional": true });
-        pod["volumes"] = json!([{ "name": name, "secret": source }]);
-        pod["containers"][0]["volumeMounts"] =
-            json!([{ "name": name, "mountPath": CERTIFICATES_FOLDER, "readOnly": true }]);
+        let volume = json!({ "name": "certificates", "secret": source });
+        mount(&mut deployment, volume, CERTIFICATES_FOLDER);
+    }
+    if let Some(text) = policy {
+        // It is read at the start only, so other policies are another pod.
+        let digest = Sha256::digest(text.as_bytes());
+        let (head, _) = digest.split_at(8);
+        let digest = head
+            .iter()
+            .fold(String::new(), |all, byte| all + &format!("{byte:02x}"));
+        let pod = &mut deployment["spec"]["template"];
+        pod["metadata"]["annotations"]["windlass.dev/policy"] = json!(digest);
+        let volume = json!({ "name": "policy", "configMap": { "name": POLICY.0 } });
+        mount(&mut deployment, volume, POLICY_FOLDER);
     }
     deployment
+}
+
+/// Gives the operator's container a volume, to read.
+fn mount(deployment: &mut Value, volume: Value, folder: &str) {
+    let pod = &mut deployment["spec"]["template"]["spec"];
+    let mount = json!({ "name": volume["name"], "mountPath": folder, "readOnly": true });
+    let add = |place: &mut Value, item: Value| match place.as_array_mut() {
+        Some(list) => list.push(item),
+        None => *place = json!([item]),
+    };
+    add(&mut pod["volumes"], volume);
+    add(&mut pod["containers"][0]["volumeMounts"], mount);
 }
 
 fn object(typed: &impl Serialize) -> Result<Value, Failure> {
@@ -335,12 +448,16 @@ fn object(typed: &impl Serialize) -> Result<Value, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use super::objects as objects_of;
     use super::*;
     use crate::args::{ExposingArgs, OriginalArgs};
 
     fn args(job_namespaces: &[&str]) -> InstallArgs {
         InstallArgs {
             namespace: DnsLabel::new("windlass-system").unwrap(),
+            namespace_selector: None,
+            selector: None,
+            policy: None,
             job_namespaces: job_namespaces
                 .iter()
                 .map(|&name| DnsLabel::new(name).unwrap())
@@ -405,7 +522,7 @@ mod tests {
                 .iter()
                 .all(|object| { object["webhooks"][0].get("namespaceSelector").is_none() })
         );
-        let container = &deployment(&with(&[]))["spec"]["template"]["spec"]["containers"][0];
+        let container = &deployment(&with(&[]), None)["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["ports"][1]["name"], "webhook");
     }
 
@@ -498,7 +615,7 @@ mod tests {
         let text = std::fs::read_to_string(file).unwrap();
         let monitor = &windlass_api::parse::objects(&text).unwrap()[0];
         let args = args(&[]);
-        let deployment = deployment(&args);
+        let deployment = deployment(&args, None);
         let pod = &deployment["spec"]["template"];
         assert_eq!(
             monitor["metadata"]["namespace"],
@@ -515,7 +632,92 @@ mod tests {
     }
 
     #[test]
+    fn an_operator_of_labelled_namespaces_may_look_who_has_the_label_and_is_told() {
+        let args = InstallArgs {
+            namespace_selector: Some("team=etl".parse().unwrap()),
+            selector: Some("tier!=test".parse().unwrap()),
+            webhook: true,
+            ..args(&[])
+        };
+        let objects = objects(&args).unwrap();
+        let of = |kind: &str| objects.iter().find(|it| it["kind"] == kind).unwrap();
+        let hooks = &of("ValidatingWebhookConfiguration")["webhooks"];
+        let rules = of("ClusterRole")["rules"].as_array().unwrap();
+        insta::assert_yaml_snapshot!((
+            names(&objects).lines().collect::<Vec<_>>(),
+            &of("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"],
+            rules.last(),
+            &hooks[0]["namespaceSelector"],
+            &hooks[0]["objectSelector"],
+        ));
+        let roles = |namespaces: &[&str]| {
+            let args = InstallArgs {
+                selector: Some("release=next".parse().unwrap()),
+                ..self::args(namespaces)
+            };
+            let objects = objects_of(&args).unwrap();
+            let own = objects.into_iter().filter(|it| {
+                let name = it["metadata"]["name"].as_str().unwrap();
+                name == "windlass-spark-operator-windlass-system"
+                    && it["roleRef"].get("name").is_none_or(|it| it == name)
+            });
+            own.count()
+        };
+        assert_eq!((roles(&[]), roles(&["etl"])), (2, 2));
+        let by_number = InstallArgs {
+            namespace_selector: Some("size>3".parse().unwrap()),
+            ..args
+        };
+        let refused = objects_of(&by_number).unwrap_err();
+        assert!(
+            refused.message.contains("--namespace-selector size>3"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn policies_are_read_before_they_are_printed_and_another_text_is_another_pod() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("policy.yaml");
+        let write = |allowed: &str| {
+            let text = format!(
+                "apiVersion: windlass.dev/v1alpha1\nkind: SparkPolicy\nmetadata: {{name: all}}\n\
+                 spec: {{allowedImages: [{allowed:?}]}}\n"
+            );
+            std::fs::write(&file, text).unwrap();
+            objects_of(&InstallArgs {
+                policy: Some(file.clone()),
+                ..args(&["etl"])
+            })
+        };
+        let pod_of = |objects: &[Value]| {
+            let mut found = objects.iter().filter(|it| it["kind"] == "Deployment");
+            found.next().unwrap()["spec"]["template"].clone()
+        };
+        let first = write("registry.example.com/*").unwrap();
+        let config = first.iter().find(|it| it["kind"] == "ConfigMap").unwrap();
+        assert_eq!(config["metadata"]["name"], "windlass-policy");
+        let pod = pod_of(&first);
+        let container = &pod["spec"]["containers"][0];
+        let told = container["args"].as_array().unwrap();
+        assert!(
+            told.contains(&json!("--policy=/etc/windlass/policy/policy.yaml")),
+            "{told:?}"
+        );
+        assert_eq!(
+            container["volumeMounts"][0]["mountPath"],
+            "/etc/windlass/policy"
+        );
+        assert_ne!(pod, pod_of(&write("apache/spark").unwrap()));
+        let refused = write("").unwrap_err();
+        assert!(
+            refused.message.contains("spec.allowedImages[0]"),
+            "{refused}"
+        );
+    }
+
+    #[test]
     fn the_deployment_is_this() {
-        insta::assert_yaml_snapshot!(deployment(&args(&["etl", "ml"])));
+        insta::assert_yaml_snapshot!(deployment(&args(&["etl", "ml"]), None));
     }
 }

@@ -1,5 +1,6 @@
 //! `windlass operator`, and the operator as a part of the embedded cluster.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::authorization::v1::ResourceAttributes;
@@ -12,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use windlass_engine::engine::EngineError;
 use windlass_engine::lease::LeaseConfig;
 use windlass_engine::webhook::{Certificates, WebhookConfig};
-use windlass_engine::{Engine, EngineBuilder, Kind, QueueConfig};
+use windlass_engine::{Engine, EngineBuilder, Kind, Namespaces, QueueConfig, Territory};
 use windlass_spark::controller::{
-    HTTP_ROUTE, ORIGINAL_SPARK_APPLICATION, OperatorConfig, POD_MONITOR,
+    HTTP_ROUTE, ORIGINAL_SPARK_APPLICATION, OperatorConfig, POD_MONITOR, PolicyDesk, SPARK_POLICY,
     original_spark_application, scheduled_spark_application, spark_application, spark_connect,
 };
 use windlass_spark::lower::{Exposing, IpFamily, Offer};
@@ -26,6 +27,7 @@ use super::check::{list, of_oneself, review};
 use super::install;
 use crate::args::{ExposingArgs, OperatorArgs};
 use crate::exit::{Exit, Failure};
+use crate::manifest;
 use crate::output::talk;
 
 /// Name of the Lease that makes one operator the leader.
@@ -59,7 +61,8 @@ impl Operator {
             retry_period: Duration::from_secs(15),
             ..LeaseConfig::new(namespace, LEASE, EMBEDDED)
         };
-        let engine = build(client, config, |builder| builder.lease(lease))?;
+        let desk = PolicyDesk::new(config.policies.clone());
+        let engine = build(client, config, &desk, |builder| builder.lease(lease))?;
         let stop = CancellationToken::new();
         let task = tokio::spawn(engine.run(stop.clone()));
         Ok(Self { stop, task })
@@ -75,18 +78,19 @@ impl Operator {
     }
 }
 
-/// An engine with the controllers, and their numbers on its page.
+/// An engine with the controllers, and their numbers on its page; its policies are shown to the desk.
 fn build(
     client: Client,
     config: &OperatorConfig,
+    desk: &PolicyDesk,
     finish: impl FnOnce(EngineBuilder) -> EngineBuilder,
 ) -> Result<Engine, Failure> {
     let applications = spark_application(config);
     let metrics = applications.metrics();
     let mut builder = Engine::builder(client)
-        .namespaces(config.namespaces.clone())
+        .territory(config.territory.clone())
         .controller(applications, QueueConfig::default())
-        .controller(scheduled_spark_application(), QueueConfig::default())
+        .controller(scheduled_spark_application(config), QueueConfig::default())
         .controller(spark_connect(config), QueueConfig::default())
         .drain(DRAIN);
     if config.serves_originals {
@@ -94,6 +98,7 @@ fn build(
     }
     let engine = finish(builder).build().map_err(Failure::internal)?;
     metrics.register(&engine);
+    desk.open(engine.store(&SPARK_POLICY));
     Ok(engine)
 }
 
@@ -203,7 +208,8 @@ async fn is_served(client: &Client, kind: &Kind) -> Result<bool, Failure> {
 /// An engine for a cluster that answers, with the address of its probes taken.
 async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
     let mut config = OperatorConfig {
-        namespaces: args.namespaces.clone(),
+        territory: territory(args),
+        policies: manifest::policies(args.policy.as_deref())?,
         metrics_labels: args.metrics_labels.clone(),
         ..OperatorConfig::default()
     };
@@ -234,7 +240,7 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
         .await
         .map_err(Failure::unreachable)?;
     if !args.beside_other_operators {
-        refuse_company(&client, &args.namespaces).await?;
+        refuse_company(&client, &config.territory.namespaces).await?;
     }
     config.exposing = exposing(&args.exposing, &client, &args.namespaces).await?;
     config.old_images = args.original.old_images();
@@ -255,8 +261,9 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
         std::env::var("HOSTNAME").unwrap_or_else(|_| "windlass".to_owned()),
         jiff::Timestamp::now().as_nanosecond()
     );
-    let webhook = webhook(args, &config).await?;
-    let engine = build(client, &config, |mut builder| {
+    let desk = Arc::new(PolicyDesk::new(config.policies.clone()));
+    let webhook = webhook(args, &config, &desk).await?;
+    let engine = build(client, &config, &desk, |mut builder| {
         if let Some(webhook) = webhook {
             builder = builder.webhook(webhook);
         }
@@ -267,21 +274,46 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
     })?;
     talk(&format!(
         "operator {identity} serves {} (Kubernetes {}), probes and metrics at http://{}",
-        if args.namespaces.is_empty() {
-            "every namespace".to_owned()
-        } else {
-            args.namespaces.join(", ")
-        },
+        in_words(&config.territory),
         version.git_version,
         args.listen
     ));
     Ok(engine)
 }
 
+/// What the operator is responsible for.
+fn territory(args: &OperatorArgs) -> Territory {
+    let selector = args.namespace_selector.as_ref();
+    let mut territory = match selector.filter(|it| !it.is_everything()) {
+        Some(selector) => Territory {
+            namespaces: Namespaces::Selected(selector.clone()),
+            ..Territory::default()
+        },
+        None => Territory::of_namespaces(args.namespaces.clone()),
+    };
+    territory.objects.clone_from(&args.selector);
+    territory
+}
+
+fn in_words(territory: &Territory) -> String {
+    let namespaces = match &territory.namespaces {
+        Namespaces::All => "every namespace".to_owned(),
+        Namespaces::Named(names) => names.join(", "),
+        Namespaces::Selected(selector) => format!("the namespaces with {selector}"),
+    };
+    match &territory.objects {
+        Some(selector) if !selector.is_everything() => {
+            format!("what has {selector} in {namespaces}")
+        }
+        _ => namespaces,
+    }
+}
+
 /// The webhook that was asked for, with its address taken.
 async fn webhook(
     args: &OperatorArgs,
     config: &OperatorConfig,
+    desk: &Arc<PolicyDesk>,
 ) -> Result<Option<WebhookConfig>, Failure> {
     let Some(address) = args.webhook_listen else {
         return Ok(None);
@@ -304,13 +336,13 @@ async fn webhook(
     Ok(Some(WebhookConfig {
         listener,
         certificates,
-        routes: windlass_spark::webhook::routes(config.settings()),
+        routes: windlass_spark::webhook::routes(config.settings(), Arc::clone(desk)),
     }))
 }
 
 /// Two operators of the same applications would each start them: the one that comes second does
 /// not start. What may not be looked at is told, and does not stop us.
-async fn refuse_company(client: &Client, namespaces: &[String]) -> Result<(), Failure> {
+async fn refuse_company(client: &Client, ours: &Namespaces) -> Result<(), Failure> {
     let mut seen = Vec::new();
     for (group, kind) in [("coordination.k8s.io", "Lease"), ("apps", "Deployment")] {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind));
@@ -328,7 +360,13 @@ async fn refuse_company(client: &Client, namespaces: &[String]) -> Result<(), Fa
     }
     let others = match &seen[..] {
         [leases, deployments] => {
-            survey::others(leases, deployments, namespaces, jiff::Timestamp::now())
+            let namespaces = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Namespace"));
+            let known = match list(client, &namespaces, &[]).await? {
+                Look::Seen(known) => Some(known),
+                Look::Refused(_) => None,
+            };
+            let now = jiff::Timestamp::now();
+            survey::others(leases, deployments, ours, known.as_deref(), now)
         }
         _ => Vec::new(),
     };

@@ -1,5 +1,7 @@
 //! `windlass render` and `windlass validate`: what would be created, and what is wrong with it.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use windlass_api::decode::is_kind;
@@ -8,8 +10,11 @@ use windlass_api::spark::original::OldImages;
 use windlass_api::spark::scheduled::{SCHEDULE_LABEL, run_name, template};
 use windlass_api::spark::{
     OriginalSparkApplication, ScheduledSparkApplication, SparkApplication, SparkConnect,
+    SparkPolicy,
 };
 use windlass_api::spark::{application, original};
+use windlass_spark::connect::Ruled;
+use windlass_spark::policy::Layer;
 use windlass_spark::submission::{SparkVersion, SubmitError, SubmitIds};
 use windlass_spark::{connect, lower, spark_submit, submission};
 
@@ -22,7 +27,10 @@ use crate::{manifest, sparks};
 /// Prints the objects of a submission.
 pub fn render(args: RenderArgs) -> Result<Exit, Failure> {
     let objects = match &args.file {
-        Some(file) => render_file(file, &args.original.old_images())?,
+        Some(file) => {
+            let policies = manifest::policies(args.policy.as_deref())?;
+            render_file(file, &policies, &args.original.old_images())?
+        }
         None => render_command_line(&args)?,
     };
     match args.output {
@@ -38,27 +46,37 @@ pub fn render(args: RenderArgs) -> Result<Exit, Failure> {
 }
 
 /// What the operator would create for the first attempt of an application, or for a server.
-fn render_file(file: &std::path::Path, old_images: &OldImages) -> Result<Vec<Value>, Failure> {
+fn render_file(
+    file: &std::path::Path,
+    policies: &[Arc<Layer>],
+    old_images: &OldImages,
+) -> Result<Vec<Value>, Failure> {
     let source = file.display().to_string();
     let objects = manifest::of_today(manifest::objects(file)?, file, old_images)?;
     let server = objects.iter().find(|it| is_kind::<SparkConnect>(it));
     if let Some(server) = server
         && !objects.iter().any(is_kind::<SparkApplication>)
     {
-        return serves(&manifest::check_connect(server, &source)?, &source);
+        return serves(
+            &manifest::check_connect(policies, server, &source)?,
+            &source,
+        );
     }
     let of_kind = |object: &&Value| is_kind::<ScheduledSparkApplication>(object);
     let application = match objects.iter().find(of_kind) {
         Some(scheduled) if !objects.iter().any(is_kind::<SparkApplication>) => {
-            run_of(&manifest::check_scheduled(scheduled, &source)?)
+            run_of(&manifest::check_scheduled(policies, scheduled, &source)?)
         }
         _ => {
             let manifest = manifest::sort(objects, file)?;
-            manifest::check(&manifest.application, &source)?
+            manifest::check_by(policies, &manifest.application, &source)?
         }
     };
     let (objects, lowered) = rendered(&application, &source)?;
     for note in &lowered.not_applied {
+        talk(&format!("warning: {source}: {note}"));
+    }
+    for note in &lowered.exposed {
         talk(&format!("warning: {source}: {note}"));
     }
     for note in &lowered.submission.notes {
@@ -68,8 +86,8 @@ fn render_file(file: &std::path::Path, old_images: &OldImages) -> Result<Vec<Val
 }
 
 /// The objects of a server, its token aside, which is made when the server is.
-fn serves(server: &SparkConnect, source: &str) -> Result<Vec<Value>, Failure> {
-    let wanted = connect::wanted(server, &lower::Settings::default()).map_err(|problems| {
+fn serves(server: &Ruled, source: &str) -> Result<Vec<Value>, Failure> {
+    let wanted = connect::wanted_of(server, &lower::Settings::default()).map_err(|problems| {
         let lines = problems
             .iter()
             .map(|problem| format!("{source}: {problem}"));
@@ -77,6 +95,12 @@ fn serves(server: &SparkConnect, source: &str) -> Result<Vec<Value>, Failure> {
     })?;
     for note in &wanted.not_applied {
         talk(&format!("warning: {source}: {note}"));
+    }
+    for note in &wanted.exposed {
+        talk(&format!("warning: {source}: {note}"));
+    }
+    for note in &wanted.decided {
+        talk(&format!("note: {source}: {note}"));
     }
     let mut objects = wanted.before;
     objects.push(wanted.deployment);
@@ -129,6 +153,7 @@ fn seed(arguments: &[String]) -> String {
 /// could be applied.
 pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
     let file = args.file.display().to_string();
+    let policies = manifest::policies(args.policy.as_deref())?;
     let mut problems = Vec::new();
     let mut checked = 0;
     let objects = manifest::objects(&args.file)?;
@@ -140,13 +165,16 @@ pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
         } else {
             manifest::place(&file, index)
         };
-        if object["apiVersion"].as_str().is_some_and(is_ours) || object["kind"].as_str().is_none() {
+        if object["apiVersion"].as_str().is_some_and(is_ours)
+            || is_kind::<SparkPolicy>(&object)
+            || object["kind"].as_str().is_none()
+        {
             checked += 1;
             let found = if is_kind::<ScheduledSparkApplication>(&object) {
-                manifest::check_scheduled(&object, &source)
+                manifest::check_scheduled(&policies, &object, &source)
                     .and_then(|scheduled| lowers(&run_of(&scheduled), &source))
             } else if is_kind::<SparkConnect>(&object) {
-                manifest::check_connect(&object, &source)
+                manifest::check_connect(&policies, &object, &source)
                     .and_then(|server| serves(&server, &source).map(drop))
             } else if is_kind::<OriginalSparkApplication>(&object) {
                 manifest::check_original(&object, &source, &old_images).and_then(|original| {
@@ -158,8 +186,10 @@ pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
                         Original::Followed => Ok(()),
                     }
                 })
+            } else if is_kind::<SparkPolicy>(&object) {
+                manifest::check_policy(&object, &source)
             } else {
-                manifest::check(&object, &source)
+                manifest::check_by(&policies, &object, &source)
                     .and_then(|application| lowers(&application, &source))
             };
             problems.extend(found.err().map(|failure| failure.message));
@@ -174,7 +204,8 @@ pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
     if checked == 0 {
         return Err(Failure::bad_input(format!(
             "{file}: holds nothing of Windlass: give a SparkApplication or \
-             ScheduledSparkApplication (sparkoperator.k8s.io/v1beta2), or a SparkConnect (v1alpha1)"
+             ScheduledSparkApplication (sparkoperator.k8s.io/v1beta2), a SparkConnect (v1alpha1), \
+             or a SparkPolicy (windlass.dev/v1alpha1)"
         )));
     }
     out(&format!("{file}: {checked} valid"));
@@ -189,7 +220,9 @@ fn is_ours(api_version: &str) -> bool {
 
 /// Whether the settings of the application would be accepted at submission.
 fn lowers(application: &SparkApplication, source: &str) -> Result<(), Failure> {
-    for note in &lowered(application, source)?.not_applied {
+    let lowered = lowered(application, source)?;
+    let notes = lowered.not_applied.iter().map(ToString::to_string);
+    for note in notes.chain(lowered.exposed) {
         talk(&format!("warning: {source}: {note}"));
     }
     Ok(())

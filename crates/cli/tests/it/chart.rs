@@ -338,6 +338,9 @@ fn marked(job_namespaces: &[&str], hook: Hook) -> Vec<Value> {
     let objects = install::objects(&InstallArgs {
         namespace: label(HOME),
         job_namespaces: job_namespaces.iter().copied().map(label).collect(),
+        namespace_selector: None,
+        selector: None,
+        policy: None,
         registry: String::new(),
         image: Some(IMAGE.to_owned()),
         replicas: REPLICAS,

@@ -28,6 +28,7 @@ mod machine;
 mod operators;
 mod ordinary_user;
 mod originals;
+mod secrets;
 mod trouble;
 mod webhook;
 mod workloads;

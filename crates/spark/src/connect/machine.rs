@@ -13,7 +13,7 @@ use windlass_engine::{Kind, Object};
 
 use super::build::{Wanted, stamp};
 use super::observed::{DeploymentState, Observed, Present, ServerPod};
-use super::{HASH_ANNOTATION, reach};
+use super::{HASH_ANNOTATION, MADE_FOR_ANNOTATION, reach};
 use crate::lifecycle::conditions::{self, ConditionKind, Setting, Truth};
 use crate::lifecycle::in_words;
 
@@ -110,12 +110,23 @@ impl Machine<'_> {
         self.see();
         self.status.server.service_name = Some(wanted.service.clone());
         self.set(ConditionKind::Validated, Truth::True, "Valid", "");
-        match wanted.not_applied.as_slice() {
-            [] => conditions::clear(&mut self.status.conditions, ConditionKind::FieldNotApplied),
-            fields => {
-                let told = fields.join("; ");
-                let kind = ConditionKind::FieldNotApplied;
-                self.set(kind, Truth::True, "NotSupported", &told);
+        for (kind, reason, fields) in [
+            (
+                ConditionKind::FieldNotApplied,
+                "NotSupported",
+                &wanted.not_applied,
+            ),
+            (ConditionKind::PolicyApplied, "Enforced", &wanted.decided),
+            (
+                ConditionKind::SecretInPlainText,
+                "PlainText",
+                &wanted.exposed,
+            ),
+        ] {
+            if fields.is_empty() {
+                conditions::clear(&mut self.status.conditions, kind);
+            } else {
+                self.set(kind, Truth::True, reason, &fields.join("; "));
             }
         }
         if let Some(taken) = self.observed.taken.first() {
@@ -128,7 +139,7 @@ impl Machine<'_> {
             return self.decide(Vec::new(), RESYNC, Basis::Cached);
         }
         let demand = self.demand();
-        let effects = self.effects(wanted, demand);
+        let mut effects = self.effects(wanted, demand);
         let stops = demand != Demand::Up
             && self
                 .observed
@@ -141,6 +152,9 @@ impl Machine<'_> {
         let settled =
             effects.is_empty() && self.observed.deployment.as_ref().is_some_and(rolled_out);
         self.judge(demand, settled);
+        if effects.is_empty() && demand == Demand::Up {
+            effects.extend(self.mark(wanted));
+        }
         let waits = demand == Demand::Up && self.status.state != State::Ready;
         self.decide(effects, if waits { RESYNC } else { SLOW_RESYNC }, basis)
     }
@@ -208,10 +222,15 @@ impl Machine<'_> {
         if demand != Demand::Up {
             deployment["spec"]["replicas"] = json!(0);
             // The hash is that of the object without one.
-            if let Some(annotations) = deployment["metadata"]["annotations"].as_object_mut() {
+            let annotations = deployment["metadata"]["annotations"].as_object_mut();
+            let mark = annotations.and_then(|annotations| {
                 annotations.remove(HASH_ANNOTATION);
-            }
+                annotations.remove(MADE_FOR_ANNOTATION)
+            });
             stamp(&mut deployment);
+            if let Some(mark) = mark {
+                deployment["metadata"]["annotations"][MADE_FOR_ANNOTATION] = mark;
+            }
         }
         let delete = |present: &Present| Effect::Delete {
             target: present.target.clone(),
@@ -236,6 +255,15 @@ impl Machine<'_> {
         let is_stale = |it: &&Present| !is_pod(it) && !all.contains(&it.target);
         effects.extend(present.iter().filter(is_stale).map(delete));
         effects
+    }
+
+    /// What a server was made for, where it is as it should be for another generation, too. Its pods
+    /// do not notice.
+    fn mark(&self, wanted: &Wanted) -> Option<Effect> {
+        let seen = self.observed.deployment.as_ref()?;
+        let mark = wanted.deployment["metadata"]["annotations"][MADE_FOR_ANNOTATION].as_str();
+        (mark.is_some() && seen.made_for.as_deref() != mark)
+            .then(|| Effect::Apply(wanted.deployment.clone()))
     }
 
     /// Whether an object is missing, or was made from something else.

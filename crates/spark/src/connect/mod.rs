@@ -11,6 +11,8 @@
 //! - an object of the server carries the hash of what it was made from, and is applied again only
 //!   when it is missing or that differs; files are in ConfigMaps that never change, so that a
 //!   server reads all its life what it was started with;
+//! - what policies decide holds from the next start of a server on: what they made of one that is up
+//!   stands on its Deployment, with the generation of the specification it was made for;
 //! - the Deployment is applied last, and nothing of somebody else's is ever applied over;
 //! - a token is random, is made before the server that asks for it, and is only in its Secret: the
 //!   operator may write Secrets and not read them.
@@ -21,7 +23,7 @@ mod observe;
 mod observed;
 mod reach;
 
-pub use build::{Wanted, wanted};
+pub use build::{MADE_FOR_ANNOTATION, RULED_ANNOTATION, Ruled, Wanted, wanted, wanted_of};
 pub use machine::{Decision, Spec, plan};
 pub use observe::{CHILD, POD, observe};
 pub use observed::{Entropy, Observed, Present, ServerPod};

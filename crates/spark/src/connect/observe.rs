@@ -7,7 +7,7 @@ use windlass_engine::plan::ObjectRef;
 use windlass_engine::{Object, Trim};
 
 use super::observed::{DeploymentState, Observed, Present, ServerPod};
-use super::{DEPLOYMENT, HASH_ANNOTATION, TOKEN_ANNOTATION};
+use super::{DEPLOYMENT, HASH_ANNOTATION, MADE_FOR_ANNOTATION, RULED_ANNOTATION, TOKEN_ANNOTATION};
 use crate::lifecycle::observed::{DriverPod, SparkContainer};
 use crate::lower::server::SERVER_ROLE;
 use crate::observe::{ROLE, driver_container, driver_pod};
@@ -77,6 +77,7 @@ fn deployment(object: &Object) -> DeploymentState {
             && number("/status/updatedReplicas") >= replicas.unwrap_or(1)
             && number("/status/replicas") == number("/status/updatedReplicas"),
         token_secret: object.annotation(TOKEN_ANNOTATION).map(str::to_owned),
+        made_for: object.annotation(MADE_FOR_ANNOTATION).map(str::to_owned),
         failure,
     }
 }
@@ -237,7 +238,15 @@ fn trim_metadata(object: &mut Value) {
             ],
         );
         if let Some(annotations) = metadata.get_mut("annotations") {
-            drop_fields(annotations, &[HASH_ANNOTATION, TOKEN_ANNOTATION]);
+            drop_fields(
+                annotations,
+                &[
+                    HASH_ANNOTATION,
+                    TOKEN_ANNOTATION,
+                    MADE_FOR_ANNOTATION,
+                    RULED_ANNOTATION,
+                ],
+            );
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct DeploymentState {
     pub replicas: i64,
     /// The Secret of the token that was made for it.
     pub token_secret: Option<String>,
+    /// The generation of the specification that it was made for.
+    pub made_for: Option<String>,
     /// Whether the pods it counts are those it was last told to make.
     pub rolled_out: bool,
     /// Why it cannot make pods.

@@ -15,7 +15,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use windlass_api::spark::SparkApplication;
 use windlass_api::spark::application::{
-    ApplicationStateType as State, Attempt, RERUN_REQUESTED_AT, SparkApplicationStatus as Status,
+    ApplicationStateType as State, Attempt, RERUN_REQUESTED_AT, SparkApplicationSpec,
+    SparkApplicationStatus as Status,
 };
 use windlass_engine::api::ApiError;
 use windlass_engine::plan::{Basis, Effect, EventNote, ObjectRef, Plan, Severity};
@@ -24,6 +25,7 @@ use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, W
 
 use super::effects::effects_of;
 use super::last_words::{self, LastWords};
+use super::policies::{Concerned, PolicyDesk};
 use super::policy::{no_restart, node_loss, restart_policy};
 use super::{POD_DISRUPTION_BUDGET, SPARK_APPLICATION, effects, kind_of};
 use crate::lifecycle::changes::{self, Changes};
@@ -36,6 +38,7 @@ use crate::lifecycle::{self, Reason};
 use crate::lower::{self, LowerError, Lowered, Settings};
 use crate::metrics::{CONTROLLER, SparkMetrics};
 use crate::observe::{self, APP_NAME, APP_SELECTOR, LAUNCHED_BY, Role};
+use crate::policy::Policies;
 use crate::queue::{Ledger, Policy, Standing};
 use crate::submission::Note;
 
@@ -47,6 +50,8 @@ pub struct SparkApplications {
     /// The limits of namespaces that have none of their own.
     pub(super) policy: Policy,
     pub(super) ledger: Arc<Ledger>,
+    desk: PolicyDesk,
+    concerned: Arc<Concerned>,
     metrics: SparkMetrics,
 }
 
@@ -110,6 +115,7 @@ impl SparkApplications {
         limits: Limits,
         settings: Settings,
         policy: Policy,
+        desk: PolicyDesk,
         metrics: SparkMetrics,
     ) -> Self {
         Self {
@@ -117,6 +123,8 @@ impl SparkApplications {
             settings,
             policy,
             ledger: Arc::default(),
+            desk,
+            concerned: Arc::default(),
             metrics,
         }
     }
@@ -131,12 +139,16 @@ impl SparkApplications {
     }
 
     /// Reads the application; an error is why its status cannot be understood.
-    pub(super) fn read(&self, object: &Object) -> Result<Reading, String> {
+    pub(super) fn read(&self, object: &Object, policies: &Policies) -> Result<Reading, String> {
         let status = match object.status() {
             Value::Null => Status::default(),
             status => Status::deserialize(status).map_err(|error| format!("status: {error}"))?,
         };
         let app = SparkApplication::deserialize(object.as_value());
+        let (app, decided) = match app {
+            Ok(app) if !policies.is_empty() => self.under(policies, app, object.spec()),
+            app => (app, Decided::default()),
+        };
         let mut spec = self.spec(object, app.as_ref().ok(), &status);
         let app = match app {
             Ok(app) => app,
@@ -155,20 +167,37 @@ impl SparkApplications {
         };
         let mut lowered = None;
         if is_in_question(&status, &spec) {
+            // Policies are about what is to be submitted, and not about a driver that is there.
+            let is_submitted = status.application_state.state == State::Submitted
+                && !differs(&status, &spec, false);
             let attempt = attempt_of(&status, &spec);
-            spec.fitness = match lower::lower(&app, &attempt, &self.settings) {
-                Ok(made) => {
-                    let fitness = Fitness::Fit {
-                        not_applied: not_applied(&made),
+            if !policies.broken().is_empty() {
+                if !is_submitted {
+                    spec.fitness = Fitness::Held {
+                        problems: policies.broken().to_vec(),
                     };
-                    spec.least = Some(made.demand.least());
-                    lowered = Some(made);
-                    fitness
                 }
-                Err(error) => Fitness::Unfit {
-                    problems: error.problems(),
-                },
-            };
+            } else if !decided.refusals.is_empty() && !is_submitted {
+                spec.fitness = Fitness::Unfit {
+                    problems: decided.refusals,
+                };
+            } else {
+                spec.fitness = match lower::lower(&app, &attempt, &self.settings) {
+                    Ok(made) => {
+                        let fitness = Fitness::Fit {
+                            not_applied: not_applied(&made),
+                            decided: decided.replaced,
+                            exposed: made.exposed.clone(),
+                        };
+                        spec.least = Some(made.demand.least());
+                        lowered = Some(made);
+                        fitness
+                    }
+                    Err(error) => Fitness::Unfit {
+                        problems: error.problems(),
+                    },
+                };
+            }
         }
         let mut reading = Reading {
             app: Some(app),
@@ -182,6 +211,40 @@ impl SparkApplications {
             reading.wanted_exposers = exposed.into_iter().map(|(exposer, _)| exposer).collect();
         }
         Ok(reading)
+    }
+
+    /// The application as policies make it, and what they have to say about it.
+    fn under(
+        &self,
+        policies: &Policies,
+        app: SparkApplication,
+        given: &Value,
+    ) -> (Result<SparkApplication, serde_json::Error>, Decided) {
+        let account = self.settings.driver_service_account.as_deref();
+        let applied = policies.apply(given, account);
+        let refusals = applied.refusals.iter().map(ToString::to_string);
+        let decided = Decided {
+            replaced: applied.replaced,
+            refusals: refusals.collect(),
+        };
+        let spec = SparkApplicationSpec::deserialize(&applied.spec);
+        (spec.map(|spec| SparkApplication { spec, ..app }), decided)
+    }
+
+    /// The policies about an application. Where it is about to be submitted, a policy that was
+    /// written before counts, however late the watch of policies is.
+    async fn policies(&self, object: &Object, view: &View) -> Result<Policies, ApiError> {
+        let state = object.status().pointer("/applicationState/state");
+        let may_be_submitted = matches!(
+            state.and_then(Value::as_str).unwrap_or_default(),
+            "" | "PENDING_RERUN" | "RESUMING"
+        );
+        let namespace = object.namespace().unwrap_or_default();
+        if may_be_submitted {
+            self.desk.seen(view, namespace).await
+        } else {
+            self.desk.seen(&view.cached(), namespace).await
+        }
     }
 
     fn spec(&self, object: &Object, app: Option<&SparkApplication>, status: &Status) -> Spec {
@@ -298,6 +361,7 @@ impl Controller for SparkApplications {
             Child::labelled(others(Kind::CONFIG_MAP).trim(observe::CHILD), APP_NAME),
             Child::labelled(others(POD_DISRUPTION_BUDGET).trim(observe::CHILD), APP_NAME),
             self.quotas(),
+            self.concerned.policies(),
         ];
         let exposers = self.exposer_kinds().map(kind_of);
         children.extend(
@@ -307,6 +371,7 @@ impl Controller for SparkApplications {
     }
 
     fn neighbours(&self, old: Option<&Object>, new: Option<&Object>) -> Vec<ObjectKey> {
+        self.concerned.note(old, new, waits_for_a_policy);
         self.ledger.changed(old, new)
     }
 
@@ -322,7 +387,8 @@ impl Controller for SparkApplications {
     }
 
     async fn observe(&self, object: &Object, view: &View) -> Result<Sight, ApiError> {
-        let reading = match self.read(object) {
+        let policies = self.policies(object, view).await?;
+        let reading = match self.read(object, &policies) {
             Ok(reading) => reading,
             Err(error) => return Ok(Sight::unreadable(error)),
         };
@@ -533,6 +599,23 @@ impl Findings {
     }
 }
 
+/// What policies have to say about an application.
+#[derive(Debug, Default)]
+struct Decided {
+    replaced: Vec<String>,
+    refusals: Vec<String>,
+}
+
+/// Whether another policy would change what becomes of the application.
+fn waits_for_a_policy(app: &Object) -> bool {
+    let conditions = app.status()["conditions"].as_array();
+    conditions.into_iter().flatten().any(|it| {
+        let reasons = [Reason::InvalidSpec, Reason::PolicyInvalid];
+        it["type"] == ConditionKind::Validated.as_str()
+            && reasons.iter().any(|reason| it["reason"] == reason.as_str())
+    })
+}
+
 /// Without its status an object has no memory, and nothing is safe to do.
 pub(super) fn leave_alone(object: &Object, error: &str, now: Timestamp) -> Plan<Value> {
     Plan {
@@ -561,11 +644,11 @@ fn runs_another_spec(status: &Status, generation: i64) -> bool {
 /// Whether anybody needs to know what would be submitted: before a submission, and when the spec
 /// is to replace what runs.
 fn is_in_question(status: &Status, spec: &Spec) -> bool {
-    let was_refused = conditions::has_reason(
-        &status.conditions,
-        ConditionKind::Validated,
-        Reason::InvalidSpec.as_str(),
-    );
+    let was_refused = [Reason::InvalidSpec, Reason::PolicyInvalid]
+        .iter()
+        .any(|it| {
+            conditions::has_reason(&status.conditions, ConditionKind::Validated, it.as_str())
+        });
     let is_final = status.application_state.state.is_terminal();
     is_about_to_be_submitted(status, spec.generation)
         || differs(status, spec, is_final)

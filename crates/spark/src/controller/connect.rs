@@ -5,24 +5,29 @@
 //!   status that cannot be decoded;
 //! - what has a name of ours is looked for at the API itself before anything is applied to it.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 use windlass_api::names::LabelValue;
 use windlass_api::spark::SparkConnect;
 use windlass_api::spark::connect::{
-    CONNECT_NAME_LABEL, SparkConnectStatus as Status, WAKE_REQUESTED_AT,
+    CONNECT_NAME_LABEL, SparkConnectStatus as Status, WAKE_REQUESTED_AT, server_name,
 };
 use windlass_engine::api::ApiError;
 use windlass_engine::plan::{Effect, ObjectRef, Plan};
-use windlass_engine::{Child, Class, Controller, Kind, Object, View, Watch};
+use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, Watch};
 
 use super::SPARK_CONNECT;
 use super::application::leave_alone;
+use super::policies::{Concerned, PolicyDesk};
 use crate::connect::{
-    self, CHILD, DEPLOYMENT, Entropy, NETWORK_POLICY, Observed, POD, Spec, Wanted,
+    self, CHILD, DEPLOYMENT, Entropy, MADE_FOR_ANNOTATION, NETWORK_POLICY, Observed, POD,
+    RULED_ANNOTATION, Ruled, Spec, Wanted,
 };
 use crate::lower::Settings;
+use crate::policy::Policies;
 
 /// The kinds of the objects of a server, pods aside.
 const KINDS: [Kind; 4] = [DEPLOYMENT, Kind::SERVICE, Kind::CONFIG_MAP, NETWORK_POLICY];
@@ -31,6 +36,8 @@ const KINDS: [Kind; 4] = [DEPLOYMENT, Kind::SERVICE, Kind::CONFIG_MAP, NETWORK_P
 #[derive(Debug)]
 pub struct SparkConnects {
     settings: Settings,
+    desk: PolicyDesk,
+    concerned: Arc<Concerned>,
 }
 
 /// One look at a SparkConnect and its server.
@@ -48,12 +55,22 @@ struct Reading {
 }
 
 impl SparkConnects {
-    pub(super) fn new(settings: Settings) -> Self {
-        Self { settings }
+    pub(super) fn new(settings: Settings, desk: PolicyDesk) -> Self {
+        Self {
+            settings,
+            desk,
+            concerned: Arc::default(),
+        }
     }
 
-    /// Reads the object; an error is why its status cannot be understood.
-    fn read(&self, object: &Object) -> Result<Reading, String> {
+    /// Reads the object, whose server may be up already; an error is why its status cannot be
+    /// understood.
+    fn read(
+        &self,
+        object: &Object,
+        policies: &Policies,
+        up: Option<&Object>,
+    ) -> Result<Reading, String> {
         let status = match object.status() {
             Value::Null => Status::default(),
             status => Status::deserialize(status).map_err(|error| format!("status: {error}"))?,
@@ -66,7 +83,7 @@ impl SparkConnects {
                     .idle_timeout_seconds
                     .and_then(|seconds| u64::try_from(seconds).ok())
                     .map(std::time::Duration::from_secs),
-                wanted: connect::wanted(&connect, &self.settings),
+                wanted: self.wanted(&connect, policies, up),
                 ..bare(object)
             },
             Err(error) => Spec {
@@ -76,6 +93,45 @@ impl SparkConnects {
         };
         Ok(Reading { spec, status })
     }
+
+    /// What the server consists of, or one line per problem. One that is up stays as it was made,
+    /// whatever has been decided since.
+    fn wanted(
+        &self,
+        connect: &SparkConnect,
+        policies: &Policies,
+        up: Option<&Object>,
+    ) -> Result<Wanted, Vec<String>> {
+        let ruled = match up {
+            Some(deployment) => {
+                let record = deployment.annotation(RULED_ANNOTATION);
+                let recorded = record.and_then(|it| Ruled::by_record(connect, it));
+                recorded.unwrap_or_else(|| Ruled::plainly(connect))
+            }
+            None if !policies.broken().is_empty() => return Err(policies.broken().to_vec()),
+            None => {
+                let account = self.settings.driver_service_account.as_deref();
+                Ruled::by(policies, connect, account)?
+            }
+        };
+        connect::wanted_of(&ruled, &self.settings)
+    }
+}
+
+/// The Deployment of a server that is up and was made for the specification as it is.
+async fn up(object: &Object, view: &View) -> Result<Option<Object>, ApiError> {
+    let key = ObjectKey {
+        namespace: object.namespace().map(Into::into),
+        name: server_name(object.name()).into(),
+    };
+    let found = view.get(&DEPLOYMENT, &key).await?;
+    Ok(found.filter(|deployment| {
+        let replicas = deployment.spec()["replicas"].as_i64().unwrap_or(0);
+        let made_for = deployment.annotation(MADE_FOR_ANNOTATION);
+        let is_ours = deployment.owner_uids().any(|uid| uid == object.uid());
+        let is_made_for_this = made_for.is_some_and(|it| it == object.generation().to_string());
+        is_ours && replicas > 0 && is_made_for_this
+    }))
 }
 
 /// What is known of any object.
@@ -176,7 +232,14 @@ impl Controller for SparkConnects {
         };
         let mut children: Vec<Child> = KINDS.map(|kind| labelled(kind, CHILD)).into();
         children.push(labelled(Kind::POD, POD));
+        children.push(self.concerned.policies());
         children
+    }
+
+    /// There are few servers, so that a policy concerns all of them.
+    fn neighbours(&self, old: Option<&Object>, new: Option<&Object>) -> Vec<ObjectKey> {
+        self.concerned.note(old, new, |_| true);
+        Vec::new()
     }
 
     /// There are few servers, and people wait for them.
@@ -185,7 +248,10 @@ impl Controller for SparkConnects {
     }
 
     async fn observe(&self, object: &Object, view: &View) -> Result<ConnectSight, ApiError> {
-        let reading = match self.read(object) {
+        let namespace = object.namespace().unwrap_or_default();
+        let policies = self.desk.seen(view, namespace).await?;
+        let up = up(object, view).await?;
+        let reading = match self.read(object, &policies, up.as_ref()) {
             Ok(reading) => reading,
             Err(error) => {
                 return Ok(ConnectSight {

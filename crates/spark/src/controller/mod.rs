@@ -15,24 +15,28 @@ mod effects;
 mod exposers;
 mod last_words;
 mod original;
+mod policies;
 mod policy;
 mod queueing;
 mod scheduled;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use windlass_api::spark::original::OldImages;
-use windlass_engine::Kind;
+use windlass_engine::{Kind, Territory};
 
 use crate::lifecycle::observed::ExposerKind;
 use crate::lifecycle::spec::Limits;
 use crate::lower::{Exposing, IpFamily, Settings};
 use crate::metrics::SparkMetrics;
+use crate::policy::Layer;
 use crate::queue::Policy;
 
 pub use application::{Sight, SparkApplications};
 pub use connect::{ConnectSight, SparkConnects};
 pub use original::{OriginalSight, OriginalSparkApplications};
+pub use policies::PolicyDesk;
 pub use scheduled::{ScheduleSight, ScheduledSparkApplications};
 
 /// `sparkapplications.sparkoperator.k8s.io`.
@@ -66,6 +70,10 @@ pub const SPARK_CONNECT: Kind = Kind::namespaced(
     "SparkConnect",
     "sparkconnects",
 );
+
+/// `sparkpolicies.windlass.dev`.
+pub const SPARK_POLICY: Kind =
+    Kind::namespaced("windlass.dev", "v1alpha1", "SparkPolicy", "sparkpolicies");
 const POD_DISRUPTION_BUDGET: Kind = Kind::namespaced(
     "policy",
     "v1",
@@ -95,10 +103,10 @@ fn kind_of(exposer: ExposerKind) -> Kind {
 }
 
 /// The settings of the operator.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct OperatorConfig {
-    /// The namespaces whose applications are operated; empty for all. Give the same to the engine.
-    pub namespaces: Vec<String>,
+    /// Which objects are operated. Give the same to the engine.
+    pub territory: Territory,
     /// The ServiceAccount of drivers whose application names none.
     pub default_driver_service_account: Option<String>,
     /// The URL of the Kubernetes API as drivers reach it.
@@ -132,6 +140,8 @@ pub struct OperatorConfig {
     pub exposing: Exposing,
     /// The family of pods' addresses.
     pub pod_addresses: IpFamily,
+    /// What is decided about applications, besides the SparkPolicies of their namespaces.
+    pub policies: Vec<Arc<Layer>>,
     /// The labels of applications that metrics have, too; `namespace` stands for their namespace.
     pub metrics_labels: Vec<String>,
     /// Whether the cluster serves applications of the first operator, so that they are operated.
@@ -144,7 +154,7 @@ impl Default for OperatorConfig {
     fn default() -> Self {
         let (limits, settings) = (Limits::default(), Settings::default());
         Self {
-            namespaces: Vec::new(),
+            territory: Territory::default(),
             default_driver_service_account: settings.driver_service_account,
             kubernetes_master: settings.master,
             spark_user: settings.user,
@@ -160,6 +170,7 @@ impl Default for OperatorConfig {
             queue: Policy::default(),
             exposing: settings.exposing,
             pod_addresses: settings.pod_addresses,
+            policies: Vec::new(),
             metrics_labels: Vec::new(),
             serves_originals: false,
             old_images: OldImages::default(),
@@ -201,13 +212,14 @@ pub fn spark_application(config: &OperatorConfig) -> SparkApplications {
         config.limits(),
         config.settings(),
         config.queue.clone(),
+        PolicyDesk::new(config.policies.clone()),
         SparkMetrics::new(&config.metrics_labels),
     )
 }
 
 /// The controller of SparkConnects.
 pub fn spark_connect(config: &OperatorConfig) -> SparkConnects {
-    SparkConnects::new(config.settings())
+    SparkConnects::new(config.settings(), PolicyDesk::new(config.policies.clone()))
 }
 
 /// The controller of applications of the first operator. Only for clusters that serve them: a watch
@@ -217,8 +229,9 @@ pub fn original_spark_application(config: &OperatorConfig) -> OriginalSparkAppli
 }
 
 /// The controller of ScheduledSparkApplications.
-pub fn scheduled_spark_application() -> ScheduledSparkApplications {
-    ScheduledSparkApplications
+pub fn scheduled_spark_application(config: &OperatorConfig) -> ScheduledSparkApplications {
+    let account = config.settings().driver_service_account;
+    ScheduledSparkApplications::new(account, PolicyDesk::new(config.policies.clone()))
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! ScheduledSparkApplications on the engine: read, observe, decide.
 //!
 //! Laws:
+//! - a template that policies do not let run is `FailedValidation`, with what they say;
 //! - the application of a run is the template as it is stored, so that nothing is lost on the way;
 //! - a run belongs to the schedule that owns it, not to whichever has its name;
 //! - a schedule that cannot be decoded is `FailedValidation`, and nothing of it is removed; a status
 //!   that cannot be decoded is left alone, because acting without memory could run a time twice.
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -20,13 +23,20 @@ use windlass_engine::plan::{Effect, Plan};
 use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, Watch};
 
 use super::application::leave_alone;
+use super::policies::{Concerned, PolicyDesk};
 use super::{SCHEDULED_SPARK_APPLICATION, SPARK_APPLICATION};
 use crate::observe::{self, APP_NAME, ROLE};
+use crate::policy::Policies;
 use crate::schedule::{self, Action, History, Observed, Rhythm, Spec};
 
 /// Starts the runs of ScheduledSparkApplications.
 #[derive(Debug)]
-pub struct ScheduledSparkApplications;
+pub struct ScheduledSparkApplications {
+    /// The ServiceAccount of drivers whose application names none.
+    account: Option<String>,
+    desk: PolicyDesk,
+    concerned: Arc<Concerned>,
+}
 
 /// One look at a schedule and its runs.
 #[derive(Debug)]
@@ -43,14 +53,25 @@ pub(super) struct Reading {
 }
 
 impl ScheduledSparkApplications {
+    pub(super) fn new(account: Option<String>, desk: PolicyDesk) -> Self {
+        Self {
+            account,
+            desk,
+            concerned: Arc::default(),
+        }
+    }
+
     /// Reads the schedule; an error is why its status cannot be understood.
-    pub(super) fn read(object: &Object) -> Result<Reading, String> {
+    pub(super) fn read(&self, object: &Object, policies: &Policies) -> Result<Reading, String> {
         let status = match object.status() {
             Value::Null => Status::default(),
             status => Status::deserialize(status).map_err(|error| format!("status: {error}"))?,
         };
         let spec = match ScheduledSparkApplication::deserialize(object.as_value()) {
-            Ok(scheduled) => spec_of(object, &scheduled),
+            Ok(scheduled) => {
+                let ruled = policies.apply_to_schedule(&scheduled, self.account.as_deref());
+                spec_of(object, &scheduled, ruled.as_ref())
+            }
             Err(error) => unreadable(object, &error.to_string()),
         };
         Ok(Reading { spec, status })
@@ -121,7 +142,14 @@ impl Controller for ScheduledSparkApplications {
         vec![
             Child::labelled(runs, SCHEDULE_LABEL),
             Child::labelled(drivers, SCHEDULE_LABEL),
+            self.concerned.policies(),
         ]
+    }
+
+    /// There are few schedules, so that a policy concerns all of them.
+    fn neighbours(&self, old: Option<&Object>, new: Option<&Object>) -> Vec<ObjectKey> {
+        self.concerned.note(old, new, |_| true);
+        Vec::new()
     }
 
     /// There are few schedules, and a run that is due does not wait behind a thousand others.
@@ -130,7 +158,9 @@ impl Controller for ScheduledSparkApplications {
     }
 
     async fn observe(&self, object: &Object, view: &View) -> Result<ScheduleSight, ApiError> {
-        let reading = match Self::read(object) {
+        let namespace = object.namespace().unwrap_or_default();
+        let policies = self.desk.seen(view, namespace).await?;
+        let reading = match self.read(object, &policies) {
             Ok(reading) => reading,
             Err(error) => {
                 return Ok(ScheduleSight {
@@ -164,14 +194,23 @@ impl Controller for ScheduledSparkApplications {
     }
 }
 
-fn spec_of(object: &Object, scheduled: &ScheduledSparkApplication) -> Spec {
+/// `ruled` is the schedule as policies make it, or why they do not let it run.
+fn spec_of(
+    object: &Object,
+    scheduled: &ScheduledSparkApplication,
+    ruled: Result<&ScheduledSparkApplication, &Vec<String>>,
+) -> Spec {
     let spec = &scheduled.spec;
-    let problems = scheduled::validate(scheduled);
+    let problems: Vec<String> = match ruled {
+        Ok(ruled) => {
+            let problems = scheduled::validate(ruled);
+            problems.iter().map(ToString::to_string).collect()
+        }
+        Err(problems) => problems.clone(),
+    };
     let rhythm = match scheduled::schedule(spec) {
         Ok(schedule) if problems.is_empty() => Rhythm::Times(Box::new(schedule)),
-        _ => Rhythm::Invalid {
-            problems: problems.iter().map(ToString::to_string).collect(),
-        },
+        _ => Rhythm::Invalid { problems },
     };
     let limit = |given: i32| usize::try_from(given).unwrap_or(usize::MAX);
     Spec {

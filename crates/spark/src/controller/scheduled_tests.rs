@@ -3,6 +3,7 @@ use windlass_engine::plan::{Effect, Plan};
 use windlass_engine::{Controller, Object};
 
 use super::*;
+use crate::policy::Policies;
 use crate::rbac::operator_rules;
 use crate::schedule::{Observed, Run, RunState};
 
@@ -32,10 +33,16 @@ fn nightly(status: &Value) -> Object {
     }))
 }
 
+fn controller() -> ScheduledSparkApplications {
+    scheduled_spark_application(&OperatorConfig::default())
+}
+
 fn look(object: &Object, observed: Observed, now: &str) -> Plan<Value> {
-    let reading = ScheduledSparkApplications::read(object).map(Box::new);
+    let reading = controller()
+        .read(object, &Policies::default())
+        .map(Box::new);
     let sight = ScheduleSight { reading, observed };
-    ScheduledSparkApplications.plan(object, &sight, now.parse().unwrap())
+    controller().plan(object, &sight, now.parse().unwrap())
 }
 
 /// Plans until the status stays, as the engine does.

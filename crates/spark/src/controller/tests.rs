@@ -4,6 +4,7 @@ use windlass_engine::{Controller, Object};
 
 use super::application::Findings;
 use super::*;
+use crate::policy::Policies;
 
 const UID: &str = "0b6b1f3e-7f0a-4a39-9a5b-0d3f2f2b8a11";
 
@@ -32,7 +33,7 @@ fn operator() -> SparkApplications {
 
 fn look(object: &Object, findings: &Findings) -> Plan<Value> {
     let operator = operator();
-    let sight = match operator.read(object) {
+    let sight = match operator.read(object, &Policies::default()) {
         Ok(reading) => Sight::of(reading, findings),
         Err(error) => Sight::unreadable(error),
     };
@@ -329,7 +330,7 @@ fn the_end_of_a_failed_drivers_log_tells_what_its_status_has_lost() {
         pods: vec![pod(message)],
         ..Findings::default()
     };
-    let reading = operator().read(&intended).unwrap();
+    let reading = operator().read(&intended, &Policies::default()).unwrap();
     let short = findings("ValueError: boom");
     assert_eq!(last_words::wanted(&reading, &short), None);
     let mut long = findings(&trace);

@@ -13,6 +13,7 @@ use windlass_engine::{Controller, Object};
 use super::application::Findings;
 use super::*;
 use crate::lifecycle::changes::{self, Effect as Declared};
+use crate::policy::Policies;
 
 /// A running application, as its status and its driver pod say.
 struct Running {
@@ -107,7 +108,7 @@ fn settle(mut object: Object, pods: &[Object]) -> (Object, Plan<Value>) {
         ..Findings::default()
     };
     for _ in 0..10 {
-        let sight = match operator.read(&object) {
+        let sight = match operator.read(&object, &Policies::default()) {
             Ok(reading) => Sight::of(reading, &findings),
             Err(error) => panic!("{error}"),
         };

@@ -160,6 +160,12 @@ fn of_reason(evidence: &Evidence, reason: &str, message: &str) -> (Cause, String
             ),
         );
     }
+    if is(Reason::PolicyInvalid) {
+        return (
+            Cause::InvalidSpec,
+            next("have the named fields of the policy corrected; the application then goes on"),
+        );
+    }
     if is(Reason::DriverMissing) {
         return (
             Cause::PodDeleted,

@@ -16,8 +16,12 @@ pub enum ConditionKind {
     ExecutorsHeldUp,
     /// Fields of the spec that have no effect. Only present where there are some.
     FieldNotApplied,
+    /// Fields that a policy decided otherwise than the user. Only present where there are some.
+    PolicyApplied,
     /// The driver runs.
     Running,
+    /// Settings hold secrets that everybody reads. Only present where some do.
+    SecretInPlainText,
     /// The server of a SparkConnect answers.
     ServerPodReady,
     /// The application ended well.
@@ -36,7 +40,9 @@ impl ConditionKind {
             Self::Admitted => "Admitted",
             Self::ExecutorsHeldUp => "ExecutorsHeldUp",
             Self::FieldNotApplied => "FieldNotApplied",
+            Self::PolicyApplied => "PolicyApplied",
             Self::Running => "Running",
+            Self::SecretInPlainText => "SecretInPlainText",
             Self::ServerPodReady => "ServerPodReady",
             Self::Succeeded => "Succeeded",
             Self::UpdatePending => "UpdatePending",

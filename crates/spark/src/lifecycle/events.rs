@@ -28,6 +28,7 @@ pub(super) fn announce(before: &Status, after: &Status) -> Vec<EventNote> {
     }
     notes.extend(queue_change(before, after));
     notes.extend(refused_update(before, after));
+    notes.extend(held_back(before, after));
     notes.extend(executor_changes(before, after));
     notes.extend(executors_held_up(before, after));
     notes
@@ -179,6 +180,19 @@ fn refused_update(before: &Status, after: &Status) -> Option<EventNote> {
             now.message.clone(),
         )
     })
+}
+
+/// Nothing is submitted while a policy is broken.
+fn held_back(before: &Status, after: &Status) -> Option<EventNote> {
+    let (kind, reason) = (ConditionKind::Running, Reason::PolicyInvalid);
+    let is_held = conditions::has_reason(&after.conditions, kind, reason.as_str());
+    let was_held = conditions::has_reason(&before.conditions, kind, reason.as_str());
+    let now = conditions::find(&after.conditions, kind).filter(|_| is_held && !was_held)?;
+    Some(EventNote::warning(
+        "SparkApplicationHeld",
+        "Submit",
+        now.message.clone(),
+    ))
 }
 
 /// Executors that cannot start, for a reason that was not there before.

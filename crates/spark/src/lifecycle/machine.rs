@@ -269,7 +269,10 @@ impl Turn<'_> {
 
     /// Why the user wants another run than the current or last one, if so and if it can be had.
     pub(super) fn wanted_anew(&self) -> Option<(Reason, String)> {
-        if matches!(self.spec.fitness, Fitness::Unfit { .. }) {
+        if matches!(
+            self.spec.fitness,
+            Fitness::Unfit { .. } | Fitness::Held { .. }
+        ) {
             return None;
         }
         if self.rerun_is_requested() {
@@ -288,7 +291,11 @@ impl Turn<'_> {
     fn note_spec(&mut self) {
         self.status.observed_generation = Some(self.spec.generation);
         match &self.spec.fitness {
-            Fitness::Fit { not_applied } => {
+            Fitness::Fit {
+                not_applied,
+                decided,
+                exposed,
+            } => {
                 let message = "the spec can be submitted";
                 self.set(
                     ConditionKind::Validated,
@@ -296,17 +303,27 @@ impl Turn<'_> {
                     "SpecAccepted",
                     message,
                 );
-                if not_applied.is_empty() {
-                    conditions::clear(&mut self.status.conditions, ConditionKind::FieldNotApplied);
-                } else {
-                    let message = not_applied.join("; ");
-                    self.set(
-                        ConditionKind::FieldNotApplied,
-                        Truth::True,
-                        "NotSupported",
-                        &message,
-                    );
+                for (kind, reason, lines) in [
+                    (ConditionKind::FieldNotApplied, "NotSupported", not_applied),
+                    (ConditionKind::PolicyApplied, "Enforced", decided),
+                    (ConditionKind::SecretInPlainText, "PlainText", exposed),
+                ] {
+                    if lines.is_empty() {
+                        conditions::clear(&mut self.status.conditions, kind);
+                    } else {
+                        self.set(kind, Truth::True, reason, &lines.join("; "));
+                    }
                 }
+            }
+            Fitness::Held { problems } => {
+                let message = held_back(problems);
+                let reason = Reason::PolicyInvalid;
+                self.set(
+                    ConditionKind::Validated,
+                    Truth::Unknown,
+                    reason.as_str(),
+                    &message,
+                );
             }
             Fitness::Unfit { problems } => {
                 let mut message = problems.join("; ");
@@ -655,6 +672,14 @@ impl<'a> Turn<'a> {
             .iter()
             .find(|pod| pod.name == driver_pod && !is_owned(pod, self.spec))
     }
+}
+
+/// The words for what waits until a policy is repaired.
+pub(super) fn held_back(problems: &[String]) -> String {
+    format!(
+        "nothing is submitted before the policy is repaired: {}",
+        problems.join("; ")
+    )
 }
 
 /// The words for a spec that is another job's.

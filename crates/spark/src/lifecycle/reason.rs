@@ -23,6 +23,8 @@ pub enum Reason {
     DriverMissing,
     /// The spec cannot be submitted.
     InvalidSpec,
+    /// A policy about the application is broken.
+    PolicyInvalid,
     /// The driver's ServiceAccount does not exist.
     ServiceAccountMissing,
     /// A quota does not leave room for the driver.
@@ -54,6 +56,7 @@ impl Reason {
             Self::DriverStartDeadline => "DriverStartDeadlineExceeded",
             Self::DriverMissing => "DriverMissing",
             Self::InvalidSpec => "InvalidSpec",
+            Self::PolicyInvalid => "PolicyInvalid",
             Self::ServiceAccountMissing => "ServiceAccountMissing",
             Self::QuotaExceeded => "QuotaExceeded",
             Self::SubmissionRefused => "SubmissionRefused",

@@ -52,10 +52,20 @@ pub enum Fitness {
     Fit {
         /// One line per field that has no effect.
         not_applied: Vec<String>,
+        /// One line per field that a policy decided otherwise.
+        decided: Vec<String>,
+        /// One line per setting with a secret that everybody reads.
+        exposed: Vec<String>,
     },
     /// It cannot be submitted before the user changes it.
     Unfit {
         /// One line per problem, each naming the field, what is wrong and what to do.
+        problems: Vec<String>,
+    },
+    /// Whether it may be submitted cannot be told: a policy about it is broken. Whoever keeps the
+    /// policy has to act, and not the user.
+    Held {
+        /// One line per mistake of the policy.
         problems: Vec<String>,
     },
     /// Nobody asked: nothing is about to be submitted.

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use windlass_api::spark::application::{ApplicationStateType as State, Attempt};
 
 use super::conditions::{ConditionKind, Truth};
-use super::machine::{Action, Round, Turn};
+use super::machine::{Action, Round, Turn, held_back};
 use super::observed::{DriverPod, Refusal, Subject};
 use super::reason::Reason;
 use super::retry::{self, Cause, Tally, Verdict};
@@ -27,6 +27,9 @@ impl Turn<'_> {
         }
         if let Fitness::Unfit { problems } = &self.spec.fitness {
             return self.reject_spec(problems);
+        }
+        if let Fitness::Held { problems } = &self.spec.fitness {
+            return self.hold_back(&held_back(problems));
         }
         let Some(attempt) = self.status.attempt.clone() else {
             return self.intend(1, Round::Fresh, State::New);
@@ -216,6 +219,18 @@ impl Turn<'_> {
             ConditionKind::Running,
             Truth::False,
             ending.reason.as_str(),
+            message,
+        );
+    }
+
+    /// Nothing is decided about the application: when the policy is repaired it goes on from here.
+    fn hold_back(&mut self, message: &str) {
+        self.blame(message);
+        let reason = Reason::PolicyInvalid;
+        self.set(
+            ConditionKind::Running,
+            Truth::False,
+            reason.as_str(),
             message,
         );
     }

@@ -97,6 +97,8 @@ pub struct Lowered {
     pub submission: Submission,
     /// Fields that have no effect, each with the reason.
     pub not_applied: Vec<NotApplied>,
+    /// Settings that hold a secret which everybody reads, one line each.
+    pub exposed: Vec<String>,
     /// What the driver and its executors ask of the cluster.
     pub demand: Demand,
     /// The group that has to be there before the driver, for a scheduler that knows any.
@@ -256,6 +258,7 @@ fn lower_to(
     Ok(Lowered {
         submission,
         not_applied,
+        exposed: secrets::in_the_open(&app.spec),
         pod_group: group::pod_group(app, &demand),
         demand,
     })

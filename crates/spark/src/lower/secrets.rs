@@ -17,6 +17,43 @@ const REDACTION: &str = "spark.redaction.regex";
 const REDACTED_BY_DEFAULT: &str = "(?i)secret|password|token|access[.]?key";
 const HIDDEN_WORDS: [&str; 5] = ["secret", "password", "token", "accesskey", "access.key"];
 
+/// How the keys of settings end that have such a word and name what is no secret.
+const HARMLESS_ENDS: [&str; 8] = [
+    "name", "path", "file", "provider", "enabled", "class", "regex", "type",
+];
+/// Settings with a Secret's name in the place of its content.
+const REFERENCES: [&str; 2] = [".secrets.", ".secretkeyref."];
+
+/// Settings that look like secrets and are written as plain texts, which everybody can read who may
+/// read the application or its ConfigMap.
+pub(super) fn in_the_open(spec: &SparkApplicationSpec) -> Vec<String> {
+    let looks_secret = |key: &str| {
+        let key = key.to_ascii_lowercase();
+        HIDDEN_WORDS.iter().any(|word| key.contains(word))
+            && !REFERENCES.iter().any(|part| key.contains(part))
+            && !HARMLESS_ENDS.iter().any(|end| key.ends_with(end))
+    };
+    let maps = [
+        ("sparkConf", &spec.spark_conf),
+        ("hadoopConf", &spec.hadoop_conf),
+    ];
+    let mut told = Vec::new();
+    for (field, map) in maps {
+        for (key, value) in map {
+            let text = value.text().unwrap_or_default().trim();
+            let says_nothing =
+                text.is_empty() || text.parse::<f64>().is_ok() || text.parse::<bool>().is_ok();
+            if looks_secret(key) && !says_nothing {
+                told.push(format!(
+                    "spec.{field}[{key}]: is a secret that everybody reads who may read the \
+                     application; write valueFrom.secretKeyRef there, and the value into a Secret"
+                ));
+            }
+        }
+    }
+    told
+}
+
 /// Makes sure that Spark does not show the values.
 pub(super) fn settings(spec: &SparkApplicationSpec, conf: &mut ConfBuilder) {
     let shown = |key: &String| {
@@ -77,4 +114,64 @@ fn references(spec: &SparkApplicationSpec) -> impl Iterator<Item = (String, Secr
     }
     all.into_iter()
         .filter_map(|(key, secret)| Some((key, secret?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::application;
+    use super::*;
+
+    #[test]
+    fn only_texts_that_are_secrets_are_told_and_never_what_they_say() {
+        for (key, value, is_told) in [
+            ("spark.hadoop.fs.s3a.secret.key", json!("planted"), true),
+            ("spark.hadoop.fs.s3a.access.key", json!("planted"), true),
+            ("spark.my.Password", json!("planted"), true),
+            ("spark.ssl.keyPassword", json!("planted"), true),
+            (
+                "spark.hadoop.fs.s3a.secret.key",
+                json!({"valueFrom": {"secretKeyRef": {"name": "s3", "key": "planted"}}}),
+                false,
+            ),
+            (
+                "spark.kubernetes.driver.secrets.planted",
+                json!("/etc/planted"),
+                false,
+            ),
+            (
+                "spark.kubernetes.driver.secretKeyRef.A",
+                json!("planted:key"),
+                false,
+            ),
+            (
+                "spark.kubernetes.kerberos.tokenSecret.name",
+                json!("planted"),
+                false,
+            ),
+            (
+                "spark.security.credentials.hive.enabled",
+                json!("planted"),
+                false,
+            ),
+            ("spark.sql.tokens.most", json!(10), false),
+            ("spark.password", json!(""), false),
+            ("spark.eventLog.dir", json!("s3a://planted"), false),
+        ] {
+            let app = application(json!({"sparkConf": {key: value}}));
+            let told = in_the_open(&app.spec);
+            assert_eq!(!told.is_empty(), is_told, "{key}: {told:?}");
+            assert!(
+                !told.concat().contains("planted") || key.contains("planted"),
+                "{told:?}"
+            );
+            if is_told {
+                assert!(
+                    told[0].starts_with(&format!("spec.sparkConf[{key}]: ")),
+                    "{told:?}"
+                );
+            }
+        }
+    }
 }

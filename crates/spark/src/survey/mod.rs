@@ -96,6 +96,8 @@ pub struct Facts {
     pub limits: Look,
     /// The SparkApplications of the namespaces in scope.
     pub applications: Look,
+    /// The SparkPolicies of the namespaces in scope.
+    pub policies: Look,
     /// What access reviews answered.
     pub rights: Vec<Right>,
 }

@@ -1,8 +1,10 @@
 //! Where jobs run: is the namespace there, and does it take the pods that Spark makes?
 
 use serde_json::Value;
+use windlass_engine::Object;
 
 use super::{Category, Facts, Finding, Look, Scope, name, namespace, text};
+use crate::policy::Layer;
 
 /// The label by which a namespace asks for a pod security profile.
 const PROFILE: &str = "/metadata/labels/pod-security.kubernetes.io~1enforce";
@@ -13,6 +15,7 @@ pub(super) fn judge(scope: &Scope, facts: &Facts) -> Vec<Finding> {
         ("namespaces", &facts.namespaces),
         ("quotas", &facts.quotas),
         ("LimitRanges", &facts.limits),
+        ("SparkPolicies", &facts.policies),
     ] {
         if let Look::Refused(why) = look {
             findings.push(Finding::unseen(Category::Namespaces, what, why));
@@ -36,7 +39,22 @@ pub(super) fn judge(scope: &Scope, facts: &Facts) -> Vec<Finding> {
             .iter()
             .filter_map(|it| quota(it, limits)),
     );
+    findings.extend(facts.policies.objects().iter().filter_map(policy));
     findings
+}
+
+/// A broken policy keeps every application of its namespace from being submitted.
+fn policy(found: &Value) -> Option<Finding> {
+    let problems = Layer::read(&Object::new(found.clone())).err()?;
+    Some(Finding::problem(
+        Category::Namespaces,
+        format!(
+            "nothing is submitted in namespace {}: {}",
+            namespace(found),
+            problems.join("; ")
+        ),
+        "correct the named fields, or delete the policy: what waits goes on then",
+    ))
 }
 
 fn existence(wanted: &str, found: Option<&Value>) -> Finding {

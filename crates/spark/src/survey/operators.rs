@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
+use windlass_engine::{Namespaces, Object, Selector};
 
 use super::cluster::condition;
 use super::{Category, Facts, Finding, Look, Scope, Stage, listed, name, namespace, text};
@@ -27,15 +28,20 @@ pub struct OtherOperator {
     pub seen: String,
     /// The command that stops it, where that is known.
     pub stop: Option<String>,
-    /// The namespaces it serves; empty for all, or when nobody knows.
+    /// The namespaces it serves by name.
     pub namespaces: Vec<String>,
+    /// The labels of namespaces that it serves, too. Without names and labels it serves all, or
+    /// nobody knows.
+    pub selector: Option<Selector>,
 }
 
-/// The operators besides Windlass that live and serve a namespace of `ours` (empty: all).
+/// The operators besides Windlass that live and serve a namespace of `ours`. `known` are the
+/// namespaces of the cluster, where they could be looked at: only they tell who has a label.
 pub fn others(
     leases: &[Value],
     deployments: &[Value],
-    ours: &[String],
+    ours: &Namespaces,
+    known: Option<&[Value]>,
     now: Timestamp,
 ) -> Vec<OtherOperator> {
     let mut others: Vec<OtherOperator> = deployments.iter().filter_map(controller).collect();
@@ -49,10 +55,11 @@ pub fn others(
                 seen: format!("{seen}, held by {}", text(lease, "/spec/holderIdentity")),
                 stop: None,
                 namespaces: Vec::new(),
+                selector: None,
             });
         }
     }
-    others.retain(|other| overlap(&other.namespaces, ours));
+    others.retain(|other| overlap(other, ours, known));
     others
 }
 
@@ -69,7 +76,15 @@ pub(super) fn judge(scope: &Scope, facts: &Facts, now: Timestamp) -> Vec<Finding
     }
     let leases = facts.leases.objects();
     let deployments = facts.deployments.objects();
-    let theirs = others(leases, deployments, &scope.job_namespaces, now);
+    let known = match &facts.namespaces {
+        Look::Seen(namespaces) => Some(namespaces.as_slice()),
+        Look::Refused(_) => None,
+    };
+    let ours = match &scope.job_namespaces[..] {
+        [] => Namespaces::All,
+        names => Namespaces::Named(names.to_vec()),
+    };
+    let theirs = others(leases, deployments, &ours, known, now);
     findings.extend(theirs.iter().map(other));
     if theirs.is_empty() && scope.stage == Stage::Before {
         findings.push(Finding::ok(
@@ -92,7 +107,10 @@ pub(super) fn judge(scope: &Scope, facts: &Facts, now: Timestamp) -> Vec<Finding
 }
 
 fn other(other: &OtherOperator) -> Finding {
-    let serves = match &other.namespaces[..] {
+    let labelled = other.selector.as_ref();
+    let labelled = labelled.map(|labels| format!("namespaces with {labels}"));
+    let serves: Vec<String> = other.namespaces.iter().cloned().chain(labelled).collect();
+    let serves = match &serves[..] {
         [] => "every namespace, as far as one can see".to_owned(),
         some => listed(some),
     };
@@ -130,25 +148,42 @@ fn controller(deployment: &Value) -> Option<OtherOperator> {
             "kubectl --namespace {home} scale deployment {name} --replicas 0"
         )),
         namespaces: served(&arguments),
+        selector: selected(&arguments),
     })
 }
 
 /// What `--namespaces=a,b`, or the older `-namespace=a`, says.
 fn served(arguments: &[&str]) -> Vec<String> {
     let mut namespaces = Vec::new();
-    for (index, argument) in arguments.iter().enumerate() {
-        let flag = argument.trim_start_matches('-');
-        let value = match flag.split_once('=') {
-            Some(("namespaces" | "namespace", value)) => value,
-            None if matches!(flag, "namespaces" | "namespace") => {
-                arguments.get(index + 1).copied().unwrap_or_default()
-            }
-            _ => continue,
-        };
-        let values = value.trim_matches('"').split(',').map(str::trim);
+    for value in values(arguments, &["namespaces", "namespace"]) {
+        let values = value.split(',').map(str::trim);
         namespaces.extend(values.filter(|it| !it.is_empty()).map(str::to_owned));
     }
     namespaces
+}
+
+/// What `--namespace-selector=team=a` says. One that cannot be read may be of any namespace.
+fn selected(arguments: &[&str]) -> Option<Selector> {
+    let mut values = values(arguments, &["namespace-selector"]);
+    let value = values.find(|value| !value.trim().is_empty())?;
+    Some(value.parse().unwrap_or_default())
+}
+
+/// The values of flags, written behind them or as the next argument.
+fn values<'a>(
+    arguments: &'a [&'a str],
+    flags: &'a [&'a str],
+) -> impl Iterator<Item = &'a str> + use<'a> {
+    let value = |(index, argument): (usize, &&'a str)| {
+        let flag = argument.trim_start_matches('-');
+        let value = match flag.split_once('=') {
+            Some((name, value)) if flags.contains(&name) => value,
+            None if flags.contains(&flag) => arguments.get(index + 1).copied()?,
+            _ => return None,
+        };
+        Some(value.trim_matches('"'))
+    };
+    arguments.iter().enumerate().filter_map(value)
 }
 
 /// A webhook that asks a Kubeflow operator which is not there any more: it stops people's work, or
@@ -269,8 +304,35 @@ fn leader(scope: &Scope, leases: &[Value], now: Timestamp) -> Finding {
     }
 }
 
-fn overlap(theirs: &[String], ours: &[String]) -> bool {
-    theirs.is_empty() || ours.is_empty() || theirs.iter().any(|it| ours.contains(it))
+/// Whether both serve some namespace. Who has a label is seen in what there is now; where that could
+/// not be looked at, both may.
+fn overlap(theirs: &OtherOperator, ours: &Namespaces, known: Option<&[Value]>) -> bool {
+    let has_all = theirs.namespaces.is_empty() && theirs.selector.is_none();
+    let ours_has = |name: &str, labels: &Object| match ours {
+        Namespaces::All => true,
+        Namespaces::Named(names) => names.iter().any(|it| it == name),
+        Namespaces::Selected(selector) => selector.selects(labels),
+    };
+    let by_labels = theirs.selector.is_some() || matches!(ours, Namespaces::Selected(_));
+    match (ours, known) {
+        (Namespaces::All, _) => true,
+        (Namespaces::Named(_), _) if has_all => true,
+        (Namespaces::Named(names), _) if !by_labels => {
+            theirs.namespaces.iter().any(|it| names.contains(it))
+        }
+        (_, None) => true,
+        (_, Some(known)) => known.iter().any(|namespace| {
+            let labels = Object::new(namespace.clone());
+            let name = name(namespace);
+            let theirs_has = has_all
+                || theirs.namespaces.iter().any(|it| it == name)
+                || theirs
+                    .selector
+                    .as_ref()
+                    .is_some_and(|it| it.selects(&labels));
+            theirs_has && ours_has(name, &labels)
+        }),
+    }
 }
 
 fn is_kubeflows(lease: &Value) -> bool {

@@ -1,6 +1,7 @@
 //! A case for each way a cluster is known not to be ready.
 
 use serde_json::json;
+use windlass_engine::Namespaces;
 
 use super::*;
 
@@ -174,6 +175,60 @@ fn another_operator_of_the_same_namespaces_is_a_problem() {
         ),
     ] {
         assert_eq!(nobody, "");
+    }
+}
+
+#[test]
+fn operators_that_go_by_labels_share_a_cluster_as_long_as_no_namespace_has_both() {
+    let named = |name: &str, labels: Value| json!({"metadata": {"name": name, "labels": labels}});
+    let apart = vec![
+        named("etl", json!({"team": "etl"})),
+        named("ml", json!({"spark": "kubeflow"})),
+    ];
+    let both = vec![named("etl", json!({"team": "etl", "spark": "kubeflow"}))];
+    let theirs = kubeflow(&["controller", "start", "--namespace-selector=spark=kubeflow"]);
+    let alone = kubeflow(&["controller", "start", "--namespaces=ml"]);
+    let ours = Namespaces::Selected("team=etl".parse().unwrap());
+    let etl = Namespaces::Named(vec!["etl".to_owned()]);
+    for (theirs, ours, known, expected) in [
+        (&theirs, &ours, Some(&apart), 0),
+        (&theirs, &ours, Some(&both), 1),
+        // Nobody knows who has which label.
+        (&theirs, &ours, None, 1),
+        (&theirs, &Namespaces::All, Some(&apart), 1),
+        (&theirs, &etl, Some(&apart), 0),
+        (&theirs, &etl, Some(&both), 1),
+        (&alone, &ours, Some(&apart), 0),
+        (&alone, &etl, None, 0),
+    ] {
+        let deployments = std::slice::from_ref(theirs);
+        let known = known.map(Vec::as_slice);
+        let found = others(&[], deployments, ours, known, NOW.parse().unwrap());
+        assert_eq!(found.len(), expected, "{theirs} {ours:?} {known:?}");
+    }
+}
+
+#[test]
+fn a_broken_policy_is_a_problem_that_names_its_field() {
+    let policy =
+        |spec: Value| json!({"metadata": {"name": "team", "namespace": "etl"}, "spec": spec});
+    let with = |policies: Vec<Value>| {
+        after(&Facts {
+            policies: Look::Seen(policies),
+            ..well()
+        })
+    };
+    assert_eq!(
+        with(vec![policy(json!({"allowedImages": ["apache/spark"]}))]),
+        ""
+    );
+    let told = with(vec![policy(json!({"allowedImages": []}))]);
+    for part in [
+        "nothing is submitted in namespace etl",
+        "SparkPolicy etl/team: spec.allowedImages",
+        "correct the named fields",
+    ] {
+        assert!(told.contains(part), "{told}");
     }
 }
 
@@ -432,6 +487,7 @@ fn what_may_not_be_read_is_told_and_nothing_is_made_up_of_it() {
         namespaces: refused(),
         quotas: refused(),
         limits: refused(),
+        policies: refused(),
         applications: refused(),
         rights: Vec::new(),
     }));
@@ -455,6 +511,7 @@ fn facts_of_any_shape_are_judged() {
             namespaces: look(),
             quotas: look(),
             limits: look(),
+            policies: look(),
             applications: look(),
             rights: Vec::new(),
         };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use windlass_engine::webhook::Route;
 
+use crate::controller::PolicyDesk;
 use crate::lower::Settings;
 
 pub use customise::customise;
@@ -18,12 +19,16 @@ pub const VALIDATE: &str = "/validate";
 /// Where pods are customised.
 pub const CUSTOMISE: &str = "/customise-pods";
 
-/// What is answered where. Applications are judged by the settings of the operator.
-pub fn routes(settings: Settings) -> Vec<Route> {
+/// What is answered where. Applications are judged by the settings of the operator, and by the
+/// policies that it knows of.
+pub fn routes(settings: Settings, policies: Arc<PolicyDesk>) -> Vec<Route> {
     vec![
         Route {
             path: VALIDATE,
-            review: Arc::new(move |request| validate(request, &settings)),
+            review: Arc::new(move |request| {
+                let namespace = request.namespace.as_deref().unwrap_or_default();
+                validate(request, &settings, &policies.shown(namespace))
+            }),
         },
         Route {
             path: CUSTOMISE,

@@ -12,14 +12,17 @@ use serde_json::Value;
 use windlass_api::field::FieldError;
 use windlass_api::spark::application;
 use windlass_api::spark::scheduled::{self, run_name, template};
-use windlass_api::spark::{ScheduledSparkApplication, SparkApplication, SparkConnect};
+use windlass_api::spark::{
+    ScheduledSparkApplication, SparkApplication, SparkConnect, SparkPolicy, policy,
+};
 use windlass_engine::webhook::{Operation, Request, Verdict};
 
-use crate::connect;
+use crate::connect::{self, Ruled};
 use crate::lower::{self, Settings};
+use crate::policy::Policies;
 
 /// Judges a write of an object of ours.
-pub fn validate(request: &Request, settings: &Settings) -> Verdict {
+pub fn validate(request: &Request, settings: &Settings, policies: &Policies) -> Verdict {
     let is_write = matches!(request.operation, Operation::Create | Operation::Update);
     let is_same = request.object["spec"] == request.old_object["spec"];
     let is_going = request.object["metadata"]["deletionTimestamp"].is_string();
@@ -27,27 +30,73 @@ pub fn validate(request: &Request, settings: &Settings) -> Verdict {
         return Verdict::allowed();
     }
     let object = named(&request.object);
-    match request.kind.kind.as_str() {
-        "SparkApplication" => read(&object).map_or_else(refused, |it| application(&it, settings)),
-        "ScheduledSparkApplication" => {
-            read(&object).map_or_else(refused, |it| schedule(&it, settings))
+    let kind = request.kind.kind.as_str();
+    if kind == "SparkPolicy" {
+        return read(&object).map_or_else(refused, |it| a_policy(&it));
+    }
+    if !policies.broken().is_empty() {
+        // It waits until the policy is repaired, as everything does that was there before.
+        return Verdict {
+            warnings: policies.broken().to_vec(),
+            ..Verdict::allowed()
+        };
+    }
+    match kind {
+        "SparkApplication" => {
+            read(&object).map_or_else(refused, |it| application(&it, settings, policies))
         }
-        "SparkConnect" => read(&object).map_or_else(refused, |it| server(&it, settings)),
+        "ScheduledSparkApplication" => {
+            read(&object).map_or_else(refused, |it| schedule(&it, settings, policies))
+        }
+        "SparkConnect" => read(&object).map_or_else(refused, |it| server(&it, settings, policies)),
         _ => Verdict::allowed(),
     }
 }
 
-fn application(application: &SparkApplication, settings: &Settings) -> Verdict {
-    let problems = application::validate(application);
+fn a_policy(policy: &SparkPolicy) -> Verdict {
+    let problems = policy::validate(policy);
+    if problems.is_empty() {
+        Verdict::allowed()
+    } else {
+        Verdict::of_problems(texts(&problems))
+    }
+}
+
+fn server(server: &SparkConnect, settings: &Settings, policies: &Policies) -> Verdict {
+    let account = settings.driver_service_account.as_deref();
+    let wanted =
+        Ruled::by(policies, server, account).and_then(|ruled| connect::wanted_of(&ruled, settings));
+    match wanted {
+        Ok(wanted) => Verdict {
+            warnings: [wanted.not_applied, wanted.decided, wanted.exposed].concat(),
+            ..Verdict::allowed()
+        },
+        Err(problems) => Verdict::of_problems(problems),
+    }
+}
+
+fn application(
+    application: &SparkApplication,
+    settings: &Settings,
+    policies: &Policies,
+) -> Verdict {
+    let account = settings.driver_service_account.as_deref();
+    let (application, decided) = match policies.apply_to(application, account) {
+        Ok(ruled) => ruled,
+        Err(refusals) => return Verdict::of_problems(texts(&refusals)),
+    };
+    let problems = application::validate(&application);
     if !problems.is_empty() {
         return Verdict::of_problems(texts(&problems));
     }
-    match lower::render(application, settings) {
+    match lower::render(&application, settings) {
         Ok((_, lowered)) => Verdict {
             warnings: lowered
                 .not_applied
                 .iter()
                 .map(ToString::to_string)
+                .chain(decided)
+                .chain(lowered.exposed)
                 .collect(),
             ..Verdict::allowed()
         },
@@ -55,7 +104,17 @@ fn application(application: &SparkApplication, settings: &Settings) -> Verdict {
     }
 }
 
-fn schedule(schedule: &ScheduledSparkApplication, settings: &Settings) -> Verdict {
+fn schedule(
+    schedule: &ScheduledSparkApplication,
+    settings: &Settings,
+    policies: &Policies,
+) -> Verdict {
+    let account = settings.driver_service_account.as_deref();
+    let schedule = match policies.apply_to_schedule(schedule, account) {
+        Ok(ruled) => ruled,
+        Err(problems) => return Verdict::of_problems(problems),
+    };
+    let schedule = &schedule;
     let problems = scheduled::validate(schedule);
     if !problems.is_empty() {
         return Verdict::of_problems(texts(&problems));
@@ -67,6 +126,8 @@ fn schedule(schedule: &ScheduledSparkApplication, settings: &Settings) -> Verdic
             warnings: lowered
                 .not_applied
                 .iter()
+                .map(ToString::to_string)
+                .chain(lowered.exposed)
                 .map(|it| format!("spec.template: {it}"))
                 .collect(),
             ..Verdict::allowed()
@@ -75,16 +136,6 @@ fn schedule(schedule: &ScheduledSparkApplication, settings: &Settings) -> Verdic
             let problems = error.problems().into_iter();
             Verdict::of_problems(problems.map(|it| format!("spec.template: {it}")).collect())
         }
-    }
-}
-
-fn server(connect: &SparkConnect, settings: &Settings) -> Verdict {
-    match connect::wanted(connect, settings) {
-        Ok(wanted) => Verdict {
-            warnings: wanted.not_applied,
-            ..Verdict::allowed()
-        },
-        Err(problems) => Verdict::of_problems(problems),
     }
 }
 
@@ -168,7 +219,8 @@ mod tests {
     }
 
     fn judged(operation: &str, object: &Value, old: &Value) -> Verdict {
-        validate(&request(operation, object, old), &Settings::default())
+        let request = request(operation, object, old);
+        validate(&request, &Settings::default(), &Policies::default())
     }
 
     fn refusal(object: &Value) -> String {
@@ -304,6 +356,58 @@ mod tests {
         let worse = server("sql", &json!({"server": {"memory": "more"}}));
         let worse = judged("UPDATE", &worse, &bad);
         assert!(matches!(worse.outcome, Outcome::Refused(_)));
+    }
+
+    #[test]
+    fn what_policies_refuse_is_refused_and_what_they_decide_is_a_warning() {
+        let under = |policy: &Value, object: &Value| {
+            let layers = crate::policy::read_file(&policy.to_string()).unwrap();
+            let policies = Policies::of(&layers, [], "jobs");
+            validate(
+                &request("CREATE", object, &Value::Null),
+                &Settings::default(),
+                &policies,
+            )
+        };
+        let policy = json!({
+            "apiVersion": "windlass.dev/v1alpha1", "kind": "SparkPolicy",
+            "metadata": {"name": "all"},
+            "spec": {
+                "allowedImages": ["apache/spark"],
+                "enforced": {"driver": {"memory": "512m"}},
+                "imageAliases": [
+                    {"name": "spark-4.3", "image": "apache/spark:4.3.0", "sparkVersion": "4.3.0"},
+                ],
+            },
+        });
+        let decided = under(&policy, &pi(&json!({"driver": {"memory": "8g"}})));
+        assert_eq!(decided.outcome, Outcome::Allowed);
+        assert_eq!(
+            decided.warnings,
+            ["spec.driver.memory is decided by SparkPolicy all"]
+        );
+        let named = pi(&json!({"image": null, "sparkVersion": "spark-4.3"}));
+        assert_eq!(under(&policy, &named), Verdict::allowed());
+        let other = json!({"image": "evil.example.org/spark:4.3.0"});
+        let server = json!({
+            "apiVersion": "sparkoperator.k8s.io/v1alpha1", "kind": "SparkConnect",
+            "metadata": {"name": "sql", "namespace": "jobs"},
+            "spec": {"sparkVersion": "4.3.0", "image": "evil.example.org/spark:4.3.0"},
+        });
+        for (object, field) in [
+            (pi(&other), "spec.image"),
+            (nightly("@daily", &other), "spec.template.image"),
+            (server, "spec.image"),
+        ] {
+            let Outcome::Refused(problems) = under(&policy, &object).outcome else {
+                panic!("{object}");
+            };
+            assert!(problems.concat().starts_with(field), "{problems:?}");
+        }
+        let mut broken = policy.clone();
+        broken["spec"]["allowedImages"] = json!([]);
+        let refused = judged("CREATE", &broken, &Value::Null).outcome;
+        assert!(matches!(refused, Outcome::Refused(_)), "{refused:?}");
     }
 
     #[test]

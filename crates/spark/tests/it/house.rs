@@ -19,7 +19,7 @@ use windlass_api::spark::original::OldImages;
 use windlass_apiserver::{ApiServer, Config, User};
 use windlass_cluster::{Cluster, ClusterConfig};
 use windlass_engine::metrics::{Format, Metrics};
-use windlass_engine::{Engine, QueueConfig};
+use windlass_engine::{Engine, QueueConfig, Territory};
 use windlass_spark::controller::{
     OperatorConfig, original_spark_application, scheduled_spark_application, spark_application,
     spark_connect,
@@ -105,7 +105,7 @@ impl House {
         house.run_operator(&OperatorConfig {
             serves_originals: true,
             old_images,
-            ..Self::config(&[])
+            ..Self::config()
         });
         house
     }
@@ -181,9 +181,7 @@ impl House {
         let object = json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace},
         });
-        self.all("v1", "Namespace", "namespaces")
-            .create(object)
-            .await;
+        self.namespaces().create(object).await;
         let place = Place {
             client: self.client.clone(),
             namespace: namespace.to_owned(),
@@ -199,7 +197,7 @@ impl House {
     pub(crate) fn start_operator_that_exposes(&mut self, exposing: Exposing) {
         self.run_operator(&OperatorConfig {
             exposing,
-            ..Self::config(&[])
+            ..Self::config()
         });
     }
 
@@ -228,13 +226,26 @@ impl House {
         namespaces: &[String],
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let engine = Self::engine(client, &Self::config(namespaces));
+        let territory = Territory::of_namespaces(namespaces.to_vec());
+        Self::operate_in(client, territory, stop)
+    }
+
+    /// Runs an operator of this territory until it is told to stop.
+    pub(crate) fn operate_in(
+        client: kube::Client,
+        territory: Territory,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let config = OperatorConfig {
+            territory,
+            ..Self::config()
+        };
+        let engine = Self::engine(client, &config);
         async move { engine.run(stop).await.unwrap() }
     }
 
-    fn config(namespaces: &[String]) -> OperatorConfig {
+    fn config() -> OperatorConfig {
         OperatorConfig {
-            namespaces: namespaces.to_vec(),
             default_driver_service_account: Some("spark".to_owned()),
             missing_driver_grace: Duration::from_secs(1),
             ..OperatorConfig::default()
@@ -245,9 +256,9 @@ impl House {
         let applications = spark_application(config);
         let metrics = applications.metrics();
         let mut builder = Engine::builder(client)
-            .namespaces(config.namespaces.clone())
+            .territory(config.territory.clone())
             .controller(applications, QueueConfig::default())
-            .controller(scheduled_spark_application(), QueueConfig::default())
+            .controller(scheduled_spark_application(config), QueueConfig::default())
             .controller(spark_connect(config), QueueConfig::default());
         if config.serves_originals {
             builder =
@@ -272,11 +283,31 @@ impl House {
         }
     }
 
-    fn all(&self, api_version: &str, kind: &str, plural: &str) -> Objects {
+    pub(crate) fn all(&self, api_version: &str, kind: &str, plural: &str) -> Objects {
         Objects(Api::all_with(
             self.client.clone(),
             &resource(api_version, kind, plural),
         ))
+    }
+
+    pub(crate) fn namespaces(&self) -> Objects {
+        self.all("v1", "Namespace", "namespaces")
+    }
+
+    /// Gives the operator's account the rights of one that serves the namespaces with a label.
+    pub(crate) async fn allow_to_select(&self) {
+        let group = "rbac.authorization.k8s.io/v1";
+        let (role, binding) = rbac::selecting_cluster_role("windlass", "operator", &[]);
+        let roles = self.all(group, "ClusterRole", "clusterroles");
+        roles.create(role).await;
+        let bindings = self.all(group, "ClusterRoleBinding", "clusterrolebindings");
+        bindings.create(binding).await;
+    }
+
+    /// Gives a namespace this label, or takes it away.
+    pub(crate) async fn label(&self, namespace: &str, label: &str, value: Option<&str>) {
+        let patch = json!({"metadata": {"labels": {label: value}}});
+        self.namespaces().merge(namespace, patch).await;
     }
 }
 
@@ -376,6 +407,10 @@ impl Place {
 
     pub(crate) fn config_maps(&self) -> Objects {
         self.named("v1", "ConfigMap", "configmaps")
+    }
+
+    pub(crate) fn policies(&self) -> Objects {
+        self.of_kind(&windlass_spark::controller::SPARK_POLICY)
     }
 
     pub(crate) fn quotas(&self) -> Objects {

@@ -255,6 +255,8 @@ fn what_is_not_wanted_any_more_goes_and_what_is_missing_comes_back() {
     assert_eq!(
         written,
         [
+            // It says which generation it is made for now; its pods stay.
+            "apply Deployment sql-server",
             "delete NetworkPolicy sql-executors",
             "delete NetworkPolicy sql-server",
         ]

@@ -133,10 +133,12 @@ impl World {
                 let generation = before
                     .and_then(|it| it["metadata"]["generation"].as_i64())
                     .unwrap_or(0);
+                let is_other = before.is_none_or(|it| it["spec"] != object["spec"]);
                 let status = before.map(|it| it["status"].clone()).unwrap_or_default();
                 let mut object = object.clone();
                 object["metadata"]["uid"] = json!(format!("uid-of-{}", target.name));
-                object["metadata"]["generation"] = json!(generation + 1);
+                // What stands around the specification makes no new generation.
+                object["metadata"]["generation"] = json!(generation + i64::from(is_other));
                 object["status"] = status;
                 self.objects.insert(target, object);
             }

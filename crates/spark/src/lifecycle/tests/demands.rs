@@ -231,6 +231,8 @@ fn a_change_that_cannot_be_submitted_leaves_what_runs_alone() {
     story.changes("a", "x");
     story.spec.fitness = Fitness::Fit {
         not_applied: vec![],
+        decided: vec![],
+        exposed: vec![],
     };
     story.sees(driver(1).running(), 30);
     assert_eq!(
@@ -238,6 +240,44 @@ fn a_change_that_cannot_be_submitted_leaves_what_runs_alone() {
         "the spec can be submitted"
     );
     assert_eq!((story.state(), story.number()), (State::Running, 1));
+}
+
+#[test]
+fn a_broken_policy_holds_submissions_and_leaves_alone_what_runs() {
+    let broken = || Fitness::Held {
+        problems: vec!["SparkPolicy etl/team: spec.allowedImages: allows nothing".into()],
+    };
+    let whole = || Fitness::Fit {
+        not_applied: vec![],
+        decided: vec!["spec.image is decided by SparkPolicy etl/team".into()],
+        exposed: vec![],
+    };
+    let mut story = Story::of(on_failure(1));
+    story.spec.fields = Some(fields("a", "x"));
+    story.spec.fitness = broken();
+    assert_eq!(story.sees_nothing(0).actions, vec![]);
+    assert_eq!(story.state(), State::New);
+    let why = "nothing is submitted before the policy is repaired: SparkPolicy etl/team: \
+               spec.allowedImages: allows nothing";
+    assert_eq!(story.message_of(ConditionKind::Running).unwrap(), why);
+    assert_eq!(story.events.last().unwrap(), "SparkApplicationHeld");
+    story.spec.fitness = whole();
+    assert_eq!(story.sees_nothing(1).actions, [Action::CreateDriver]);
+    assert_eq!(
+        story.message_of(ConditionKind::PolicyApplied).unwrap(),
+        "spec.image is decided by SparkPolicy etl/team"
+    );
+    story.sees(driver(1).running(), 5);
+
+    // Another job is wanted, and nobody can tell whether it may be had.
+    story.spec.fields = Some(fields("b", "x"));
+    story.spec.generation += 1;
+    story.spec.fitness = broken();
+    story.sees(driver(1).running(), 20);
+    assert_eq!((story.state(), story.number()), (State::Running, 1));
+    story.spec.fitness = whole();
+    story.sees(driver(1).running(), 30);
+    assert_eq!(story.state(), State::Invalidating);
 }
 
 #[test]

@@ -72,6 +72,8 @@ pub(super) fn pi(restart: RestartPolicy) -> Spec {
         protected: false,
         fitness: Fitness::Fit {
             not_applied: vec![],
+            decided: vec![],
+            exposed: vec![],
         },
         least: None,
     }
