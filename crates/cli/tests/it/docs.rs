@@ -20,6 +20,7 @@ const DOCUMENTS: [&str; 11] = [
     "docs/schedules.md",
     "docs/connect.md",
     "docs/queues.md",
+    "docs/policy.md",
     "docs/compatibility.md",
     "docs/exposure.md",
     "docs/monitoring.md",
@@ -112,6 +113,21 @@ fn every_example_is_accepted_and_can_be_rendered() {
 }
 
 #[test]
+fn every_policy_of_the_examples_can_be_meant_and_the_examples_follow_it() {
+    for file in ["team.yaml", "operator.yaml"] {
+        let policy = root().join("examples/policies").join(file);
+        let policy = policy.display().to_string();
+        let answer = windlass(&["validate", "-f", &policy]);
+        assert_eq!(answer.code, 0, "{policy}: {}", answer.stderr);
+        let example = root().join("examples/spark-pi.yaml").display().to_string();
+        for command in ["validate", "render"] {
+            let answer = windlass(&[command, "-f", &example, "--policy", &policy]);
+            assert_eq!(answer.code, 0, "{command}: {}", answer.stderr);
+        }
+    }
+}
+
+#[test]
 fn every_link_of_the_documents_leads_somewhere() {
     let folder = root();
     let pages = fs::read_dir(folder.join("docs")).unwrap();
@@ -134,9 +150,9 @@ fn on_a_machine(session: &str) -> Answer {
     let machine = Machine::new();
     machine.write("job.py", "import sys; print('arguments', sys.argv[1:])");
     machine.write("app.jar", "");
-    fs::create_dir_all(machine.path("examples")).unwrap();
+    fs::create_dir_all(machine.path("examples/policies")).unwrap();
     fs::create_dir_all(machine.path("deploy/rbac")).unwrap();
-    for folder in ["examples", "deploy/rbac"] {
+    for folder in ["examples", "examples/policies", "deploy/rbac"] {
         copy_files(&root().join(folder), &machine.path(folder));
     }
     let pi = fs::read_to_string(root().join("examples/spark-pi.yaml")).unwrap();
