@@ -15,8 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use windlass_api::spark::SparkApplication;
 use windlass_api::spark::application::{
-    ApplicationStateType as State, Attempt, RERUN_REQUESTED_AT, SparkApplicationSpec,
-    SparkApplicationStatus as Status,
+    ApplicationStateType as State, Attempt, RERUN_REQUESTED_AT, SparkApplicationStatus as Status,
 };
 use windlass_engine::api::ApiError;
 use windlass_engine::plan::{Basis, Effect, EventNote, ObjectRef, Plan, Severity};
@@ -25,7 +24,7 @@ use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, W
 
 use super::effects::effects_of;
 use super::last_words::{self, LastWords};
-use super::policies::{Concerned, PolicyDesk};
+use super::policies::{Concerned, Decided, PolicyDesk, waits_for_a_policy};
 use super::policy::{no_restart, node_loss, restart_policy};
 use super::{POD_DISRUPTION_BUDGET, SPARK_APPLICATION, effects, kind_of};
 use crate::lifecycle::changes::{self, Changes};
@@ -50,7 +49,7 @@ pub struct SparkApplications {
     /// The limits of namespaces that have none of their own.
     pub(super) policy: Policy,
     pub(super) ledger: Arc<Ledger>,
-    desk: PolicyDesk,
+    pub(super) desk: PolicyDesk,
     concerned: Arc<Concerned>,
     metrics: SparkMetrics,
 }
@@ -211,40 +210,6 @@ impl SparkApplications {
             reading.wanted_exposers = exposed.into_iter().map(|(exposer, _)| exposer).collect();
         }
         Ok(reading)
-    }
-
-    /// The application as policies make it, and what they have to say about it.
-    fn under(
-        &self,
-        policies: &Policies,
-        app: SparkApplication,
-        given: &Value,
-    ) -> (Result<SparkApplication, serde_json::Error>, Decided) {
-        let account = self.settings.driver_service_account.as_deref();
-        let applied = policies.apply(given, account);
-        let refusals = applied.refusals.iter().map(ToString::to_string);
-        let decided = Decided {
-            replaced: applied.replaced,
-            refusals: refusals.collect(),
-        };
-        let spec = SparkApplicationSpec::deserialize(&applied.spec);
-        (spec.map(|spec| SparkApplication { spec, ..app }), decided)
-    }
-
-    /// The policies about an application. Where it is about to be submitted, a policy that was
-    /// written before counts, however late the watch of policies is.
-    async fn policies(&self, object: &Object, view: &View) -> Result<Policies, ApiError> {
-        let state = object.status().pointer("/applicationState/state");
-        let may_be_submitted = matches!(
-            state.and_then(Value::as_str).unwrap_or_default(),
-            "" | "PENDING_RERUN" | "RESUMING"
-        );
-        let namespace = object.namespace().unwrap_or_default();
-        if may_be_submitted {
-            self.desk.seen(view, namespace).await
-        } else {
-            self.desk.seen(&view.cached(), namespace).await
-        }
     }
 
     fn spec(&self, object: &Object, app: Option<&SparkApplication>, status: &Status) -> Spec {
@@ -597,23 +562,6 @@ impl Findings {
         let other = |owner: &Owner| owner.kind == SPARK_APPLICATION.kind && owner.uid != uid;
         owners.filter(other).collect()
     }
-}
-
-/// What policies have to say about an application.
-#[derive(Debug, Default)]
-struct Decided {
-    replaced: Vec<String>,
-    refusals: Vec<String>,
-}
-
-/// Whether another policy would change what becomes of the application.
-fn waits_for_a_policy(app: &Object) -> bool {
-    let conditions = app.status()["conditions"].as_array();
-    conditions.into_iter().flatten().any(|it| {
-        let reasons = [Reason::InvalidSpec, Reason::PolicyInvalid];
-        it["type"] == ConditionKind::Validated.as_str()
-            && reasons.iter().any(|reason| it["reason"] == reason.as_str())
-    })
 }
 
 /// Without its status an object has no memory, and nothing is safe to do.

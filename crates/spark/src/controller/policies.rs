@@ -4,11 +4,18 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use serde::Deserialize as _;
+use serde_json::Value;
+use windlass_api::spark::SparkApplication;
+use windlass_api::spark::application::SparkApplicationSpec;
 use windlass_engine::api::ApiError;
 use windlass_engine::store::Store;
 use windlass_engine::{Child, Object, ObjectKey, View, Watch};
 
 use super::SPARK_POLICY;
+use super::application::SparkApplications;
+use crate::lifecycle::Reason;
+use crate::lifecycle::conditions::ConditionKind;
 use crate::policy::{Layer, Policies, Read};
 
 /// Reads SparkPolicies, each version of one once.
@@ -122,4 +129,61 @@ impl Concerned {
             concerned.of(policy.namespace().unwrap_or_default())
         })
     }
+}
+
+impl SparkApplications {
+    /// The application as policies make it, and what they have to say about it.
+    pub(super) fn under(
+        &self,
+        policies: &Policies,
+        app: SparkApplication,
+        given: &Value,
+    ) -> (Result<SparkApplication, serde_json::Error>, Decided) {
+        let account = self.settings().driver_service_account.as_deref();
+        let applied = policies.apply(given, account);
+        let refusals = applied.refusals.iter().map(ToString::to_string);
+        let decided = Decided {
+            replaced: applied.replaced,
+            refusals: refusals.collect(),
+        };
+        let spec = SparkApplicationSpec::deserialize(&applied.spec);
+        (spec.map(|spec| SparkApplication { spec, ..app }), decided)
+    }
+
+    /// The policies about an application. Where it is about to be submitted, a policy that was
+    /// written before counts, however late the watch of policies is.
+    pub(super) async fn policies(
+        &self,
+        object: &Object,
+        view: &View,
+    ) -> Result<Policies, ApiError> {
+        let state = object.status().pointer("/applicationState/state");
+        let may_be_submitted = matches!(
+            state.and_then(Value::as_str).unwrap_or_default(),
+            "" | "PENDING_RERUN" | "RESUMING"
+        );
+        let namespace = object.namespace().unwrap_or_default();
+        if may_be_submitted {
+            self.desk.seen(view, namespace).await
+        } else {
+            self.desk.seen(&view.cached(), namespace).await
+        }
+    }
+}
+
+/// What policies have to say about an application.
+#[derive(Debug, Default)]
+pub(super) struct Decided {
+    pub(super) replaced: Vec<String>,
+    pub(super) refusals: Vec<String>,
+}
+
+/// Whether another policy would change what becomes of the application.
+pub(super) fn waits_for_a_policy(app: &Object) -> bool {
+    let conditions = app.status()["conditions"].as_array();
+    conditions.into_iter().flatten().any(|it| {
+        let reasons = [Reason::InvalidSpec, Reason::PolicyInvalid];
+        it["type"] == ConditionKind::Validated.as_str()
+            && reasons.iter().any(|reason| it["reason"] == reason.as_str())
+    })
 }
