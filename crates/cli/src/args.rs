@@ -88,7 +88,7 @@ pub enum Command {
     /// Run the operator against a cluster (kubeconfig or in-cluster).
     Operator(Box<OperatorArgs>),
     /// Print what a cluster needs for the operator, for `kubectl apply -f -`.
-    Install(InstallArgs),
+    Install(Box<InstallArgs>),
     /// Tell whether a cluster is ready for the operator, or the operator well in it.
     Check(CheckArgs),
     /// Print the container images that a cluster pulls for the operator, and for manifests.

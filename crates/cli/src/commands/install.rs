@@ -598,7 +598,7 @@ mod tests {
         };
         let printed = windlass_api::parse::objects(&documents(&args).unwrap()).unwrap();
         assert!(printed.contains(&windlass_api::original_crd()));
-        let container = &deployment(&args)["spec"]["template"]["spec"]["containers"][0];
+        let container = &deployment(&args, None)["spec"]["template"]["spec"]["containers"][0];
         let told = container["args"].as_array().unwrap();
         assert!(
             told.contains(&json!("--original-image=apache/spark:4.3.0")),

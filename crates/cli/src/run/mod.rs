@@ -114,7 +114,7 @@ fn once(
     source: &str,
     screen: &Screen,
 ) -> Result<Manifest, Failure> {
-    let schedule = manifest::check_scheduled(schedule, source)?;
+    let schedule = manifest::check_scheduled(&[], schedule, source)?;
     screen.say(&format!(
         "{source} is a schedule: its template runs once, now; kubectl apply -f {source} lets it run at {:?}",
         schedule.spec.schedule

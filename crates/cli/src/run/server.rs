@@ -41,9 +41,10 @@ pub async fn run(
         connect["metadata"]["namespace"] = Value::from(namespace.as_str());
     }
     job::configure(&mut connect, &args.conf)?;
-    let checked = manifest::check_connect(&connect, &source_name(&args))?;
-    let name = checked.metadata.name.unwrap_or_default();
-    let namespace = checked.metadata.namespace.filter(|it| !it.is_empty());
+    let checked = manifest::check_connect(&[], &connect, &source_name(&args))?;
+    let metadata = checked.connect().metadata.clone();
+    let name = metadata.name.unwrap_or_default();
+    let namespace = metadata.namespace.filter(|it| !it.is_empty());
     let namespace = namespace.unwrap_or_else(|| "default".to_owned());
 
     let mut interrupts = Interrupts::listen()?;
