@@ -161,7 +161,7 @@ async fn live(
             until_end(&place, expected).await?;
             expected.clone()
         }
-        None => end(&place).await,
+        None => until_settled(&place).await?,
     };
     tasks.shutdown().await;
 
@@ -181,6 +181,43 @@ async fn live(
     } else {
         Err(witness.complaints.join("\n"))
     }
+}
+
+/// What is there once nothing is on its way any more: all that is there is owned by something that is,
+/// and what only stands beside a running driver is gone.
+async fn until_settled(place: &Place) -> Result<End, String> {
+    let settled = async {
+        while !is_settled(place).await {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    let settled = tokio::time::timeout(PATIENCE, settled).await;
+    let end = end(place).await;
+    settled.map_err(|_elapsed| format!("it does not settle: {end:#?}"))?;
+    Ok(end)
+}
+
+async fn is_settled(place: &Place) -> bool {
+    let (apps, pods) = (place.apps().list().await, place.pods().list().await);
+    let owners: Vec<&Value> = apps
+        .iter()
+        .chain(&pods)
+        .map(|owner| &owner["metadata"]["uid"])
+        .collect();
+    let is_owned = |object: &Value| {
+        let owner = &object["metadata"]["ownerReferences"][0]["uid"];
+        owner.is_null() || owners.contains(&owner)
+    };
+    let beside = format!("{APP}-ui-svc");
+    pods.iter().all(is_owned)
+        && place.services().get(&beside).await.is_none()
+        && place
+            .budgets()
+            .get(&format!("{APP}-driver"))
+            .await
+            .is_none()
+        && place.services().list().await.iter().all(is_owned)
+        && place.config_maps().list().await.iter().all(is_owned)
 }
 
 async fn until_end(place: &Place, expected: &End) -> Result<(), String> {
