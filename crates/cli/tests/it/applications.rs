@@ -16,7 +16,7 @@ use crate::common::{Answer, Up, until, write};
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// An application whose driver runs a shell script.
-fn scripted(name: &str, script: &str) -> Value {
+pub(crate) fn scripted(name: &str, script: &str) -> Value {
     json!({
         "apiVersion": "sparkoperator.k8s.io/v1beta2",
         "kind": "SparkApplication",
@@ -63,7 +63,7 @@ fn apply(up: &Up, objects: &[Value]) {
     up.kubectl_ok(&["create", "-f", &file]);
 }
 
-fn ok(answer: Answer) -> String {
+pub(crate) fn ok(answer: Answer) -> String {
     assert_eq!(answer.code, 0, "{}{}", answer.stdout, answer.stderr);
     answer.stdout
 }

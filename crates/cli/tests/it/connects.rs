@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::applications::{ok, scripted};
 use crate::common::{Answer, Up, until, windlass, write};
 
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -51,27 +52,9 @@ fn schedule(name: &str, script: &str) -> Value {
         "spec": {
             "schedule": "0 2 * * *",
             "timeZone": "Europe/Berlin",
-            "template": {
-                "type": "Python",
-                "mode": "cluster",
-                "sparkVersion": "4.3.0",
-                "image": "local/host:latest",
-                "mainApplicationFile": "local:///opt/job.py",
-                "driver": {
-                    "cores": 1, "coreRequest": "10m", "memory": "64m", "memoryOverhead": "64m",
-                    "template": {"spec": {"terminationGracePeriodSeconds": 1, "containers": [
-                        {"name": "spark-kubernetes-driver", "command": ["sh", "-c", script]},
-                    ]}},
-                },
-                "executor": {"instances": 1, "cores": 1, "memory": "512m"},
-            },
+            "template": scripted(name, script)["spec"],
         },
     })
-}
-
-fn ok(answer: Answer) -> String {
-    assert_eq!(answer.code, 0, "{}{}", answer.stdout, answer.stderr);
-    answer.stdout
 }
 
 /// What is said of a command that ends with bad input.

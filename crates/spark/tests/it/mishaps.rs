@@ -358,12 +358,8 @@ fn as_of(mut request: Request<Body>, revision: &str) -> Request<Body> {
         .unwrap_or_default()
         .split('&')
         .filter(|one| !one.is_empty() && !one.starts_with("resourceVersion"));
-    let exact = ["resourceVersionMatch=Exact".to_owned()];
-    let query: Vec<String> = kept
-        .map(str::to_owned)
-        .chain([format!("resourceVersion={revision}")])
-        .chain(exact)
-        .collect();
+    let at = format!("resourceVersion={revision}");
+    let query: Vec<&str> = kept.chain([&*at, "resourceVersionMatch=Exact"]).collect();
     let text = format!("{}?{}", uri.path(), query.join("&"));
     *request.uri_mut() = text.parse().expect("it was a URI before");
     request

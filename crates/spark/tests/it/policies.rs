@@ -11,6 +11,13 @@ fn policy(spec: Value) -> Value {
     })
 }
 
+/// A name for the newest Spark, in the registry of the house.
+fn aliases() -> Value {
+    json!([{
+        "name": "spark-4.3", "image": "registry.example.com/spark:4.3.0", "sparkVersion": "4.3.0",
+    }])
+}
+
 fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
     let conditions = object["status"]["conditions"].as_array()?;
     conditions.iter().find(|it| it["type"] == kind)
@@ -26,10 +33,7 @@ async fn an_application_runs_as_policies_make_it_and_what_they_replace_is_told()
     house
         .policies()
         .create(policy(json!({
-            "imageAliases": [{
-                "name": "spark-4.3", "image": "registry.example.com/spark:4.3.0",
-                "sparkVersion": "4.3.0",
-            }],
+            "imageAliases": aliases(),
             "allowedImages": ["registry.example.com/*"],
             "defaults": {"driver": {"labels": {"cost": "etl"}}, "executor": {"memory": "2g"}},
             "enforced": {"driver": {"memory": "512m"}},
@@ -145,10 +149,7 @@ async fn the_template_of_a_schedule_may_use_names_for_images_and_is_refused_for_
     house
         .policies()
         .create(policy(json!({
-            "imageAliases": [{
-                "name": "spark-4.3", "image": "registry.example.com/spark:4.3.0",
-                "sparkVersion": "4.3.0",
-            }],
+            "imageAliases": aliases(),
             "allowedImages": ["registry.example.com/*"],
         })))
         .await;
