@@ -69,6 +69,23 @@ find_driver_command() {
   command+=("${words[@]:4}")
 }
 
+# A container's first process gets no signal that it has no handler for, and a shell has none: a
+# driver that is deleted before its JVM is there would live until its grace is over. The shell ends by
+# this one, and where Spark's own scripts start the JVM they are not the first process.
+trap 'exit 143' TERM
+run_as_child() {
+  local code=0
+  "$@" &
+  trap 'kill -TERM "$!"' TERM
+  # A signal ends the wait, not the child.
+  wait "$!" || code=$?
+  while kill -0 "$!" 2>/dev/null; do
+    code=0
+    wait "$!" || code=$?
+  done
+  exit "$code"
+}
+
 case "$1" in
   driver)
     shift
@@ -95,7 +112,7 @@ case "$1" in
       find_driver_command "$@"
       [ "${#command[@]}" = 0 ] || exec "${command[@]}"
     fi
-    exec "$SPARK_HOME/bin/spark-submit" "$@"
+    run_as_child "$SPARK_HOME/bin/spark-submit" "$@"
     ;;
   executor)
     shift

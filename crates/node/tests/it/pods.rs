@@ -1,11 +1,13 @@
 //! Whole pods, from the API to the process and back.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, ContainerState, Pod, Service};
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use windlass_node::images::ImageConfig;
+use windlass_node::images::{ImageConfig, SparkInstallation};
 use windlass_streaming::backend::{ExecOptions, NodeBackend as _};
 
 use crate::cluster::{TestCluster, container_of, phase};
@@ -202,6 +204,62 @@ async fn deletion_runs_the_hook_asks_politely_and_removes_the_pod() {
     cluster.until_gone("leaving").await;
     let log = std::fs::read_to_string(seen.path().join("log")).unwrap();
     assert_eq!(log, "hook\nterm\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_that_is_deleted_before_its_jvm_is_there_goes_at_once() {
+    let installed = tempfile::tempdir().unwrap();
+    let program = |path: &str, text: &str| {
+        let path = installed.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    // Spark's launcher, which takes its time, and Spark's script that waits for it as a shell does.
+    let started = "#!/bin/sh\n: >\"/signal/$HOSTNAME\"\nsleep 1000\n";
+    program("java/bin/java", started);
+    program("spark/bin/spark-submit", started);
+    program("spark/bin/load-spark-env.sh", "");
+    std::fs::create_dir(installed.path().join("spark/work-dir")).unwrap();
+    std::fs::write(installed.path().join("classes.jsa"), "").unwrap();
+    let signal = tempfile::tempdir().unwrap();
+    for archive in [None, Some(installed.path().join("classes.jsa"))] {
+        let spark = SparkInstallation {
+            spark_home: installed.path().join("spark"),
+            python: None,
+            java_home: Some(installed.path().join("java")),
+            class_archive: archive.clone(),
+        };
+        let images = ImageConfig {
+            spark: [("3.5".parse().unwrap(), spark)].into(),
+            ..ImageConfig::default()
+        };
+        let cluster = TestCluster::start_with(images).await;
+        let name = if archive.is_none() {
+            "plain"
+        } else {
+            "archived"
+        };
+        let spec = json!({
+            // Longer than this test waits for anything.
+            "terminationGracePeriodSeconds": 600,
+            "containers": [{"name": "main", "image": "apache/spark:3.5.9", "args": ["driver"],
+                            "volumeMounts": [{"name": "signal", "mountPath": "/signal"}]}],
+            "volumes": [{"name": "signal", "hostPath": {"path": signal.path()}}],
+        });
+        cluster.create(name, spec).await;
+        cluster.until(name, running).await;
+        let started = async {
+            while !signal.path().join(name).exists() {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        let started = tokio::time::timeout(DEADLINE, started).await;
+        started.expect("the driver starts");
+        let params = kube::api::DeleteParams::default();
+        cluster.api::<Pod>().delete(name, &params).await.unwrap();
+        cluster.until_gone(name).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
