@@ -34,6 +34,10 @@ const STREAM_CREATION: Duration = Duration::from_secs(30);
 /// How long after the end of the command its output may stay silent before it counts as complete.
 /// Only a background child that kept the pipe makes use of it.
 const SILENCE: Duration = Duration::from_secs(1);
+/// How long the first message waits. client-go reads before it has made its streams (kubectl 1.32
+/// does), complains about what it then has no stream for, and loses it; no cluster of several
+/// machines answers as fast as one process does.
+const SETTLING: Duration = Duration::from_millis(20);
 /// The longest JSON text of a terminal size.
 const RESIZE_LIMIT: usize = 4096;
 
@@ -146,6 +150,7 @@ where
         error: channels.outlet(ERROR),
     };
     let work = async move {
+        tokio::time::sleep(SETTLING).await;
         greet(&terminal).await;
         run(process, terminal, dialect.status).await;
         Ok(())
