@@ -4,7 +4,10 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{
+    DeleteParams, DynamicObject, ListParams, PartialObjectMeta, Patch, PatchParams, Preconditions,
+};
 use serde_json::{Value, json};
 use windlass_api::spark::application::RERUN_REQUESTED_AT;
 
@@ -169,22 +172,40 @@ pub async fn wait_until_gone(place: &Place, subject: &Subject, uid: &str) -> Res
         let found = found.map_err(api_failure)?;
         let exists = found.and_then(|object| object.metadata.uid).as_deref() == Some(uid);
         let pods = place.pods().list_metadata(&selector).await;
-        let pods = pods.map_err(api_failure)?.items.len();
-        if !exists && pods == 0 {
+        let pods = pods.map_err(api_failure)?.items;
+        if !exists && pods.is_empty() {
             return Ok(());
         }
         if Instant::now() > deadline {
             return Err(Failure::cluster(format!(
-                "{} is still being deleted after {} s, and {pods} of its pods are there: see what holds it \
-                 with kubectl describe {} {} and kubectl get pods",
+                "{} is still being deleted after {} s, and of its pods {}: see what holds it with kubectl \
+                 describe {} {} and kubectl get pods",
                 place.about(subject),
                 GONE_PATIENCE.as_secs(),
+                what_is_left(&pods),
                 subject.kind.singular(),
                 subject.name
             )));
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
+}
+
+/// The pods that are there, each with whether anybody has asked for its end.
+fn what_is_left(pods: &[PartialObjectMeta<Pod>]) -> String {
+    if pods.is_empty() {
+        return "none is left".to_owned();
+    }
+    let told = pods.iter().map(|pod| {
+        let name = pod.metadata.name.as_deref().unwrap_or_default();
+        let owners = pod.metadata.owner_references.iter().flatten();
+        let owners: Vec<&str> = owners.map(|owner| owner.name.as_str()).collect();
+        match &pod.metadata.deletion_timestamp {
+            Some(due) => format!("{name} was to be gone at {}", due.0),
+            None => format!("{name} of {} is not being deleted", owners.join(", ")),
+        }
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// How a created application is told about.
