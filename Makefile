@@ -59,8 +59,8 @@ lint: rust ## Check formatting and lints.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-e2e: setup-all ## Run the long tests with every Spark version.
-	cargo build --workspace --bins
+e2e: rust ## Run the long tests with every Spark version.
+	hack/prepare-e2e.sh
 	'$(WINDLASS)' warm $(SPARK_ALL)
 	hack/e2e.sh
 

@@ -114,6 +114,9 @@ if [ -n "$need" ]; then
     [ "$(id -u)" = 0 ] || fail "missing on this machine: $need" \
         "install them first, for example: sudo apt-get install --no-install-recommends $need"
     export DEBIAN_FRONTEND=noninteractive
+    # hack/kubernetes may be installing, too.
+    exec 8>"$cache/.apt.lock"
+    flock 8
     # An installation that was interrupted keeps every later one from starting.
     [ -z "$(dpkg --audit 2>/dev/null)" ] || dpkg --configure -a >&2
     say "reading the package lists"
@@ -123,6 +126,7 @@ if [ -n "$need" ]; then
     # shellcheck disable=SC2086 # a list of names
     apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $need </dev/null >/dev/null
     left=$(missing_packages | xargs)
+    flock -u 8
     [ -z "$left" ] || fail "installed, but still not usable: $left" \
         "see which java and python3 come first on the PATH"
 fi

@@ -38,12 +38,18 @@ check_machine() {
     [ -n "$need" ] || return 0
     has apt-get || fail "missing on this machine, by their Debian names: $need"
     export DEBIAN_FRONTEND=noninteractive
+    # hack/setup.sh may be installing, too.
+    mkdir -p "$cache"
+    exec 8>"$cache/.apt.lock"
+    flock 8
+    need=$(missing_packages | xargs)
     say "installing $need"
     # shellcheck disable=SC2086 # a list of names
     {
         apt-get -o DPkg::Lock::Timeout=300 update -qq || say "some package lists could not be read"
         apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $need
     } </dev/null >/dev/null || fail "could not install $need"
+    flock -u 8
     left=$(missing_packages | xargs)
     [ -z "$left" ] || fail "installed, but still not usable: $left"
 }
