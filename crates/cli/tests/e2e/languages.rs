@@ -92,50 +92,49 @@ fn manifests_run_python_and_a_jvm_class_on_every_version(cluster: &Cluster) {
     }
 }
 
+/// Each language once: what differs between versions is in the manifests' test, and a job without a
+/// manifest is one with a manifest that the command line has written.
 #[test]
 fn programs_run_without_a_manifest_on_every_version() {
     let quick =
         ["driver", "executor"].map(|role| format!("spark.{role}.defaultJavaOptions={QUICK_START}"));
-    for version in VERSIONS {
+    let python = &["sum.py"][..];
+    let jvm = &["--class", "org.example.Sum", "sum.jar"][..];
+    for (version, program) in VERSIONS.into_iter().zip([jvm, python]) {
         let folder = tempfile::tempdir().unwrap();
         programs(folder.path(), version);
-        for program in [
-            &["sum.py"][..],
-            &["--class", "org.example.Sum", "sum.jar"][..],
-        ] {
-            let small = [
-                "run",
-                "--progress",
-                "plain",
-                "--spark-version",
-                version,
-                "--executors",
-                "1",
-                "--executor-memory",
-                "512m",
-                "--driver-memory",
-                "512m",
-                "--conf",
-                &quick[0],
-                "--conf",
-                &quick[1],
-            ];
-            let (file, class) = program.split_last().unwrap();
-            let file = folder.path().join(file).display().to_string();
-            let line = [&small[..], class, &[&file, "100"]].concat();
-            let before = std::fs::read(&file).unwrap();
-            let answer = crate::common::windlass(&line);
-            let told = format!(
-                "{version} {program:?}: {}\n{}",
-                answer.stdout, answer.stderr
-            );
-            assert_eq!(answer.code, 0, "{told}");
-            let expected = format!("the sum is 4950 with Spark {version}");
-            assert!(answer.stdout.contains(&expected), "{told}");
-            assert!(answer.stderr.contains("COMPLETED in"), "{told}");
-            // Spark deletes what it copies onto itself.
-            assert_eq!(std::fs::read(&file).unwrap(), before);
-        }
+        let small = [
+            "run",
+            "--progress",
+            "plain",
+            "--spark-version",
+            version,
+            "--executors",
+            "1",
+            "--executor-memory",
+            "512m",
+            "--driver-memory",
+            "512m",
+            "--conf",
+            &quick[0],
+            "--conf",
+            &quick[1],
+        ];
+        let (file, class) = program.split_last().unwrap();
+        let file = folder.path().join(file).display().to_string();
+        let line = [&small[..], class, &[&file, "100"]].concat();
+        let before = std::fs::read(&file).unwrap();
+        let answer = crate::common::windlass(&line);
+        let told = format!(
+            "{version} {program:?}: {}\n{}",
+            answer.stdout, answer.stderr
+        );
+        assert_eq!(answer.code, 0, "{told}");
+        let expected = format!("the sum is 4950 with Spark {version}");
+        assert!(answer.stdout.contains(&expected), "{told}");
+        assert!(answer.stderr.contains("COMPLETED in"), "{told}");
+        // Spark deletes what it copies onto itself.
+        assert_eq!(std::fs::read(&file).unwrap(), before);
     }
 }
 
