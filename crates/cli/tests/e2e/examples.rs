@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::clusters::{Cluster, scenarios};
-use crate::common::{Up, WINDLASS, root, windlass};
+use crate::common::{Up, WINDLASS, root, windlass, write};
 use crate::executor_fields::AGENT;
 use crate::real::{self, QUICK_START, completed, drivers, eventually};
 
@@ -148,10 +149,31 @@ fn apply(cluster: &Cluster, example: &str) {
     }
 }
 
-fn make_small(spec: &mut Value) {
+/// A file in the folder with an example whose JVMs start quickly.
+fn small(folder: &Path, example: &str) -> String {
+    let file = root().join(format!("examples/{example}.yaml"));
+    let text = fs::read_to_string(file).unwrap();
+    let mut documents = String::new();
+    for mut object in windlass_api::parse::objects(&text).unwrap() {
+        if object["kind"] == "SparkApplication" {
+            start_quickly(&mut object["spec"]);
+        }
+        documents.push_str("---\n");
+        documents.push_str(&windlass_api::parse::to_yaml(&object).unwrap());
+    }
+    write(folder, &format!("{example}.yaml"), &documents)
+}
+
+fn start_quickly(spec: &mut Value) {
     for role in ["driver", "executor"] {
         let options = format!("spark.{role}.defaultJavaOptions");
         spec["sparkConf"][options.as_str()] = json!(QUICK_START);
+    }
+}
+
+fn make_small(spec: &mut Value) {
+    start_quickly(spec);
+    for role in ["driver", "executor"] {
         let request = &mut spec[role]["coreRequest"];
         if request.is_null() {
             *request = json!("100m");
@@ -168,7 +190,8 @@ fn spark_container(pod: &Value) -> &Value {
 
 #[test]
 fn an_example_that_fails_is_run_again_twice() {
-    let file = root().join("examples/retries.yaml").display().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let file = small(folder.path(), "retries");
     let answer = windlass(&["run", "--progress", "plain", "-f", &file]);
     let told = format!("{}\n{}", answer.stdout, answer.stderr);
     assert_eq!(answer.code, 1, "{told}");
@@ -179,7 +202,8 @@ fn an_example_that_fails_is_run_again_twice() {
 
 #[test]
 fn an_application_of_the_first_operator_runs_by_itself_and_where_its_api_is_served() {
-    let file = root().join("examples/original.yaml").display().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let file = small(folder.path(), "original");
     let answer = windlass(&["run", "--progress", "off", "-f", &file]);
     assert_eq!(answer.code, 0, "{}\n{}", answer.stdout, answer.stderr);
     assert!(answer.stdout.contains(PI), "{}", answer.stdout);
