@@ -3,15 +3,13 @@
 mod applications;
 mod exposing;
 mod issuer;
+mod operator;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use windlass_api::names::{DnsLabel, NameError};
-use windlass_api::quantity::Quantity;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use windlass_api::spark::original::{CurrentImage, OldImages};
-use windlass_engine::Selector;
 
 pub use applications::{
     Awaited, ChangeArgs, ConnectArgs, DeleteArgs, DiffArgs, EventsArgs, ForwardArgs, ListArgs,
@@ -19,6 +17,7 @@ pub use applications::{
 };
 pub use exposing::{ExposingArgs, Json};
 pub use issuer::IssuerRef;
+pub use operator::{CheckArgs, ImagesArgs, InstallArgs, OperatorArgs};
 
 /// Runs Spark jobs and stateful data clusters on Kubernetes, and the same YAML on a laptop.
 #[derive(Debug, Parser)]
@@ -389,195 +388,6 @@ pub struct ValidateArgs {
     /// SparkPolicies that it has to follow.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
-}
-
-/// Arguments of `windlass operator`.
-#[derive(Debug, Args)]
-pub struct OperatorArgs {
-    /// Use this context of the kubeconfig.
-    #[arg(long, value_name = "NAME")]
-    pub context: Option<String>,
-    /// Use this kubeconfig (default: in-cluster, else KUBECONFIG, else ~/.kube/config).
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
-    /// Namespaces to serve, comma separated (default: all).
-    #[arg(
-        long,
-        value_name = "LIST",
-        value_delimiter = ',',
-        env = "WINDLASS_NAMESPACES"
-    )]
-    pub namespaces: Vec<String>,
-    /// Labels of the namespaces to serve, as a label selector; a namespace that gets them is served
-    /// from then on, and one that loses them no longer.
-    #[arg(long, value_name = "SELECTOR", conflicts_with = "namespaces")]
-    pub namespace_selector: Option<Selector>,
-    /// Labels of the applications, schedules and Connect servers to serve, as a label selector
-    /// (default: all).
-    #[arg(long, value_name = "SELECTOR")]
-    pub selector: Option<Selector>,
-    /// SparkPolicies about the jobs of all namespaces, or of the one they name; read at the start.
-    #[arg(long, value_name = "FILE")]
-    pub policy: Option<PathBuf>,
-    /// ServiceAccount for drivers whose application names none.
-    #[arg(long, value_name = "NAME")]
-    pub default_driver_service_account: Option<String>,
-    /// Namespace of the leader election Lease.
-    #[arg(
-        long,
-        value_name = "NAMESPACE",
-        env = "POD_NAMESPACE",
-        default_value = "windlass-system"
-    )]
-    pub lease_namespace: String,
-    /// Address of /healthz, /readyz and /metrics.
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
-    pub listen: std::net::SocketAddr,
-    /// How long a driver may stay Pending before its attempt counts as failed, in seconds.
-    #[arg(long, value_name = "SECONDS")]
-    pub pending_driver_deadline: Option<u64>,
-    /// How long a driver may wait for an image that cannot be pulled before its attempt counts as
-    /// failed, in seconds.
-    #[arg(long, value_name = "SECONDS")]
-    pub unpullable_image_deadline: Option<u64>,
-    /// How long the driver pod of a finished application stays for its log, in seconds (default:
-    /// as long as the application).
-    #[arg(long, value_name = "SECONDS")]
-    pub finished_driver_retention: Option<u64>,
-    /// How long a node may be silent before a driver on it is replaced, where restartPolicy.nodeLoss
-    /// is Replace, in seconds.
-    #[arg(long, value_name = "SECONDS")]
-    pub silent_node_deadline: Option<u64>,
-    /// Address of the webhook for the API server; without it there is none. What it tells at once,
-    /// statuses tell later.
-    #[arg(long, value_name = "ADDRESS")]
-    pub webhook_listen: Option<std::net::SocketAddr>,
-    /// Service by which the API server calls the webhook, in the namespace of the Lease; also the
-    /// Secret that keeps its certificates.
-    #[arg(long, value_name = "NAME", default_value = "windlass-webhook")]
-    pub webhook_service: String,
-    /// Folder with tls.crt and tls.key for the webhook, read again when they change (default: own
-    /// certificates, kept in the Secret and told to the webhook configurations).
-    #[arg(long, value_name = "DIR")]
-    pub webhook_certificates: Option<PathBuf>,
-    /// Start although another operator of the same kinds lives and serves the same namespaces.
-    #[arg(long)]
-    pub beside_other_operators: bool,
-    /// How many applications of a namespace run at once, where no ResourceQuota of it gives
-    /// windlass.dev/running (default: all).
-    #[arg(long, value_name = "N")]
-    pub max_running: Option<u32>,
-    /// How much CPU they request together, where no ResourceQuota gives windlass.dev/cpu.
-    #[arg(long, value_name = "QUANTITY")]
-    pub max_cpu: Option<Quantity>,
-    /// How much memory they request together, where no ResourceQuota gives windlass.dev/memory.
-    #[arg(long, value_name = "QUANTITY")]
-    pub max_memory: Option<Quantity>,
-    /// Whether evictions wait for drivers, unless driverPodDisruptionBudget says otherwise.
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
-    pub protect_drivers: bool,
-    /// Labels of applications that their metrics have, too, comma separated; "namespace" stands
-    /// for the namespace.
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    pub metrics_labels: Vec<String>,
-    /// Applications of the first operator, where the cluster serves them.
-    #[command(flatten)]
-    pub original: OriginalArgs,
-    /// How drivers are reached.
-    #[command(flatten)]
-    pub exposing: ExposingArgs,
-}
-
-/// Arguments of `windlass install`.
-#[derive(Debug, Args)]
-pub struct InstallArgs {
-    /// Namespace of the operator.
-    #[arg(long, value_name = "NAMESPACE", default_value = "windlass-system", value_parser = namespace)]
-    pub namespace: DnsLabel,
-    /// Namespaces whose jobs the operator runs, comma separated; it has no rights in others
-    /// (default: all, and drivers get their account in "default").
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = namespace)]
-    pub job_namespaces: Vec<DnsLabel>,
-    /// Labels of the namespaces whose jobs the operator runs, as a label selector; it has rights in
-    /// all.
-    #[arg(long, value_name = "SELECTOR", conflicts_with = "job_namespaces")]
-    pub namespace_selector: Option<Selector>,
-    /// Labels of the applications, schedules and Connect servers that it serves, as a label selector
-    /// (default: all).
-    #[arg(long, value_name = "SELECTOR")]
-    pub selector: Option<Selector>,
-    /// SparkPolicies that the operator gets, in a ConfigMap of its own namespace.
-    #[arg(long, value_name = "FILE")]
-    pub policy: Option<PathBuf>,
-    /// Registry that has the operator's image, windlass:VERSION.
-    #[arg(long, value_name = "REGISTRY", default_value = "docker.io/windlass")]
-    pub registry: String,
-    /// The operator's image, where it is neither of this name nor of this version.
-    #[arg(long, value_name = "IMAGE", conflicts_with = "registry")]
-    pub image: Option<String>,
-    /// Operators, of which one works and the others stand by.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub replicas: u32,
-    /// Also a webhook, which tells of mistakes in objects before they are stored and customises
-    /// pods by the annotations of the original operator.
-    #[arg(long)]
-    pub webhook: bool,
-    /// Let cert-manager make and renew the webhook's certificates; it must be in the cluster, with
-    /// its CA injector.
-    #[arg(long, requires = "webhook")]
-    pub cert_manager: bool,
-    /// Who issues these certificates, Issuer/NAME or ClusterIssuer/NAME (default: an Issuer of their
-    /// own, by which they sign themselves).
-    #[arg(long, value_name = "KIND/NAME", requires = "cert_manager")]
-    pub cert_manager_issuer: Option<IssuerRef>,
-    /// Also the API of the first Spark operator (spark-operator.k8s.io/v1alpha1).
-    #[arg(long)]
-    pub original_api: bool,
-    /// Its applications.
-    #[command(flatten)]
-    pub original: OriginalArgs,
-    /// How drivers are reached.
-    #[command(flatten)]
-    pub exposing: ExposingArgs,
-}
-
-/// Arguments of `windlass check`.
-#[derive(Debug, Args)]
-pub struct CheckArgs {
-    /// Before the installation: what would stand in its way.
-    #[arg(long)]
-    pub pre: bool,
-    /// Namespace of the operator.
-    #[arg(long, value_name = "NAMESPACE", default_value = "windlass-system", value_parser = namespace)]
-    pub namespace: DnsLabel,
-    /// Namespaces whose jobs the operator runs, as given to install, comma separated (default: all).
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = namespace)]
-    pub job_namespaces: Vec<DnsLabel>,
-    /// Labels of the namespaces whose jobs it runs, as given to install.
-    #[arg(long, value_name = "SELECTOR", conflicts_with = "job_namespaces")]
-    pub namespace_selector: Option<Selector>,
-    /// Output format.
-    #[arg(short, long, value_enum, default_value_t = Told::Text)]
-    pub output: Told,
-    /// The cluster.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
-}
-
-/// Arguments of `windlass images`.
-#[derive(Debug, Args)]
-pub struct ImagesArgs {
-    /// Registry that has the operator's image, windlass:VERSION.
-    #[arg(long, value_name = "REGISTRY", default_value = "docker.io/windlass")]
-    pub registry: String,
-    /// Also those of the pods of this SparkApplication manifest ("-" is standard input); may be
-    /// repeated.
-    #[arg(short, long, value_name = "FILE")]
-    pub file: Vec<PathBuf>,
-}
-
-fn namespace(text: &str) -> Result<DnsLabel, NameError> {
-    DnsLabel::new(text)
 }
 
 #[cfg(test)]
