@@ -18,27 +18,27 @@ use windlass_api::spark::application::{
     ApplicationStateType as State, Attempt, RERUN_REQUESTED_AT, SparkApplicationStatus as Status,
 };
 use windlass_engine::api::ApiError;
-use windlass_engine::plan::{Basis, Effect, EventNote, ObjectRef, Plan, Severity};
+use windlass_engine::plan::Plan;
 use windlass_engine::view::Freshness;
 use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, Watch};
 
 use super::effects::effects_of;
-use super::last_words::{self, LastWords};
+use super::last_words;
 use super::policies::{Concerned, Decided, PolicyDesk, waits_for_a_policy};
 use super::policy::{no_restart, node_loss, restart_policy};
+use super::sight::{Findings, Reading, Sight};
+use super::status::{leave_alone, status_of, written};
 use super::{POD_DISRUPTION_BUDGET, SPARK_APPLICATION, effects, kind_of};
 use crate::lifecycle::changes::{self, Changes};
 use crate::lifecycle::conditions::{self, ConditionKind};
-use crate::lifecycle::observed::{
-    Companions, DriverPod, Exposer, ExposerKind, Observed, Owner, Refusal, SparkContainer,
-};
+use crate::lifecycle::observed::Refusal;
 use crate::lifecycle::spec::{Fitness, Limits, NodeLoss, Spec};
 use crate::lifecycle::{self, Reason};
 use crate::lower::{self, LowerError, Lowered, Settings};
 use crate::metrics::{CONTROLLER, SparkMetrics};
-use crate::observe::{self, APP_NAME, APP_SELECTOR, LAUNCHED_BY, Role};
+use crate::observe::{self, APP_NAME, APP_SELECTOR, LAUNCHED_BY};
 use crate::policy::Policies;
-use crate::queue::{Ledger, Policy, Standing};
+use crate::queue::{Ledger, Policy};
 use crate::submission::Note;
 
 /// Brings SparkApplications through their lives.
@@ -52,61 +52,6 @@ pub struct SparkApplications {
     pub(super) desk: PolicyDesk,
     concerned: Arc<Concerned>,
     metrics: SparkMetrics,
-}
-
-/// One look at an application and everything around it.
-#[derive(Debug)]
-pub struct Sight {
-    reading: Result<Box<Reading>, String>,
-    observed: Observed,
-}
-
-impl Sight {
-    pub(super) fn of(reading: Reading, findings: &Findings) -> Self {
-        let observed = reading.observe(findings);
-        Self {
-            reading: Ok(Box::new(reading)),
-            observed,
-        }
-    }
-
-    pub(super) fn unreadable(error: String) -> Self {
-        Self {
-            reading: Err(error),
-            observed: Observed::nothing(),
-        }
-    }
-}
-
-/// An application as far as it can be read.
-#[derive(Debug)]
-pub(super) struct Reading {
-    pub(super) app: Option<SparkApplication>,
-    pub(super) status: Status,
-    pub(super) spec: Spec,
-    /// What is, or would be, submitted, where anybody needs to know.
-    pub(super) lowered: Option<Lowered>,
-    /// What the attempt that is followed should be exposed by.
-    pub(super) wanted_exposers: Vec<Exposer>,
-}
-
-/// What was found around an application, as the API showed it.
-#[derive(Debug, Default)]
-pub(super) struct Findings {
-    pub(super) pods: Vec<Object>,
-    /// The uids of owners that were looked for and do not exist.
-    pub(super) gone_owners: Vec<String>,
-    /// What leads to the driver, of this application or under its names.
-    pub(super) exposers: Vec<(ExposerKind, Object)>,
-    pub(super) budget: Option<Object>,
-    pub(super) pod_group: Option<Object>,
-    /// Services and ConfigMaps that exist of those the driver needs.
-    pub(super) companions: Vec<Object>,
-    pub(super) refusal: Option<Refusal>,
-    /// The end of a failed driver's log, where its status says too little.
-    pub(super) last_words: Option<LastWords>,
-    /// Its place among the applications of a namespace that has limits.
-    pub(super) standing: Option<Standing>,
 }
 
 impl SparkApplications {
@@ -139,10 +84,7 @@ impl SparkApplications {
 
     /// Reads the application; an error is why its status cannot be understood.
     pub(super) fn read(&self, object: &Object, policies: &Policies) -> Result<Reading, String> {
-        let status = match object.status() {
-            Value::Null => Status::default(),
-            status => Status::deserialize(status).map_err(|error| format!("status: {error}"))?,
-        };
+        let status: Status = status_of(object)?;
         let app = SparkApplication::deserialize(object.as_value());
         let (app, decided) = match app {
             Ok(app) if !policies.is_empty() => self.under(policies, app, object.spec()),
@@ -370,8 +312,7 @@ impl Controller for SparkApplications {
         let decision = lifecycle::plan(spec, &self.limits, status, &sight.observed, now);
         let effects = effects_of(self, object, reading, &decision.actions);
         Plan {
-            // Serializing plain data cannot fail; a null would be refused by the API.
-            status: serde_json::to_value(&decision.status).unwrap_or_default(),
+            status: written(&decision.status),
             basis: decision.basis,
             effects,
             events: decision.notes,
@@ -381,202 +322,6 @@ impl Controller for SparkApplications {
 
     fn status_written(&self, before: &Object, after: &Object, at: Timestamp) {
         self.metrics.status_written(before, after, at);
-    }
-}
-
-impl Reading {
-    /// What the state machine sees of these findings.
-    pub(super) fn observe(&self, findings: &Findings) -> Observed {
-        let names = self.driver_names();
-        let is_driver = |pod: &&Object| {
-            Role::of(pod) == Some(Role::Driver) || names.iter().any(|name| name == pod.name())
-        };
-        let drivers: Vec<DriverPod> = findings
-            .pods
-            .iter()
-            .filter(is_driver)
-            .map(|pod| {
-                let mut driver = observe::driver_pod(pod);
-                if let Some(owner) = &mut driver.owner {
-                    owner.gone = findings.gone_owners.contains(&owner.uid);
-                }
-                findings.add_last_words(&mut driver);
-                driver
-            })
-            .collect();
-        let executors = findings
-            .pods
-            .iter()
-            .filter(|pod| Role::of(pod) == Some(Role::Executor));
-        Observed {
-            companions: self.companions(findings, &drivers),
-            drivers,
-            executors: executors.map(observe::executor_pod).collect(),
-            exposure: observe::exposure(
-                &findings.exposers,
-                &self.wanted_exposers,
-                &self.spec.uid,
-                |name| lower::is_web_page(&self.spec.name, name),
-            ),
-            budget: observe::beside(findings.budget.as_ref(), &self.spec.uid),
-            pod_group: observe::beside(findings.pod_group.as_ref(), &self.spec.uid),
-            refusal: findings.refusal.clone(),
-            standing: findings.standing.clone(),
-        }
-    }
-
-    /// Complete when each of those that are watched exists and belongs to this attempt's driver.
-    /// The others were applied before them.
-    fn companions(&self, findings: &Findings, drivers: &[DriverPod]) -> Companions {
-        let id = self.status.submission_id.as_ref();
-        let driver = drivers.iter().find(|pod| pod.submission_id.as_ref() == id);
-        let exists = |(_, name): (Kind, &str)| {
-            findings.companions.iter().any(|object| {
-                object.name() == name
-                    && driver.is_some_and(|pod| object.owner_uids().any(|uid| uid == pod.uid))
-            })
-        };
-        if self.watched_companions().all(exists) {
-            Companions::Complete
-        } else {
-            Companions::Missing
-        }
-    }
-
-    /// The Services and ConfigMaps of the driver. Their kinds are watched, so looking is free.
-    fn watched_companions(&self) -> impl Iterator<Item = (Kind, &str)> {
-        let objects = self
-            .lowered
-            .iter()
-            .flat_map(|lowered| &lowered.submission.objects);
-        objects.filter_map(|object| {
-            let kind = [Kind::SERVICE, Kind::CONFIG_MAP]
-                .into_iter()
-                .find(|kind| object["kind"] == *kind.kind)?;
-            Some((kind, object["metadata"]["name"].as_str()?))
-        })
-    }
-
-    /// The names a driver of this application has or will have.
-    fn driver_names(&self) -> Vec<String> {
-        let mut names = vec![self.spec.driver_pod.clone()];
-        let intended = self
-            .status
-            .attempt
-            .as_ref()
-            .map(|attempt| &attempt.driver_pod_name);
-        names.extend(
-            intended
-                .filter(|name| **name != self.spec.driver_pod)
-                .cloned(),
-        );
-        names
-    }
-
-    /// The name of the driver's PodDisruptionBudget, where the driver has come so far that it may
-    /// have one.
-    fn name_of_budget(&self) -> Option<&str> {
-        let may_have_one = match self.status.application_state.state {
-            State::New
-            | State::PendingRerun
-            | State::Resuming
-            | State::Submitted
-            | State::SubmissionFailed => false,
-            State::Running
-            | State::Unknown
-            | State::Succeeding
-            | State::Failing
-            | State::Invalidating
-            | State::Suspending
-            | State::Suspended
-            | State::Completed
-            | State::Failed => true,
-        };
-        let attempt = self.status.attempt.as_ref().filter(|_| may_have_one)?;
-        Some(&attempt.driver_pod_name)
-    }
-
-    /// The PodGroup, once it is of no more use. Its kind is not watched, because most clusters do
-    /// not know it.
-    fn leftover_group(&self) -> Option<ObjectRef> {
-        let is_over = matches!(
-            self.status.application_state.state,
-            State::Succeeding
-                | State::Failing
-                | State::Invalidating
-                | State::Suspending
-                | State::Suspended
-                | State::Completed
-                | State::Failed
-        );
-        let app = self.app.as_ref().filter(|_| is_over)?;
-        lower::pod_group_ref(app)
-    }
-
-    /// Before the first submission only the driver's own name can be taken: one read instead of a
-    /// list of the namespace.
-    fn never_ran(&self) -> bool {
-        let first = |attempt: &Attempt| attempt.number == 1 && attempt.submitted_time.is_none();
-        self.status.application_state.state == State::New
-            && self.status.attempt.as_ref().is_some_and(first)
-    }
-
-    /// Spark's id of an attempt that is being wound down: the last look at its executors goes by
-    /// the label that Spark itself finds them by.
-    fn wound_down_id(&self, freshness: Freshness) -> Option<&str> {
-        let state = self.status.application_state.state;
-        let winding_down = matches!(
-            state,
-            State::Succeeding | State::Failing | State::Suspending | State::Invalidating
-        );
-        let attempt = self.status.attempt.as_ref()?;
-        (freshness == Freshness::Live && winding_down)
-            .then_some(attempt.spark_application_id.as_str())
-            .filter(|id| !id.is_empty())
-    }
-}
-
-impl Findings {
-    fn add_pods(&mut self, pods: impl IntoIterator<Item = Object>) {
-        for pod in pods {
-            if !self.pods.iter().any(|known| known.uid() == pod.uid()) {
-                self.pods.push(pod);
-            }
-        }
-    }
-
-    /// What the log says takes the place of the part of it that the status has.
-    fn add_last_words(&self, driver: &mut DriverPod) {
-        let said = self.last_words.iter().find(|said| said.pod == driver.uid);
-        if let (Some(said), SparkContainer::Exited(exit)) = (said, &mut driver.spark) {
-            exit.message = Some(said.text.clone());
-        }
-    }
-
-    /// Other applications that own a pod which stands in our way.
-    fn other_applications(&self, uid: &str) -> Vec<Owner> {
-        let owners = self
-            .pods
-            .iter()
-            .filter_map(|pod| observe::driver_pod(pod).owner);
-        let other = |owner: &Owner| owner.kind == SPARK_APPLICATION.kind && owner.uid != uid;
-        owners.filter(other).collect()
-    }
-}
-
-/// Without its status an object has no memory, and nothing is safe to do.
-pub(super) fn leave_alone(object: &Object, error: &str, now: Timestamp) -> Plan<Value> {
-    Plan {
-        status: object.status().clone(),
-        basis: Basis::Cached,
-        effects: Vec::<Effect>::new(),
-        events: vec![EventNote {
-            severity: Severity::Warning,
-            reason: "StatusUnreadable".to_owned(),
-            action: "Read".to_owned(),
-            note: format!("{error}: repair the status, or create the object anew"),
-        }],
-        wake_at: now.checked_add(jiff::SignedDuration::from_mins(5)).ok(),
     }
 }
 

@@ -20,8 +20,8 @@ use windlass_engine::plan::{Effect, ObjectRef, Plan};
 use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, Watch};
 
 use super::SPARK_CONNECT;
-use super::application::leave_alone;
 use super::policies::{Concerned, PolicyDesk};
+use super::status::{leave_alone, status_of, written};
 use crate::connect::{
     self, CHILD, DEPLOYMENT, Entropy, MADE_FOR_ANNOTATION, NETWORK_POLICY, Observed, POD,
     RULED_ANNOTATION, Ruled, Spec, Wanted,
@@ -71,10 +71,7 @@ impl SparkConnects {
         policies: &Policies,
         up: Option<&Object>,
     ) -> Result<Reading, String> {
-        let status = match object.status() {
-            Value::Null => Status::default(),
-            status => Status::deserialize(status).map_err(|error| format!("status: {error}"))?,
-        };
+        let status: Status = status_of(object)?;
         let spec = match SparkConnect::deserialize(object.as_value()) {
             Ok(connect) => Spec {
                 suspend: connect.spec.suspend,
@@ -274,8 +271,7 @@ impl Controller for SparkConnects {
         };
         let decision = connect::plan(&reading.spec, &reading.status, &sight.observed, now);
         Plan {
-            // Serializing plain data cannot fail; a null would be refused by the API.
-            status: serde_json::to_value(&decision.status).unwrap_or_default(),
+            status: written(&decision.status),
             effects: decision.effects,
             events: decision.notes,
             wake_at: decision.wake_at,

@@ -4,7 +4,8 @@ use serde_json::Value;
 use windlass_engine::plan::{Effect, ObjectRef};
 use windlass_engine::{Kind, Object, ObjectKey};
 
-use super::application::{Reading, SparkApplications};
+use super::application::SparkApplications;
+use super::sight::Reading;
 use super::{POD_DISRUPTION_BUDGET, kind_of};
 use crate::lifecycle::Action;
 use crate::lifecycle::observed::Subject;

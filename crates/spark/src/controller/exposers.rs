@@ -6,8 +6,9 @@ use windlass_engine::api::ApiError;
 use windlass_engine::view::Freshness;
 use windlass_engine::{Object, ObjectKey, View};
 
-use super::application::{Reading, SparkApplications};
+use super::application::SparkApplications;
 use super::kind_of;
+use super::sight::Reading;
 use crate::lifecycle::observed::{Exposer, ExposerKind};
 use crate::lower::{self, Offer, PodMonitors, Routes};
 use crate::observe::APP_NAME;

@@ -11,7 +11,7 @@
 
 use windlass_engine::{Object, ObjectKey, View};
 
-use super::application::{Findings, Reading};
+use super::sight::{Findings, Reading};
 use crate::lifecycle::observed::{Exit, SparkContainer};
 use crate::observe;
 

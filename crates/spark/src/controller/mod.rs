@@ -19,6 +19,8 @@ mod policies;
 mod policy;
 mod queueing;
 mod scheduled;
+mod sight;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,11 +35,12 @@ use crate::metrics::SparkMetrics;
 use crate::policy::Layer;
 use crate::queue::Policy;
 
-pub use application::{Sight, SparkApplications};
+pub use application::SparkApplications;
 pub use connect::{ConnectSight, SparkConnects};
 pub use original::{OriginalSight, OriginalSparkApplications};
 pub use policies::PolicyDesk;
 pub use scheduled::{ScheduleSight, ScheduledSparkApplications};
+pub use sight::Sight;
 
 /// `sparkapplications.sparkoperator.k8s.io`.
 pub const SPARK_APPLICATION: Kind = Kind::namespaced(

@@ -16,7 +16,7 @@ use windlass_engine::api::ApiError;
 use windlass_engine::plan::{Effect, Plan};
 use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, Watch};
 
-use super::application::leave_alone;
+use super::status::{leave_alone, status_of, written};
 use super::{ORIGINAL_SPARK_APPLICATION, SPARK_APPLICATION};
 use crate::observe::{self, LAUNCHED_BY, Role};
 use crate::original::{Action, MADE_FROM, Observed, Spec, Standing, Twin, Wish, plan, wanted};
@@ -48,10 +48,7 @@ impl OriginalSparkApplications {
 
     /// Reads the object; an error is why its status cannot be understood.
     fn read(&self, object: &Object) -> Result<Reading, String> {
-        let status = match object.status() {
-            Value::Null => Status::default(),
-            status => Status::deserialize(status).map_err(|error| format!("status: {error}"))?,
-        };
+        let status: Status = status_of(object)?;
         let spec = Spec {
             name: object.name().to_owned(),
             app_id: app_id(object.name(), object.uid()),
@@ -186,8 +183,7 @@ impl Controller for OriginalSparkApplications {
             },
         });
         Plan {
-            // Serializing plain data cannot fail; a null would be refused by the API.
-            status: serde_json::to_value(&decision.status).unwrap_or_default(),
+            status: written(&decision.status),
             effects: effects.collect(),
             events: decision.notes,
             wake_at: decision.wake_at,

@@ -7,7 +7,8 @@ use windlass_engine::api::ApiError;
 use windlass_engine::view::Freshness;
 use windlass_engine::{Child, Object, View, Watch};
 
-use super::application::{Reading, SparkApplications};
+use super::application::SparkApplications;
+use super::sight::Reading;
 use super::{RESOURCE_QUOTA, SPARK_APPLICATION};
 use crate::observe;
 use crate::queue::{Entry, Line, Policy, Rank, Standing};

@@ -22,8 +22,8 @@ use windlass_engine::api::ApiError;
 use windlass_engine::plan::{Effect, Plan};
 use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, Watch};
 
-use super::application::leave_alone;
 use super::policies::{Concerned, PolicyDesk};
+use super::status::{leave_alone, status_of, written};
 use super::{SCHEDULED_SPARK_APPLICATION, SPARK_APPLICATION};
 use crate::observe::{self, APP_NAME, ROLE};
 use crate::policy::Policies;
@@ -63,10 +63,7 @@ impl ScheduledSparkApplications {
 
     /// Reads the schedule; an error is why its status cannot be understood.
     pub(super) fn read(&self, object: &Object, policies: &Policies) -> Result<Reading, String> {
-        let status = match object.status() {
-            Value::Null => Status::default(),
-            status => Status::deserialize(status).map_err(|error| format!("status: {error}"))?,
-        };
+        let status: Status = status_of(object)?;
         let spec = match ScheduledSparkApplication::deserialize(object.as_value()) {
             Ok(scheduled) => {
                 let ruled = policies.apply_to_schedule(&scheduled, self.account.as_deref());
@@ -184,8 +181,7 @@ impl Controller for ScheduledSparkApplications {
         let decision = schedule::plan(&reading.spec, &reading.status, &sight.observed, now);
         let effects = decision.actions.iter();
         Plan {
-            // Serializing plain data cannot fail; a null would be refused by the API.
-            status: serde_json::to_value(&decision.status).unwrap_or_default(),
+            status: written(&decision.status),
             effects: effects.map(|action| effect(object, action)).collect(),
             events: decision.notes,
             wake_at: decision.wake_at,

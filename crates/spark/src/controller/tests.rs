@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 use windlass_engine::plan::{Basis, Effect, Plan};
 use windlass_engine::{Controller, Object};
 
-use super::application::Findings;
+use super::sight::Findings;
 use super::*;
 use crate::policy::Policies;
 

@@ -10,7 +10,7 @@ use windlass_api::spark::SparkApplication;
 use windlass_engine::plan::{Effect, Plan};
 use windlass_engine::{Controller, Object};
 
-use super::application::Findings;
+use super::sight::Findings;
 use super::*;
 use crate::lifecycle::changes::{self, Effect as Declared};
 use crate::policy::Policies;

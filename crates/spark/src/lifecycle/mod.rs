@@ -31,6 +31,7 @@
 //! | `COMPLETED`, `FAILED`, `FAILING`, `SUBMISSION_FAILED` | the same | `PENDING_RERUN` |
 //! | `INVALIDATING` | nothing left | `PENDING_RERUN` |
 
+mod attempt;
 pub mod cause;
 pub mod changes;
 pub mod conditions;

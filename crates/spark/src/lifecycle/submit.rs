@@ -3,8 +3,9 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use windlass_api::spark::application::{ApplicationStateType as State, Attempt};
 
+use super::attempt::Round;
 use super::conditions::{ConditionKind, Truth};
-use super::machine::{Action, Round, Turn, held_back};
+use super::machine::{Action, Turn, held_back};
 use super::observed::{DriverPod, Refusal, Subject};
 use super::reason::Reason;
 use super::retry::{self, Cause, Tally, Verdict};

@@ -5,9 +5,10 @@
 
 use windlass_api::spark::application::ApplicationStateType as State;
 
+use super::attempt::Round;
 use super::conditions::{self, ConditionKind, Truth};
 use super::health::{self, Ending, Health};
-use super::machine::{Action, Round, Turn};
+use super::machine::{Action, Turn};
 use super::observed::{Beside, DriverPod, ExecutorPod};
 use super::reason::Reason;
 use super::retry::{self, Cause, Verdict};
