@@ -58,6 +58,8 @@ test: setup-test ## Run the tests.
 lint: rust ## Check formatting and lints.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	@# Targets that are no part of cargo test are no part of all targets either.
+	cargo clippy --workspace --test e2e -- -D warnings
 
 e2e: rust ## Run the long tests with every Spark version.
 	hack/prepare-e2e.sh

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::common::{Up, until};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The image: this machine's shell with the libraries it needs, and one program of its own.
 struct Tool {
