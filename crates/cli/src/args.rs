@@ -385,7 +385,8 @@ pub struct ValidateArgs {
     /// Manifests of the first operator.
     #[command(flatten)]
     pub original: OriginalArgs,
-    /// SparkPolicies that it has to follow.
+    /// SparkPolicies that its applications, schedules and servers have to follow, those of the first
+    /// operator, too.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
 }

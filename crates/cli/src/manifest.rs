@@ -272,14 +272,23 @@ pub fn check_by(
 ) -> Result<SparkApplication, Failure> {
     let decoded: SparkApplication = decode(application)
         .map_err(|error| refuse(source, error.to_string().lines().map(ToOwned::to_owned)))?;
-    let policies = about(layers, decoded.metadata.namespace.as_ref())?;
-    let ruled = policies.apply_to(&decoded, ACCOUNT);
-    let (decoded, decided) =
+    check_decoded_by(layers, &decoded, source)
+}
+
+/// The same for one that could be read.
+pub fn check_decoded_by(
+    layers: &[Arc<Layer>],
+    application: &SparkApplication,
+    source: &str,
+) -> Result<SparkApplication, Failure> {
+    let policies = about(layers, application.metadata.namespace.as_ref())?;
+    let ruled = policies.apply_to(application, ACCOUNT);
+    let (ruled, decided) =
         ruled.map_err(|errors| refuse(source, errors.iter().map(field::FieldError::to_string)))?;
     tell(source, &decided);
-    let errors = validate(&decoded);
+    let errors = validate(&ruled);
     if errors.is_empty() {
-        return Ok(decoded);
+        return Ok(ruled);
     }
     Err(refuse(
         source,

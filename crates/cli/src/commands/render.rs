@@ -181,7 +181,9 @@ pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
                     match original {
                         Original::Converted(conversion) => {
                             manifest::tell_notes(&conversion, &source);
-                            lowers(&conversion.application, &source)
+                            let converted = &conversion.application;
+                            manifest::check_decoded_by(&policies, converted, &source)
+                                .and_then(|application| lowers(&application, &source))
                         }
                         Original::Followed => Ok(()),
                     }

@@ -79,6 +79,96 @@ fn what_the_user_submits_is_valid_and_is_not_submitted() {
 }
 
 #[test]
+fn policies_judge_the_manifests_of_every_kind_before_there_is_a_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = write(
+        folder.path(),
+        "policy.yaml",
+        "
+apiVersion: windlass.dev/v1alpha1
+kind: SparkPolicy
+metadata: {name: team}
+spec:
+  allowedImages: [registry.example.com/*]
+  imageAliases: [{name: current, image: registry.example.com/spark:4.3.0, sparkVersion: 4.3.0}]
+  deniedSparkConf: [spark.hadoop.fs.s3a.endpoint]
+  enforced: {driver: {memory: 512m}}
+",
+    );
+    let original = |image: &str, conf: &str| {
+        format!(
+            "
+apiVersion: spark-operator.k8s.io/v1alpha1
+kind: SparkApplication
+metadata: {{name: first, annotations: {{windlass.dev/spark-version: 4.3.0}}}}
+spec:
+  type: Python
+  mainApplicationFile: local:///job.py
+  sparkConf: {{{conf}}}
+  driver: {{image: {image}, memory: 8g}}
+  executor: {{image: {image}, instances: 1}}
+"
+        )
+    };
+    let application = "
+    type: Python
+    mode: cluster
+    sparkVersion: 4.3.0
+    image: apache/spark:4.3.0
+    mainApplicationFile: local:///job.py
+    driver: {}
+    executor: {instances: 1}
+";
+    let judged = |text: &str| {
+        let file = write(folder.path(), "file.yaml", text);
+        let answer = windlass(&["validate", "-f", &file, "--policy", &policy]);
+        (answer.code, answer.stderr.replace(&file, "file.yaml"))
+    };
+    let (code, told) = judged(&original("current", ""));
+    assert_eq!(code, 0, "{told}");
+    let note = "note: file.yaml: spec.driver.memory is decided by SparkPolicy team";
+    assert!(told.contains(note), "{told}");
+    for (text, field) in [
+        (original("apache/spark:4.3.0", ""), "spec.driver.image: "),
+        (
+            original("current", "spark.hadoop.fs.s3a.endpoint: http://elsewhere"),
+            "spec.sparkConf[spark.hadoop.fs.s3a.endpoint]: ",
+        ),
+        (
+            format!(
+                "
+apiVersion: sparkoperator.k8s.io/v1beta2
+kind: ScheduledSparkApplication
+metadata: {{name: nightly}}
+spec:
+  schedule: '@daily'
+  template:{application}"
+            ),
+            "spec.template.image: ",
+        ),
+        (
+            "
+apiVersion: sparkoperator.k8s.io/v1alpha1
+kind: SparkConnect
+metadata: {name: sql}
+spec:
+  sparkVersion: 4.3.0
+  image: apache/spark:4.3.0
+  server: {}
+  executor: {instances: 1}
+"
+            .to_owned(),
+            "spec.image: ",
+        ),
+    ] {
+        let (code, told) = judged(&text);
+        assert_eq!(code, 2, "{told}");
+        assert!(told.contains(&format!("file.yaml: {field}")), "{told}");
+        assert!(told.contains("SparkPolicy team"), "{told}");
+    }
+}
+
+#[test]
 fn a_cluster_serves_the_first_api_where_it_is_asked_to_and_goes_on_doing_so() {
     let data = tempfile::tempdir().unwrap();
     let mut command = Command::new("sh");

@@ -151,6 +151,75 @@ async fn two_applications_of_one_name_in_both_groups_never_share_a_driver() {
     assert!(app["metadata"]["ownerReferences"].is_null());
 }
 
+fn policy(spec: &Value) -> Value {
+    json!({
+        "apiVersion": "windlass.dev/v1alpha1", "kind": "SparkPolicy",
+        "metadata": {"name": "team"}, "spec": spec,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_decide_about_applications_of_the_first_operator_as_about_others() {
+    let house = House::start_with_originals(OldImages::Refuse).await;
+    house
+        .policies()
+        .create(policy(&json!({
+            "imageAliases": [{
+                "name": "current", "image": "registry.example.com/spark:4.3.0",
+                "sparkVersion": "4.3.0",
+            }],
+            "allowedImages": ["registry.example.com/*"],
+            "deniedSparkConf": ["spark.hadoop.fs.s3a.endpoint"],
+            "defaults": {"driver": {"labels": {"cost": "etl"}, "memory": "2g"}},
+            "enforced": {"executor": {"memory": "768m"}},
+        })))
+        .await;
+    let named = |name: &str| {
+        let mut named = original(name);
+        named["metadata"]["annotations"] = json!({"windlass.dev/spark-version": "4.3.0"});
+        named["spec"]["driver"]["image"] = json!("current");
+        named["spec"]["executor"]["image"] = json!("current");
+        named
+    };
+
+    house.originals().create(named("ruled")).await;
+    let driver = house.until_driver("ruled", 1).await;
+    let container = &driver["spec"]["containers"][0];
+    assert_eq!(container["image"], "registry.example.com/spark:4.3.0");
+    assert_eq!(driver["metadata"]["labels"]["cost"], "etl");
+    let memory = &container["resources"]["requests"]["memory"];
+    assert_eq!(*memory, "2867Mi", "2g and the overhead");
+    until_word(&house, "ruled", "SUBMITTED").await;
+    // What the policy says is in what is submitted, and nobody's words are changed.
+    let twin = house.apps().get("ruled").await.unwrap();
+    assert_eq!(twin["spec"]["driver"]["image"], "current");
+    let conditions = twin["status"]["conditions"].as_array().unwrap();
+    let applied = conditions.iter().find(|it| it["type"] == "PolicyApplied");
+    assert_eq!(
+        applied.unwrap()["message"],
+        "spec.executor.memory is decided by SparkPolicy default/team"
+    );
+
+    let mut setting = named("setting");
+    setting["spec"]["sparkConf"] = json!({"spark.hadoop.fs.s3a.endpoint": "http://elsewhere"});
+    let refusals = [
+        (original("image"), "image", "spec.driver.image"),
+        (setting, "setting", "spark.hadoop.fs.s3a.endpoint"),
+    ];
+    for (refused, name, field) in refusals {
+        house.originals().create(refused).await;
+        let refused = until_word(&house, name, "FAILED").await;
+        let message = refused["status"]["applicationState"]["errorMessage"]
+            .as_str()
+            .unwrap();
+        for part in [field, "SparkPolicy default/team"] {
+            assert!(message.contains(part), "{message}");
+        }
+        let driver = format!("{name}-driver");
+        assert!(house.pods().get(&driver).await.is_none());
+    }
+}
+
 /// A pod as the user's own spark-submit makes one.
 async fn submitted(place: &Place, name: &str, role: &str, app_id: &str) {
     let pod = json!({
