@@ -98,7 +98,11 @@ pub struct OperatorArgs {
     /// for the namespace.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub metrics_labels: Vec<String>,
-    /// Applications of the first operator, where the cluster serves them.
+    /// Serve the API of the first Spark operator (spark-operator.k8s.io/v1alpha1), and be ready when
+    /// the cluster knows it (default: serve it where the cluster knows it at the start).
+    #[arg(long)]
+    pub original_api: bool,
+    /// Its applications.
     #[command(flatten)]
     pub original: OriginalArgs,
     /// How drivers are reached.

@@ -13,10 +13,10 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, PostPa
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use windlass_api::names::DnsLabel;
-use windlass_engine::Object;
+use windlass_engine::{Object, Selector};
 use windlass_spark::rbac;
 use windlass_spark::survey::{
-    Answer, Category, Facts, Finding, Look, Right, Scope, Stage, Verdict, Whose, judge,
+    Answer, Category, Facts, Finding, KnownBy, Look, Right, Scope, Stage, Verdict, Whose, judge,
 };
 
 use super::install::{DRIVER_ACCOUNT, OPERATOR};
@@ -44,6 +44,10 @@ pub async fn check(args: CheckArgs) -> Result<Exit, Failure> {
         },
         home: args.namespace.to_string(),
         job_namespaces: job_namespaces(client, &args).await?,
+        known_by: match selector(&args) {
+            Some(_) => KnownBy::Label,
+            None => KnownBy::Name,
+        },
         driver_account: DRIVER_ACCOUNT.to_owned(),
     };
     let facts = gather(client, &scope).await?;
@@ -62,10 +66,15 @@ pub async fn check(args: CheckArgs) -> Result<Exit, Failure> {
     })
 }
 
+/// The labels of the namespaces that are meant, where labels decide.
+fn selector(args: &CheckArgs) -> Option<&Selector> {
+    let selector = args.namespace_selector.as_ref();
+    selector.filter(|selector| !selector.is_everything())
+}
+
 /// The namespaces that are meant, by name or by their labels.
 async fn job_namespaces(client: &Client, args: &CheckArgs) -> Result<Vec<String>, Failure> {
-    let selector = args.namespace_selector.as_ref();
-    let Some(selector) = selector.filter(|it| !it.is_everything()) else {
+    let Some(selector) = selector(args) else {
         return Ok(args
             .job_namespaces
             .iter()
@@ -244,13 +253,18 @@ fn yours(scope: &Scope) -> Vec<Right> {
         question("apiextensions.k8s.io", "customresourcedefinitions", None),
         question("", "namespaces", None),
     ];
-    if scope.job_namespaces.is_empty() {
+    // Where labels decide, nothing is made in the namespaces that have them today.
+    let named: &[String] = match scope.known_by {
+        KnownBy::Name => &scope.job_namespaces,
+        KnownBy::Label => &[],
+    };
+    if named.is_empty() {
         questions.push(question(ROLES, "clusterroles", None));
         questions.push(question(ROLES, "clusterrolebindings", None));
     }
     let home = Some(scope.home.as_str());
     questions.push(question("apps", "deployments", home));
-    for namespace in std::iter::once(&scope.home).chain(&scope.job_namespaces) {
+    for namespace in std::iter::once(&scope.home).chain(named) {
         for (group, resource) in [
             ("", "serviceaccounts"),
             (ROLES, "roles"),
@@ -277,6 +291,10 @@ fn accounts(scope: &Scope) -> Vec<Right> {
     };
     let home = Some(scope.home.as_str());
     let mut questions = by_rules(Whose::Operators, &rbac::leader_rules(), home);
+    if scope.known_by == KnownBy::Label {
+        let rules = rbac::selecting_rules();
+        questions.extend(by_rules(Whose::Operators, &rules, None));
+    }
     for place in places {
         questions.extend(by_rules(
             Whose::Operators,
@@ -421,19 +439,60 @@ mod tests {
         ");
     }
 
-    #[test]
-    fn an_operator_of_some_namespaces_is_asked_about_in_these_alone() {
-        let scope = |namespaces: &[&str]| Scope {
-            stage: Stage::After,
+    fn scope(stage: Stage, known_by: KnownBy, namespaces: &[&str]) -> Scope {
+        Scope {
+            stage,
             home: "windlass-system".to_owned(),
             job_namespaces: namespaces.iter().map(|&it| it.to_owned()).collect(),
+            known_by,
             driver_account: "spark".to_owned(),
-        };
-        let places = |namespaces: &[&str]| {
-            let mut places: Vec<(Whose, Option<String>)> = accounts(&scope(namespaces))
+        }
+    }
+
+    #[test]
+    fn an_operator_that_goes_by_labels_has_to_see_namespaces_and_gets_rights_in_all() {
+        let of = |known_by| accounts(&scope(Stage::After, known_by, &["etl"]));
+        let by_label = of(KnownBy::Label);
+        let by_name = of(KnownBy::Name);
+        let more: Vec<(&str, &str, Option<String>)> = by_label
+            .iter()
+            .filter(|right| !by_name.contains(right))
+            .map(|right| (&*right.verb, &*right.resource, right.namespace.clone()))
+            .collect();
+        assert_eq!(
+            more,
+            ["get", "list", "watch"].map(|verb| (verb, "namespaces", None))
+        );
+        let created = |known_by| {
+            let questions = yours(&scope(Stage::Before, known_by, &["etl"]));
+            let roles = questions
                 .into_iter()
-                .map(|right| (right.whose, right.namespace))
+                .filter(|right| right.resource.ends_with("roles"));
+            let mut places: Vec<_> = roles
+                .map(|right| (right.resource, right.namespace))
                 .collect();
+            places.sort();
+            places
+        };
+        let role = |namespace: &str| ("roles".to_owned(), Some(namespace.to_owned()));
+        assert_eq!(
+            created(KnownBy::Label),
+            [("clusterroles".to_owned(), None), role("windlass-system")]
+        );
+        assert_eq!(
+            created(KnownBy::Name),
+            [role("etl"), role("windlass-system")]
+        );
+    }
+
+    #[test]
+    fn an_operator_of_some_namespaces_is_asked_about_in_these_alone() {
+        let places = |namespaces: &[&str]| {
+            let mut places: Vec<(Whose, Option<String>)> =
+                accounts(&scope(Stage::After, KnownBy::Name, namespaces))
+                    .into_iter()
+                    .map(|right| (right.whose, right.namespace))
+                    .collect();
             places.sort();
             places.dedup();
             places

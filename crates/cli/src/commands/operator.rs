@@ -244,10 +244,16 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
     }
     config.exposing = exposing(&args.exposing, &client, &args.namespaces).await?;
     config.old_images = args.original.old_images();
-    config.serves_originals = serves_originals(&client).await?;
-    if config.serves_originals {
+    let has_originals = serves_originals(&client).await?;
+    config.serves_originals = args.original_api || has_originals;
+    if has_originals {
         talk(&format!(
             "{ORIGINAL_SPARK_APPLICATION} of the first operator are served, too"
+        ));
+    } else if args.original_api {
+        talk(&format!(
+            "{ORIGINAL_SPARK_APPLICATION} of the first operator are waited for: the cluster does not \
+             know them yet; apply what windlass install --original-api prints"
         ));
     }
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
@@ -336,7 +342,11 @@ async fn webhook(
     Ok(Some(WebhookConfig {
         listener,
         certificates,
-        routes: windlass_spark::webhook::routes(config.settings(), Arc::clone(desk)),
+        routes: windlass_spark::webhook::routes(
+            config.settings(),
+            config.old_images.clone(),
+            Arc::clone(desk),
+        ),
     }))
 }
 

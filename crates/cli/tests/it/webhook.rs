@@ -1,12 +1,12 @@
 //! The operator's webhook, asked by the embedded API server through a Service.
 
 use std::net::TcpListener;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::common::{Answer, Up, until, windlass, write};
+use crate::common::{Answer, Up, WINDLASS, until, windlass, write};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const HOME: &str = "windlass-system";
@@ -101,13 +101,45 @@ fn certificates_are_kept_in_a_secret_and_one_that_is_damaged_is_made_anew() {
     refusal(&up, &bad);
 }
 
+#[test]
+fn applications_of_the_first_operator_are_judged_where_their_api_is_served() {
+    let mut command = Command::new("sh");
+    let line = format!("exec {WINDLASS} \"$@\" --original-api");
+    command.args(["-c", &line, "sh"]);
+    let up = Up::launched(tempfile::tempdir().unwrap(), command);
+    let (up, _operator, _) = served_on(up, &["--original-api"]);
+    let original = |name: &str, mode: &str| {
+        json!({
+            "apiVersion": "spark-operator.k8s.io/v1alpha1",
+            "kind": "SparkApplication",
+            "metadata": {"name": name},
+            "spec": {
+                "type": "Python",
+                "mode": mode,
+                "mainApplicationFile": "local:///opt/job.py",
+                "driver": {"image": "registry.example.com/spark:4.3.0"},
+                "executor": {"image": "registry.example.com/spark:4.3.0", "instances": 1},
+            },
+        })
+    };
+    let refused = refusal(&up, &original("bad", "client"));
+    let expected = "admission webhook \"validate.windlass.dev\" denied the request: spec.mode";
+    assert!(refused.contains(expected), "{refused}");
+    let good = create(&up, &original("good", "cluster"));
+    assert_eq!(good.code, 0, "{}", good.stderr);
+}
+
 /// A cluster whose API server asks the webhook of an operator, and the authority it believes.
 fn served() -> (Up, Operator, Value) {
-    let up = Up::start();
+    served_on(Up::start(), &[])
+}
+
+/// The same of a cluster that is up, with these arguments of install.
+fn served_on(up: Up, arguments: &[&str]) -> (Up, Operator, Value) {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
     drop(free);
-    install(&up, port);
+    install(&up, port, arguments);
     let operator = start(&up, port);
     let authority = has_authority(&up);
     (up, operator, authority)
@@ -127,8 +159,9 @@ fn refusal(up: &Up, object: &Value) -> String {
 }
 
 /// What `windlass install --webhook` prints of it; the Service leads to this machine.
-fn install(up: &Up, port: u16) {
-    let printed = windlass(&["install", "--webhook", "--job-namespaces", "default"]);
+fn install(up: &Up, port: u16, arguments: &[&str]) {
+    let always = ["install", "--webhook", "--job-namespaces", "default"];
+    let printed = windlass(&[&always[..], arguments].concat());
     assert_eq!(printed.code, 0, "{}", printed.stderr);
     let objects = windlass_api::parse::objects(&printed.stdout).unwrap();
     for mut object in objects {

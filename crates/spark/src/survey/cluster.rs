@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::operators::Originals;
 use super::{Answer, Category, Finding, Look, Right, Scope, Stage, Whose, listed, name, text};
 
 /// The oldest minor version that is meant to work.
@@ -131,8 +132,9 @@ fn summed_up(rights: &[&Right]) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-/// Are our definitions there, and are they ours?
-pub(super) fn definitions(scope: &Scope, found: &Look) -> Vec<Finding> {
+/// Are our definitions there, and are they ours? That of the first operator is looked for when the
+/// operator was told to serve it.
+pub(super) fn definitions(scope: &Scope, found: &Look, originals: Originals) -> Vec<Finding> {
     if let Look::Refused(why) = found {
         return vec![Finding::unseen(
             Category::Definitions,
@@ -140,17 +142,25 @@ pub(super) fn definitions(scope: &Scope, found: &Look) -> Vec<Finding> {
             why,
         )];
     }
-    let ours = windlass_api::crds();
-    ours.iter()
-        .map(|ours| {
-            let found = found.objects().iter().find(|it| name(it) == name(ours));
-            definition(scope.stage, ours, found)
+    const USUAL: &str = "windlass crd | kubectl apply -f -";
+    const ORIGINAL: &str = "apply what windlass install --original-api prints, or take --original-api \
+                            and --original-image from the operator's arguments";
+    let usual = windlass_api::crds().into_iter().map(|ours| (ours, USUAL));
+    let original = match originals {
+        Originals::AskedFor => Some((windlass_api::original_crd(), ORIGINAL)),
+        Originals::NotAskedFor => None,
+    };
+    usual
+        .chain(original)
+        .map(|(ours, apply)| {
+            let found = found.objects().iter().find(|it| name(it) == name(&ours));
+            definition(scope.stage, &ours, apply, found)
         })
         .collect()
 }
 
-fn definition(stage: Stage, ours: &Value, found: Option<&Value>) -> Finding {
-    const APPLY: &str = "windlass crd | kubectl apply -f -";
+/// One of them, and what brings it.
+fn definition(stage: Stage, ours: &Value, apply: &str, found: Option<&Value>) -> Finding {
     let name = name(ours);
     let Some(found) = found else {
         return match stage {
@@ -158,7 +168,7 @@ fn definition(stage: Stage, ours: &Value, found: Option<&Value>) -> Finding {
                 Finding::ok(Category::Definitions, format!("{name} comes with install"))
             }
             Stage::After => {
-                Finding::problem(Category::Definitions, format!("{name} is not there"), APPLY)
+                Finding::problem(Category::Definitions, format!("{name} is not there"), apply)
             }
         };
     };
@@ -184,7 +194,7 @@ fn definition(stage: Stage, ours: &Value, found: Option<&Value>) -> Finding {
         return Finding::problem(
             Category::Definitions,
             format!("{name} is not served: {}", why_not_established(found)),
-            APPLY,
+            apply,
         );
     }
     if is_same(ours, found) {
@@ -202,7 +212,7 @@ fn definition(stage: Stage, ours: &Value, found: Option<&Value>) -> Finding {
         Stage::After => Finding::problem(
             Category::Definitions,
             format!("{name} is of another operator or version"),
-            APPLY,
+            apply,
         ),
     }
 }

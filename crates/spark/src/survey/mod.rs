@@ -39,8 +39,20 @@ pub struct Scope {
     pub home: String,
     /// The namespaces it serves; empty for all.
     pub job_namespaces: Vec<String>,
+    /// How it knows them.
+    pub known_by: KnownBy,
     /// The ServiceAccount of drivers.
     pub driver_account: String,
+}
+
+/// How an operator knows the namespaces that it serves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KnownBy {
+    /// By their names, or it serves all; it has its rights there.
+    #[default]
+    Name,
+    /// By their labels; it has its rights in the whole cluster.
+    Label,
 }
 
 impl Scope {
@@ -240,7 +252,11 @@ impl Finding {
 pub fn judge(scope: &Scope, facts: &Facts, now: Timestamp) -> Vec<Finding> {
     let mut findings = vec![cluster::version(&facts.version)];
     findings.extend(cluster::permissions(scope, &facts.rights));
-    findings.extend(cluster::definitions(scope, &facts.definitions));
+    findings.extend(cluster::definitions(
+        scope,
+        &facts.definitions,
+        operators::asks_for_originals(scope, &facts.deployments),
+    ));
     findings.extend(operators::judge(scope, facts, now));
     findings.extend(namespaces::judge(scope, facts));
     findings.extend(applications::judge(scope, facts, now));

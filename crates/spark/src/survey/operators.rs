@@ -226,12 +226,42 @@ fn left_over(configuration: &Value, deployments: &[Value]) -> Option<Finding> {
     ))
 }
 
+/// Whether the API of the first operator is a matter of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Originals {
+    /// Our operator was told to serve it.
+    AskedFor,
+    /// It was not, as far as one can see, and serves it where it is.
+    NotAskedFor,
+}
+
+/// What the arguments of our operator say of the API of the first one. Before the installation there
+/// are none.
+pub(super) fn asks_for_originals(scope: &Scope, deployments: &Look) -> Originals {
+    let ours = our_deployment(scope, deployments.objects());
+    let mut arguments = ours.into_iter().flat_map(|ours| {
+        let containers = containers(ours);
+        containers.flat_map(|container| words(container, "/args"))
+    });
+    let asks = |argument: &str| {
+        let flag = argument.split('=').next();
+        matches!(flag, Some("--original-api" | "--original-image"))
+    };
+    if scope.stage == Stage::After && arguments.any(asks) {
+        Originals::AskedFor
+    } else {
+        Originals::NotAskedFor
+    }
+}
+
+fn our_deployment<'a>(scope: &Scope, deployments: &'a [Value]) -> Option<&'a Value> {
+    let is_ours = |it: &&Value| namespace(it) == scope.home && name(it) == WINDLASS;
+    deployments.iter().find(is_ours)
+}
+
 /// Is our Deployment as it should be?
 fn deployment(scope: &Scope, deployments: &[Value]) -> Finding {
-    let ours = deployments
-        .iter()
-        .find(|it| namespace(it) == scope.home && name(it) == WINDLASS);
-    let Some(ours) = ours else {
+    let Some(ours) = our_deployment(scope, deployments) else {
         return Finding::note(
             Category::Operators,
             format!("there is no Deployment {}/{WINDLASS}", scope.home),

@@ -12,6 +12,7 @@ fn scope(stage: Stage, job_namespaces: &[&str]) -> Scope {
         stage,
         home: "windlass-system".to_owned(),
         job_namespaces: job_namespaces.iter().map(|&it| it.to_owned()).collect(),
+        known_by: KnownBy::Name,
         driver_account: "spark".to_owned(),
     }
 }
@@ -39,14 +40,15 @@ fn kubeflow(args: &[&str]) -> Value {
     deployment("spark", "spark-operator-controller", image, args)
 }
 
+fn established(mut definition: Value) -> Value {
+    definition["status"] = json!({
+        "storedVersions": [definition["spec"]["versions"][0]["name"]],
+        "conditions": [{"type": "Established", "status": "True"}],
+    });
+    definition
+}
+
 fn definitions() -> Vec<Value> {
-    let established = |mut definition: Value| {
-        definition["status"] = json!({
-            "storedVersions": [definition["spec"]["versions"][0]["name"]],
-            "conditions": [{"type": "Established", "status": "True"}],
-        });
-        definition
-    };
     windlass_api::crds().into_iter().map(established).collect()
 }
 
@@ -316,6 +318,33 @@ fn definitions_that_are_missing_or_not_ours_are_told() {
         ]
         .join("\n\n")
     );
+}
+
+#[test]
+fn the_definition_of_the_first_operator_is_looked_for_where_the_operator_is_told_to_serve_it() {
+    let with = |stage, argument: &str, definitions: Vec<Value>| {
+        let image = "registry.example/windlass:0.1.0";
+        let arguments = ["operator", argument];
+        let ours = deployment("windlass-system", "windlass-operator", image, &arguments);
+        let facts = Facts {
+            definitions: Look::Seen(definitions),
+            deployments: Look::Seen(vec![ours]),
+            ..well()
+        };
+        told(&scope(stage, &["etl"]), &facts)
+    };
+    let missing = "Problem Definitions: sparkapplications.spark-operator.k8s.io is not there => apply \
+                   what windlass install --original-api prints, or take --original-api and \
+                   --original-image from the operator's arguments";
+    for argument in ["--original-api", "--original-image=apache/spark:4.3.0"] {
+        assert_eq!(with(Stage::After, argument, definitions()), missing);
+        // Install is about to bring it.
+        assert_eq!(with(Stage::Before, argument, definitions()), "");
+        let mut all = definitions();
+        all.push(established(windlass_api::original_crd()));
+        assert_eq!(with(Stage::After, argument, all), "");
+    }
+    assert_eq!(with(Stage::After, "--pod-monitors", definitions()), "");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod validate;
 
 use std::sync::Arc;
 
+use windlass_api::spark::original::OldImages;
 use windlass_engine::webhook::Route;
 
 use crate::controller::PolicyDesk;
@@ -19,15 +20,15 @@ pub const VALIDATE: &str = "/validate";
 /// Where pods are customised.
 pub const CUSTOMISE: &str = "/customise-pods";
 
-/// What is answered where. Applications are judged by the settings of the operator, and by the
-/// policies that it knows of.
-pub fn routes(settings: Settings, policies: Arc<PolicyDesk>) -> Vec<Route> {
+/// What is answered where. Applications are judged by the settings of the operator, by what it does
+/// with images that are too old, and by the policies that it knows of.
+pub fn routes(settings: Settings, old_images: OldImages, policies: Arc<PolicyDesk>) -> Vec<Route> {
     vec![
         Route {
             path: VALIDATE,
             review: Arc::new(move |request| {
                 let namespace = request.namespace.as_deref().unwrap_or_default();
-                validate(request, &settings, &policies.shown(namespace))
+                validate(request, &settings, &old_images, &policies.shown(namespace))
             }),
         },
         Route {

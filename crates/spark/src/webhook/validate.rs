@@ -3,7 +3,8 @@
 //! Laws:
 //! - the rules are those of the operator itself, so that what is let through is not refused later
 //!   for its spec, and what is refused would have failed: a Connect server is judged by the very
-//!   function that makes its objects;
+//!   function that makes its objects, and an application of the first operator as what it is
+//!   converted into;
 //! - an update that leaves the spec alone is let through: labels, finalizers and deletions of an
 //!   object that was stored before there was a webhook must go on working.
 
@@ -11,18 +12,26 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use windlass_api::field::FieldError;
 use windlass_api::spark::application;
+use windlass_api::spark::original::{self, OldImages, check_followed};
 use windlass_api::spark::scheduled::{self, run_name, template};
 use windlass_api::spark::{
-    ScheduledSparkApplication, SparkApplication, SparkConnect, SparkPolicy, policy,
+    OriginalSparkApplication, ScheduledSparkApplication, SparkApplication, SparkConnect,
+    SparkPolicy, policy,
 };
 use windlass_engine::webhook::{Operation, Request, Verdict};
 
 use crate::connect::{self, Ruled};
 use crate::lower::{self, Settings};
+use crate::original::wanted;
 use crate::policy::Policies;
 
 /// Judges a write of an object of ours.
-pub fn validate(request: &Request, settings: &Settings, policies: &Policies) -> Verdict {
+pub fn validate(
+    request: &Request,
+    settings: &Settings,
+    old_images: &OldImages,
+    policies: &Policies,
+) -> Verdict {
     let is_write = matches!(request.operation, Operation::Create | Operation::Update);
     let is_same = request.object["spec"] == request.old_object["spec"];
     let is_going = request.object["metadata"]["deletionTimestamp"].is_string();
@@ -30,7 +39,7 @@ pub fn validate(request: &Request, settings: &Settings, policies: &Policies) -> 
         return Verdict::allowed();
     }
     let object = named(&request.object);
-    let kind = request.kind.kind.as_str();
+    let (group, kind) = (request.kind.group.as_str(), request.kind.kind.as_str());
     if kind == "SparkPolicy" {
         return read(&object).map_or_else(refused, |it| a_policy(&it));
     }
@@ -41,15 +50,42 @@ pub fn validate(request: &Request, settings: &Settings, policies: &Policies) -> 
             ..Verdict::allowed()
         };
     }
-    match kind {
-        "SparkApplication" => {
+    match (group, kind) {
+        (original::GROUP, "SparkApplication") => read(&object).map_or_else(refused, |it| {
+            of_that_time(&it, settings, old_images, policies)
+        }),
+        (_, "SparkApplication") => {
             read(&object).map_or_else(refused, |it| application(&it, settings, policies))
         }
-        "ScheduledSparkApplication" => {
+        (_, "ScheduledSparkApplication") => {
             read(&object).map_or_else(refused, |it| schedule(&it, settings, policies))
         }
-        "SparkConnect" => read(&object).map_or_else(refused, |it| server(&it, settings, policies)),
+        (_, "SparkConnect") => {
+            read(&object).map_or_else(refused, |it| server(&it, settings, policies))
+        }
         _ => Verdict::allowed(),
+    }
+}
+
+/// An application of the first operator. What its user submits is no matter of policies.
+fn of_that_time(
+    original: &OriginalSparkApplication,
+    settings: &Settings,
+    old_images: &OldImages,
+    policies: &Policies,
+) -> Verdict {
+    if original.spec.submission_by_user {
+        return Verdict::of_problems(texts(&check_followed(original)));
+    }
+    let wanted = match wanted(original, old_images) {
+        Ok(wanted) => wanted,
+        Err(problems) => return Verdict::of_problems(problems),
+    };
+    let verdict =
+        read(&wanted.application).map_or_else(refused, |it| application(&it, settings, policies));
+    Verdict {
+        warnings: [wanted.notes, verdict.warnings].concat(),
+        ..verdict
     }
 }
 
@@ -220,7 +256,8 @@ mod tests {
 
     fn judged(operation: &str, object: &Value, old: &Value) -> Verdict {
         let request = request(operation, object, old);
-        validate(&request, &Settings::default(), &Policies::default())
+        let (settings, old_images) = (Settings::default(), OldImages::default());
+        validate(&request, &settings, &old_images, &Policies::default())
     }
 
     fn refusal(object: &Value) -> String {
@@ -366,6 +403,7 @@ mod tests {
             validate(
                 &request("CREATE", object, &Value::Null),
                 &Settings::default(),
+                &OldImages::default(),
                 &policies,
             )
         };
@@ -407,6 +445,88 @@ mod tests {
         let mut broken = policy.clone();
         broken["spec"]["allowedImages"] = json!([]);
         let refused = judged("CREATE", &broken, &Value::Null).outcome;
+        assert!(matches!(refused, Outcome::Refused(_)), "{refused:?}");
+    }
+
+    fn original(driver: &Value) -> Value {
+        let mut original = json!({
+            "apiVersion": "spark-operator.k8s.io/v1alpha1",
+            "kind": "SparkApplication",
+            "metadata": {"name": "first", "namespace": "jobs", "uid": "u-1"},
+            "spec": {
+                "type": "Python", "mainApplicationFile": "local:///job.py",
+                "driver": {"image": "apache/spark:4.3.0"},
+                "executor": {"image": "apache/spark:4.3.0", "instances": 1},
+            },
+        });
+        for (key, value) in driver.as_object().unwrap() {
+            original["spec"]["driver"][key] = value.clone();
+        }
+        original
+    }
+
+    #[test]
+    fn an_application_of_the_first_operator_is_judged_as_what_it_is_converted_into() {
+        let replace = OldImages::Replace("apache/spark:4.3.0".parse().unwrap());
+        let layers = crate::policy::read_file(
+            &json!({
+                "apiVersion": "windlass.dev/v1alpha1", "kind": "SparkPolicy",
+                "metadata": {"name": "all"},
+                "spec": {
+                    "allowedImages": ["apache/spark"],
+                    "enforced": {"driver": {"memory": "512m"}},
+                },
+            })
+            .to_string(),
+        )
+        .unwrap();
+        let policies = Policies::of(&layers, [], "jobs");
+        let judged = |object: &Value, old_images: &OldImages| {
+            let request = request("CREATE", object, &Value::Null);
+            validate(&request, &Settings::default(), old_images, &policies)
+        };
+        let as_it_is = original(&json!({}));
+        assert_eq!(judged(&as_it_is, &OldImages::Refuse), Verdict::allowed());
+
+        let old = original(&json!({"image": "kubespark/spark-driver:v2.2.0-kubernetes-0.5.0"}));
+        let Outcome::Refused(problems) = judged(&old, &OldImages::Refuse).outcome else {
+            panic!("{old}");
+        };
+        let typed = OriginalSparkApplication::deserialize(&old).unwrap();
+        assert_eq!(Err(problems), wanted(&typed, &OldImages::Refuse));
+        let replaced = judged(&old, &replace);
+        assert_eq!(replaced.outcome, Outcome::Allowed);
+        assert!(
+            replaced.warnings[0].starts_with("spec.driver.image: "),
+            "{replaced:?}"
+        );
+
+        for (driver, field) in [
+            (
+                json!({"image": "evil.example.org/spark:4.3.0"}),
+                "spec.driver.image",
+            ),
+            (json!({"memory": "much"}), "spec.driver.memory"),
+            (json!({"cores": "many"}), "spec.driver.cores"),
+        ] {
+            let told = judged(&original(&driver), &OldImages::Refuse).outcome;
+            let Outcome::Refused(problems) = told else {
+                panic!("{driver}: {told:?}");
+            };
+            assert!(problems.concat().starts_with(field), "{problems:?}");
+        }
+        let decided = judged(&original(&json!({"memory": "8g"})), &OldImages::Refuse);
+        assert_eq!(
+            decided.warnings,
+            ["spec.driver.memory is decided by SparkPolicy all"]
+        );
+
+        // What its user submits is nobody's to judge, but for the label that has to hold its name.
+        let mut own = old.clone();
+        own["spec"]["submissionByUser"] = json!(true);
+        assert_eq!(judged(&own, &OldImages::Refuse), Verdict::allowed());
+        own["metadata"]["name"] = json!("n".repeat(60));
+        let refused = judged(&own, &OldImages::Refuse).outcome;
         assert!(matches!(refused, Outcome::Refused(_)), "{refused:?}");
     }
 

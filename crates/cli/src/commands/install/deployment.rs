@@ -43,6 +43,9 @@ pub(super) fn deployment(args: &InstallArgs, policy: Option<&str>) -> Value {
     if args.cert_manager {
         arguments.push(format!("--webhook-certificates={CERTIFICATES_FOLDER}"));
     }
+    if args.original_api {
+        arguments.push("--original-api".to_owned());
+    }
     let image = args.original.original_image.as_ref();
     arguments.extend(image.map(|image| format!("--original-image={image}")));
     arguments.extend(args.exposing.arguments());

@@ -152,9 +152,33 @@ fn the_api_of_the_first_operator_is_printed_where_it_is_wanted() {
     assert!(printed.contains(&windlass_api::original_crd()));
     let container = &deployment(&args, None)["spec"]["template"]["spec"]["containers"][0];
     let told = container["args"].as_array().unwrap();
-    assert!(
-        told.contains(&json!("--original-image=apache/spark:4.3.0")),
-        "{told:?}"
+    for argument in ["--original-api", "--original-image=apache/spark:4.3.0"] {
+        assert!(told.contains(&json!(argument)), "{told:?}");
+    }
+}
+
+#[test]
+fn the_webhook_is_asked_about_applications_of_the_first_operator_where_their_api_is_installed() {
+    let groups = |original_api: bool| {
+        let args = InstallArgs {
+            webhook: true,
+            original_api,
+            ..args(&[])
+        };
+        let objects = webhook_objects(&args).unwrap();
+        let mut found = objects
+            .iter()
+            .filter(|it| it["kind"] == "ValidatingWebhookConfiguration");
+        let rules = found.next().unwrap()["webhooks"][0]["rules"].clone();
+        let rules = rules.as_array().unwrap().iter();
+        let groups = rules.map(|rule| rule["apiGroups"][0].as_str().unwrap().to_owned());
+        groups.collect::<Vec<_>>()
+    };
+    let today = ["sparkoperator.k8s.io"; 2];
+    assert_eq!(groups(false), today);
+    assert_eq!(
+        groups(true),
+        [&today[..], &["spark-operator.k8s.io"]].concat()
     );
 }
 

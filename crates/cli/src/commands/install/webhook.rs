@@ -75,10 +75,14 @@ pub(super) fn webhook_objects(args: &InstallArgs) -> Result<Vec<Value>, Failure>
         })
     };
     let jobs = ["sparkapplications", "scheduledsparkapplications"];
-    let ours = [
+    let mut ours = vec![
         written("sparkoperator.k8s.io", "v1beta2", &jobs),
         written("sparkoperator.k8s.io", "v1alpha1", &["sparkconnects"]),
     ];
+    if args.original_api {
+        let originals = ["sparkapplications"];
+        ours.push(written("spark-operator.k8s.io", "v1alpha1", &originals));
+    }
     let policies = json!([written("windlass.dev", "v1alpha1", &["sparkpolicies"])]);
     let pods = json!([{
         "apiGroups": [""],
