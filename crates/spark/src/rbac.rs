@@ -290,10 +290,12 @@ pub fn selecting_cluster_role(
     extras: &[Extra],
 ) -> (ClusterRole, ClusterRoleBinding) {
     let name = format!("{OPERATOR_ROLE}-{home}");
-    let rules = [operator_rules(extras), company_rules(), selecting_rules()];
+    let rules = [usual_rules(), company_rules(), selecting_rules()]
+        .into_iter()
+        .flatten();
     let role = ClusterRole {
         metadata: named(&name, None),
-        rules: Some(rules.concat()),
+        rules: Some(rules.chain(extras.iter().map(|it| it.rule())).collect()),
         ..ClusterRole::default()
     };
     let binding = ClusterRoleBinding {

@@ -161,6 +161,9 @@ pub struct InstallArgs {
     /// How drivers are reached.
     #[command(flatten)]
     pub exposing: ExposingArgs,
+    /// Further arguments of the operator, as `windlass operator --help` shows them.
+    #[arg(last = true, value_name = "ARGUMENTS")]
+    pub further: Vec<String>,
 }
 
 /// Arguments of `windlass check`.

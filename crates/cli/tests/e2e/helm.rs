@@ -23,7 +23,10 @@ fn chart() -> String {
 
 #[test]
 fn the_chart_has_the_content_of_what_install_prints() {
-    let cases: [(&[&str], &[&str]); 10] = [
+    let policy = root().join("examples/policies/operator.yaml");
+    let policy = policy.display().to_string();
+    let policy_value = format!("policy={policy}");
+    let cases: [(&[&str], &[&str]); 15] = [
         (&[], &[]),
         (
             &["--job-namespaces", "etl,ml"],
@@ -61,6 +64,59 @@ fn the_chart_has_the_content_of_what_install_prints() {
             &["--set", "gateway=edge/shared,jobNamespaces={etl,ml}"],
         ),
         (
+            &[
+                "--namespace-selector",
+                "team in (etl,ml),!old",
+                "--webhook",
+                "--pod-monitors",
+            ],
+            &[
+                "--set",
+                "webhook=true,podMonitors=true",
+                "--set-json",
+                r#"namespaceSelector={"matchExpressions":[{"key":"team","operator":"In","values":["etl","ml"]},{"key":"old","operator":"DoesNotExist"}]}"#,
+            ],
+        ),
+        (
+            &["--selector", "release=next,tier!=test,owned", "--webhook"],
+            &[
+                "--set",
+                "webhook=true",
+                "--set-json",
+                r#"selector={"matchExpressions":[{"key":"release","operator":"In","values":["next"]},{"key":"tier","operator":"NotIn","values":["test"]},{"key":"owned","operator":"Exists"}]}"#,
+            ],
+        ),
+        (
+            &["--selector", "release=next", "--job-namespaces", "etl,ml"],
+            &[
+                "--set",
+                "jobNamespaces={etl,ml},selector.matchLabels.release=next",
+            ],
+        ),
+        (
+            &["--policy", &policy, "--webhook", "--cert-manager"],
+            &[
+                "--set",
+                "webhook=true,certManager=true",
+                "--set-file",
+                &policy_value,
+            ],
+        ),
+        (
+            &[
+                "--original-api",
+                "--original-image",
+                "apache/spark:4.3.0",
+                "--webhook",
+                "--",
+                "--max-running=3",
+            ],
+            &[
+                "--set",
+                "originalApi=true,originalImage=apache/spark:4.3.0,webhook=true,arguments={--max-running=3}",
+            ],
+        ),
+        (
             &["--registry", "registry.example/data", "--replicas", "3"],
             &["--set", "registry=registry.example/data,replicas=3"],
         ),
@@ -86,24 +142,23 @@ fn the_chart_has_the_content_of_what_install_prints() {
 #[test]
 fn the_chart_passes_helms_own_checks_and_refuses_wrong_values() {
     run(&["lint", "--strict", &chart()]);
-    let arguments = [
-        "template",
-        "w",
-        &chart(),
-        "--set",
-        "jobNamespaces={No Name}",
-    ];
-    let refused: Answer = Command::new(helm())
-        .args(arguments)
-        .output()
-        .unwrap()
-        .into();
-    assert_ne!(refused.code, 0);
-    assert!(
-        refused.stderr.contains("jobNamespaces"),
-        "{}",
-        refused.stderr
-    );
+    for (values, field) in [
+        ("jobNamespaces={No Name}", "jobNamespaces"),
+        ("namespaceSelector.team=etl", "namespaceSelector"),
+        (
+            "jobNamespaces={etl},namespaceSelector.matchLabels.team=etl",
+            "exclude each other",
+        ),
+    ] {
+        let arguments = ["template", "w", &chart(), "--set", values];
+        let refused: Answer = Command::new(helm())
+            .args(arguments)
+            .output()
+            .unwrap()
+            .into();
+        assert_ne!(refused.code, 0, "{values}");
+        assert!(refused.stderr.contains(field), "{}", refused.stderr);
+    }
     let further = [
         "template",
         "w",

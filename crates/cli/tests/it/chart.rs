@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use windlass::args::{ExposingArgs, InstallArgs, OriginalArgs};
 use windlass::commands::install;
 use windlass_api::names::DnsLabel;
+use windlass_engine::Selector;
 use windlass_spark::rbac::{self, Extra};
 
 const HOME: &str = "marked-home";
@@ -19,6 +20,11 @@ const MOUNTS: &str = "marked-mounts";
 const VOLUMES: &str = "marked-volumes";
 const RULES: &str = "marked-rules";
 const ISSUER: &str = "marked-issuer";
+const LABEL: &str = "marked-label";
+const ANNOTATIONS: &str = "marked-annotations";
+const NAMESPACES: &str = "marked-namespaces";
+const OBJECTS: &str = "marked-objects";
+const ORIGINALS: &str = "marked-originals";
 
 /// Keeps the definitions, and so everybody's applications, when a release is removed.
 const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
@@ -29,6 +35,7 @@ pub(crate) fn files() -> Vec<(String, String)> {
         ("Chart.yaml".to_owned(), about()),
         ("templates/operator.yaml".to_owned(), operator()),
         ("templates/namespaces.yaml".to_owned(), namespaces()),
+        ("templates/policy.yaml".to_owned(), policies()),
         ("templates/webhook.yaml".to_owned(), webhook()),
         ("templates/definitions.yaml".to_owned(), definitions()),
     ];
@@ -77,8 +84,8 @@ fn about() -> String {
 
 /// What is there whatever namespaces are served.
 fn operator() -> String {
-    let all = marked(&[], Hook::None);
-    let some = marked(&[JOBS], Hook::None);
+    let all = marked(&args(Serving::Everywhere, Hook::None));
+    let some = marked(&args(Serving::Named, Hook::None));
     let always: Vec<Value> = all
         .iter()
         .filter(|object| object["kind"] != "Namespace")
@@ -100,9 +107,20 @@ fn filled(text: &str) -> String {
     let blocks = [
         (ARGUMENTS, arguments()),
         (PORTS, with("ports", Hook::None, Hook::Own)),
-        (MOUNTS, certificates("/containers/0", "volumeMounts")),
-        (VOLUMES, certificates("", "volumes")),
+        (MOUNTS, mounted("/spec/containers/0", "volumeMounts")),
+        (VOLUMES, mounted("/spec", "volumes")),
+        (ANNOTATIONS, policy_annotations()),
         (RULES, rules()),
+        (NAMESPACES, namespace_selector()),
+        (
+            OBJECTS,
+            owned(&[
+                "{{- with .Values.selector }}",
+                "objectSelector: {{ toJson . }}",
+                "{{- end }}",
+            ]),
+        ),
+        (ORIGINALS, originals()),
     ];
     let line = |line: &str| {
         let words = line.trim_start();
@@ -134,36 +152,116 @@ fn under(condition: &str, lines: &str) -> Vec<String> {
         .collect()
 }
 
-fn pod(hook: Hook) -> Value {
-    let objects = marked(&[], hook);
-    let found = objects.into_iter().find(|it| it["kind"] == "Deployment");
-    found.unwrap()["spec"]["template"]["spec"].clone()
+/// The template of the operator's pods.
+fn pod(args: &InstallArgs) -> Value {
+    of_kind(marked(args), "Deployment")["spec"]["template"].clone()
+}
+
+fn of_kind(objects: Vec<Value>, kind: &str) -> Value {
+    let mut found = objects.into_iter().filter(|it| it["kind"] == kind);
+    found.next().unwrap()
 }
 
 /// What the Deployment's container has more in one of its lists with a webhook of this kind than with
 /// one of that.
 fn with(list: &str, less: Hook, more: Hook) -> Vec<String> {
-    let items = |hook| pod(hook)["containers"][0][list].as_array().unwrap().clone();
+    let items = |hook| {
+        let pod = pod(&args(Serving::Everywhere, hook));
+        pod["spec"]["containers"][0][list]
+            .as_array()
+            .unwrap()
+            .clone()
+    };
     let without = items(less);
     let mut added = items(more);
     added.retain(|item| !without.contains(item));
     under(more.condition(), &yaml(&[json!(added)]))
 }
 
-/// What a part of the pod has only with cert-manager.
-fn certificates(part: &str, field: &str) -> Vec<String> {
-    let pod = pod(Hook::CertManager);
-    let value = &pod.pointer(part).unwrap()[field];
-    under(
-        Hook::CertManager.condition(),
-        &yaml(&[json!({ field: value })]),
-    )
+/// What a part of the pod has only with cert-manager, or with policies.
+fn mounted(part: &str, field: &str) -> Vec<String> {
+    let items = |pod: &Value| yaml(&[pod.pointer(part).unwrap()[field].clone()]);
+    let certificates = items(&pod(&args(Serving::Everywhere, Hook::CertManager)));
+    let policy = with_policy(|args| items(&pod(args)));
+    let either = format!("or ({}) .Values.policy", Hook::CertManager.condition());
+    let lists = [
+        under(Hook::CertManager.condition(), &certificates),
+        under(".Values.policy", &policy),
+    ];
+    let lists = lists.concat();
+    under(&either, &format!("{field}:\n{}", lists.join("\n")))
+}
+
+/// What tells one text of policies from another.
+fn policy_annotations() -> Vec<String> {
+    let annotations = with_policy(|args| pod(args)["metadata"]["annotations"].clone());
+    let digest = annotations["windlass.dev/policy"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    // As many of the digest's digits as install takes.
+    let of_values = format!(
+        "{{{{ sha256sum .Values.policy | trunc {} | quote }}}}",
+        digest.len()
+    );
+    let text = yaml(&[json!({ "annotations": annotations })]);
+    let quoted = [format!("'{digest}'"), format!("\"{digest}\""), digest];
+    let quoted = quoted.iter().find(|it| text.contains(*it)).unwrap();
+    under(".Values.policy", &text.replace(quoted, &of_values))
+}
+
+/// The object with the policies that the operator gets.
+fn policies() -> String {
+    let text = with_policy(|args| {
+        let mut object = of_kind(marked(args), "ConfigMap");
+        for text in object["data"].as_object_mut().unwrap().values_mut() {
+            *text = json!(ARGUMENTS);
+        }
+        yaml(&[object])
+    });
+    let text = text
+        .replace(HOME, "{{ .Release.Namespace }}")
+        .replace(ARGUMENTS, "{{ toJson .Values.policy }}");
+    format!("{{{{- if .Values.policy }}}}\n{text}{{{{- end }}}}\n")
+}
+
+/// What is made of an installation with policies.
+fn with_policy<T>(made: impl Fn(&InstallArgs) -> T) -> T {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.yaml");
+    let policy = "apiVersion: windlass.dev/v1alpha1\nkind: SparkPolicy\nmetadata: {name: all}\n\
+                  spec: {allowedImages: [apache/spark]}\n";
+    std::fs::write(&file, policy).unwrap();
+    made(&InstallArgs {
+        policy: Some(file),
+        ..args(Serving::Everywhere, Hook::None)
+    })
 }
 
 fn arguments() -> Vec<String> {
     let namespaces = owned(&[
         "{{- with .Values.jobNamespaces }}",
         "- {{ printf \"--namespaces=%s\" (join \",\" .) | quote }}",
+        "{{- end }}",
+        "{{- with .Values.namespaceSelector }}",
+        "- {{ printf \"--namespace-selector=%s\" (include \"windlass.selector\" .) | quote }}",
+        "{{- end }}",
+        "{{- with .Values.selector }}",
+        "- {{ printf \"--selector=%s\" (include \"windlass.selector\" .) | quote }}",
+        "{{- end }}",
+    ]);
+    let policy = with_policy(|args| {
+        let told = pod(args)["spec"]["containers"][0]["args"].clone();
+        let mut told = told.as_array().unwrap().clone();
+        told.retain(|it| it.as_str().unwrap().starts_with("--policy="));
+        under(".Values.policy", &yaml(&[json!(told)]))
+    });
+    let originals = owned(&[
+        "{{- if .Values.originalApi }}",
+        "- --original-api",
+        "{{- end }}",
+        "{{- with .Values.originalImage }}",
+        "- {{ printf \"--original-image=%s\" . | quote }}",
         "{{- end }}",
     ]);
     let exposing = owned(&[
@@ -181,8 +279,10 @@ fn arguments() -> Vec<String> {
     ]);
     [
         namespaces,
+        policy,
         with("args", Hook::None, Hook::Own),
         with("args", Hook::Own, Hook::CertManager),
+        originals,
         exposing,
         further,
     ]
@@ -206,41 +306,83 @@ fn rules() -> Vec<String> {
 
 /// What is there once, or once for each namespace.
 fn namespaces() -> String {
-    let (all, some) = (marked(&[], Hook::None), marked(&[JOBS], Hook::None));
-    let each = yaml(&but(&some, &all))
-        .replace(HOME, "{{ $.Release.Namespace }}")
-        .replace(JOBS, "{{ . }}");
-    let once = yaml(&but(&all, &some)).replace(HOME, "{{ .Release.Namespace }}");
+    let of = |serving| marked(&args(serving, Hook::None));
+    let (all, some) = (of(Serving::Everywhere), of(Serving::Named));
+    let labelled = but(&of(Serving::Labelled), &some);
+    let named_by = |text: String, home: &str| {
+        // Of two operators with selectors each has roles of its own.
+        let name = format!(
+            "{}{{{{ if $.Values.selector }}}}-{HOME}{{{{ end }}}}",
+            rbac::OPERATOR_ROLE
+        );
+        text.replace(rbac::OPERATOR_ROLE, &name).replace(HOME, home)
+    };
+    let each =
+        named_by(yaml(&but(&some, &all)), "{{ $.Release.Namespace }}").replace(JOBS, "{{ . }}");
+    let once = named_by(yaml(&but(&all, &some)), "{{ $.Release.Namespace }}");
+    let labelled = yaml(&labelled).replace(HOME, "{{ $.Release.Namespace }}");
     filled(&format!(
-        "{{{{- range .Values.jobNamespaces }}}}\n---\n{each}{{{{- else }}}}\n---\n{once}{{{{- end }}}}\n"
+        "{{{{- if and .Values.jobNamespaces .Values.namespaceSelector }}}}\n\
+         {{{{- fail \"jobNamespaces and namespaceSelector exclude each other: give one of them\" }}}}\n\
+         {{{{- end }}}}\n\
+         {{{{- if .Values.jobNamespaces }}}}\n{{{{- range .Values.jobNamespaces }}}}\n---\n{each}\
+         {{{{- end }}}}\n\
+         {{{{- else if .Values.namespaceSelector }}}}\n---\n{labelled}\
+         {{{{- else }}}}\n---\n{once}{{{{- end }}}}\n"
     ))
 }
 
-/// What is there with a webhook.
-fn webhook() -> String {
-    let (everywhere, some) = (hook(&[]), hook(&[JOBS]));
-    let lines = some
+/// The namespaces that a webhook is asked about.
+fn namespace_selector() -> Vec<String> {
+    let objects = install::objects(&args(Serving::Named, Hook::Own)).unwrap();
+    let configuration = of_kind(objects, "ValidatingWebhookConfiguration");
+    let selector = &configuration["webhooks"][0]["namespaceSelector"];
+    let text = yaml(&[json!({ "namespaceSelector": selector })]);
+    let each = owned(&[
+        "{{- range .Values.jobNamespaces }}",
+        "- {{ . }}",
+        "{{- end }}",
+    ]);
+    let lines = text
         .lines()
         .map(|line| match line.strip_suffix(&format!("- {JOBS}")) {
-            Some(indent) => indented(
-                indent,
-                &owned(&[
-                    "{{- range .Values.jobNamespaces }}",
-                    "- {{ . }}",
-                    "{{- end }}",
-                ]),
-            ),
+            Some(indent) => indented(indent, &each),
             None => format!("{line}\n"),
         });
-    let some: String = lines.collect();
-    format!(
-        "{{{{- if and .Values.webhook .Values.jobNamespaces }}}}\n{some}{{{{- else if .Values.webhook }}}}\n{everywhere}{{{{- end }}}}\n"
-    )
+    let by_name: String = lines.collect();
+    let by_label = owned(&[
+        "{{- with .Values.namespaceSelector }}",
+        "namespaceSelector: {{ toJson . }}",
+        "{{- end }}",
+    ]);
+    [under(".Values.jobNamespaces", &by_name), by_label].concat()
 }
 
-/// The objects of a webhook, whoever makes its certificates.
-fn hook(namespaces: &[&str]) -> String {
-    let more = |hook: Hook| but(&marked(namespaces, hook), &marked(namespaces, Hook::None));
+/// What a webhook is asked about besides where the API of the first operator is installed.
+fn originals() -> Vec<String> {
+    let rules = |original_api: bool| {
+        let objects = install::objects(&InstallArgs {
+            original_api,
+            ..args(Serving::Everywhere, Hook::Own)
+        });
+        let configuration = of_kind(objects.unwrap(), "ValidatingWebhookConfiguration");
+        let rules = configuration["webhooks"][0]["rules"].as_array();
+        rules.unwrap().clone()
+    };
+    let (less, mut more) = (rules(false), rules(true));
+    more.retain(|rule| !less.contains(rule));
+    under(".Values.originalApi", &yaml(&[json!(more)]))
+}
+
+/// What is there with a webhook, whoever makes its certificates.
+fn webhook() -> String {
+    let more = |hook: Hook| {
+        let args = |hook| InstallArgs {
+            selector: Some(LABEL.parse().unwrap()),
+            ..args(Serving::Named, hook)
+        };
+        but(&marked(&args(hook)), &marked(&args(Hook::None)))
+    };
     let (own, by_manager) = (more(Hook::Own), more(Hook::CertManager));
     let is_configuration = |object: &Value| {
         object["kind"]
@@ -271,6 +413,7 @@ fn hook(namespaces: &[&str]) -> String {
         )
         .replace(ISSUER, &issued_by("last"));
     let text = [
+        "{{- if .Values.webhook }}\n",
         "{{- if .Values.certManager }}\n{{- if not .Values.certManagerIssuer }}\n",
         &issuer,
         "{{- end }}\n",
@@ -280,9 +423,10 @@ fn hook(namespaces: &[&str]) -> String {
         "{{- end }}\n",
         &both,
         &annotated_by_manager(&configurations),
+        "{{- end }}\n",
     ]
     .concat();
-    text.replace(HOME, "{{ .Release.Namespace }}")
+    filled(&text.replace(HOME, "{{ .Release.Namespace }}"))
 }
 
 /// Annotations are there for cert-manager alone.
@@ -332,13 +476,26 @@ impl Hook {
     }
 }
 
-fn marked(job_namespaces: &[&str], hook: Hook) -> Vec<Value> {
+/// How it is told which namespaces are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Serving {
+    Everywhere,
+    /// By their names.
+    Named,
+    /// By their labels.
+    Labelled,
+}
+
+fn args(serving: Serving, hook: Hook) -> InstallArgs {
     let label = |name: &str| DnsLabel::new(name).unwrap();
     let issuer = format!("ClusterIssuer/{ISSUER}").parse().unwrap();
-    let objects = install::objects(&InstallArgs {
+    InstallArgs {
         namespace: label(HOME),
-        job_namespaces: job_namespaces.iter().copied().map(label).collect(),
-        namespace_selector: None,
+        job_namespaces: match serving {
+            Serving::Named => vec![label(JOBS)],
+            Serving::Everywhere | Serving::Labelled => Vec::new(),
+        },
+        namespace_selector: (serving == Serving::Labelled).then(|| LABEL.parse().unwrap()),
         selector: None,
         policy: None,
         registry: String::new(),
@@ -350,14 +507,21 @@ fn marked(job_namespaces: &[&str], hook: Hook) -> Vec<Value> {
         original_api: false,
         original: OriginalArgs::default(),
         exposing: ExposingArgs::default(),
-    });
-    objects.unwrap().into_iter().map(with_room).collect()
+        further: Vec::new(),
+    }
+}
+
+fn marked(args: &InstallArgs) -> Vec<Value> {
+    let objects = install::objects(args).unwrap();
+    objects.into_iter().map(with_room).collect()
 }
 
 /// Marks the places of what depends on values.
 fn with_room(mut object: Value) -> Value {
     if object["kind"] == "Deployment" {
-        let pod = &mut object["spec"]["template"]["spec"];
+        let template = &mut object["spec"]["template"];
+        template["metadata"][ANNOTATIONS] = json!(true);
+        let pod = &mut template["spec"];
         pod[VOLUMES] = json!(true);
         let container = &mut pod["containers"][0];
         container[MOUNTS] = json!(true);
@@ -366,8 +530,24 @@ fn with_room(mut object: Value) -> Value {
         }
     }
     let is_role = object["kind"].as_str().unwrap().ends_with("Role");
-    if is_role && object["metadata"]["name"] == rbac::OPERATOR_ROLE {
+    let name = object["metadata"]["name"].as_str().unwrap();
+    if is_role && name.starts_with(rbac::OPERATOR_ROLE) {
         object["rules"].as_array_mut().unwrap().push(json!(RULES));
+    }
+    let by_label = LABEL.parse::<Selector>().unwrap().as_field();
+    let webhooks = object.get_mut("webhooks").and_then(Value::as_array_mut);
+    for webhook in webhooks.into_iter().flatten() {
+        let webhook = webhook.as_object_mut().unwrap();
+        if webhook.remove("namespaceSelector").is_some() {
+            webhook.insert(NAMESPACES.to_owned(), json!(true));
+        }
+        // What has labels of its own keeps them.
+        if webhook.get("objectSelector") == by_label.as_ref() {
+            webhook.remove("objectSelector");
+            webhook.insert(OBJECTS.to_owned(), json!(true));
+            let rules = &mut webhook["rules"];
+            rules.as_array_mut().unwrap().push(json!(ORIGINALS));
+        }
     }
     object
 }

@@ -8,6 +8,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use clap::Args as _;
+use windlass::args::OperatorArgs;
+
 use crate::common::{Answer, root, shell_lines, windlass};
 use crate::machine::Machine;
 
@@ -124,6 +127,27 @@ fn every_policy_of_the_examples_can_be_meant_and_the_examples_follow_it() {
             let answer = windlass(&[command, "-f", &example, "--policy", &policy]);
             assert_eq!(answer.code, 0, "{command}: {}", answer.stderr);
         }
+    }
+}
+
+#[test]
+fn every_argument_of_the_operator_and_every_value_of_the_chart_is_in_the_table_of_installing() {
+    let text = fs::read_to_string(root().join("docs/install.md")).unwrap();
+    let operator = OperatorArgs::augment_args(clap::Command::new("operator"));
+    let arguments = operator.get_arguments().filter_map(|it| it.get_long());
+    let is_told = |word: &str| {
+        let mut rows = text.lines().filter(|line| line.starts_with("| "));
+        rows.any(|row| row.contains(&format!("`{word}`")))
+    };
+    for argument in arguments {
+        assert!(is_told(&format!("--{argument}")), "--{argument}");
+    }
+    // What the operator is not told has no row.
+    let others = ["registry", "image", "replicas", "definitions"];
+    let values = fs::read_to_string(root().join("deploy/chart/values.yaml")).unwrap();
+    let values = values.lines().filter(|line| !line.starts_with('#'));
+    for (value, _) in values.filter_map(|line| line.split_once(':')) {
+        assert!(others.contains(&value) || is_told(value), "{value}");
     }
 }
 

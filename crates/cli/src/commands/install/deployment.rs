@@ -1,12 +1,14 @@
 //! The operator's Deployment.
 
+use clap::{Args as _, Command};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use windlass_api::names::DnsLabel;
 
 use super::webhook::{CERTIFICATES_FOLDER, CERTIFICATES_SECRET, WEBHOOK_PORT};
 use super::{DRIVER_ACCOUNT, OPERATOR, image_of, label_selector, selector};
-use crate::args::InstallArgs;
+use crate::args::{InstallArgs, OperatorArgs};
+use crate::exit::Failure;
 
 /// The port of /healthz, /readyz and /metrics.
 const PORT: u16 = 8080;
@@ -16,7 +18,7 @@ const POLICY: (&str, &str) = ("windlass-policy", "policy.yaml");
 const POLICY_FOLDER: &str = "/etc/windlass/policy";
 
 /// The Deployment, with these policies.
-pub(super) fn deployment(args: &InstallArgs, policy: Option<&str>) -> Value {
+pub(super) fn deployment(args: &InstallArgs, policy: Option<&str>) -> Result<Value, Failure> {
     let labels = json!({ "app.kubernetes.io/name": OPERATOR });
     let mut arguments = vec![
         "operator".to_owned(),
@@ -49,6 +51,8 @@ pub(super) fn deployment(args: &InstallArgs, policy: Option<&str>) -> Value {
     let image = args.original.original_image.as_ref();
     arguments.extend(image.map(|image| format!("--original-image={image}")));
     arguments.extend(args.exposing.arguments());
+    check_further(&arguments, &args.further)?;
+    arguments.extend(args.further.iter().cloned());
     let image = match &args.image {
         Some(image) => image.clone(),
         None => image_of(&args.registry),
@@ -117,7 +121,34 @@ pub(super) fn deployment(args: &InstallArgs, policy: Option<&str>) -> Value {
         let volume = json!({ "name": "policy", "configMap": { "name": POLICY.0 } });
         mount(&mut deployment, volume, POLICY_FOLDER);
     }
-    deployment
+    Ok(deployment)
+}
+
+/// What an operator would not start with is told by whoever writes it, and not by a pod.
+fn check_further(own: &[String], further: &[String]) -> Result<(), Failure> {
+    let refused = |what: &str| {
+        Failure::bad_input(format!(
+            "behind --: {what}: give arguments of windlass operator; its --help shows them"
+        ))
+    };
+    let words = std::iter::once("operator").chain(further.iter().map(String::as_str));
+    let operator = OperatorArgs::augment_args(Command::new("operator"));
+    if let Err(error) = operator.try_get_matches_from(words) {
+        let told = error.to_string();
+        let line = told.lines().next().unwrap_or_default();
+        return Err(refused(line.trim_start_matches("error: ")));
+    }
+    fn name(argument: &str) -> &str {
+        argument.split_once('=').map_or(argument, |(name, _)| name)
+    }
+    let is_own = |given: &&String| own.iter().any(|own| name(own) == name(given));
+    match further.iter().find(is_own) {
+        Some(twice) => Err(refused(&format!(
+            "{} is set by an argument of install already",
+            name(twice)
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Gives the operator's container a volume, to read.

@@ -100,7 +100,7 @@ pub fn objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
     }
     let policy = policy(args)?;
     objects.extend(policy.as_deref().map(|text| policy_object(home, text)));
-    objects.push(deployment(args, policy.as_deref()));
+    objects.push(deployment(args, policy.as_deref())?);
     if args.webhook {
         objects.extend(webhook_objects(args)?);
     }

@@ -23,6 +23,7 @@ fn args(job_namespaces: &[&str]) -> InstallArgs {
         original_api: false,
         original: OriginalArgs::default(),
         exposing: ExposingArgs::default(),
+        further: Vec::new(),
     }
 }
 
@@ -74,7 +75,8 @@ fn a_webhook_is_asked_about_nothing_but_spark_in_the_namespaces_that_are_served(
             .iter()
             .all(|object| { object["webhooks"][0].get("namespaceSelector").is_none() })
     );
-    let container = &deployment(&with(&[]), None)["spec"]["template"]["spec"]["containers"][0];
+    let container =
+        &deployment(&with(&[]), None).unwrap()["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(container["ports"][1]["name"], "webhook");
 }
 
@@ -150,7 +152,7 @@ fn the_api_of_the_first_operator_is_printed_where_it_is_wanted() {
     };
     let printed = windlass_api::parse::objects(&documents(&args).unwrap()).unwrap();
     assert!(printed.contains(&windlass_api::original_crd()));
-    let container = &deployment(&args, None)["spec"]["template"]["spec"]["containers"][0];
+    let container = &deployment(&args, None).unwrap()["spec"]["template"]["spec"]["containers"][0];
     let told = container["args"].as_array().unwrap();
     for argument in ["--original-api", "--original-image=apache/spark:4.3.0"] {
         assert!(told.contains(&json!(argument)), "{told:?}");
@@ -183,6 +185,35 @@ fn the_webhook_is_asked_about_applications_of_the_first_operator_where_their_api
 }
 
 #[test]
+fn further_arguments_are_the_operators_and_wrong_ones_are_told_before_they_are_printed() {
+    let with = |further: &[&str]| {
+        let args = InstallArgs {
+            selector: Some("release=next".parse().unwrap()),
+            further: further.iter().map(|&it| it.to_owned()).collect(),
+            ..args(&["etl"])
+        };
+        let deployment = deployment(&args, None)?;
+        let pod = &deployment["spec"]["template"]["spec"];
+        let told = pod["containers"][0]["args"].as_array().unwrap();
+        Ok::<_, Failure>(told.last().unwrap().clone())
+    };
+    let last = with(&["--max-running=3", "--silent-node-deadline=60"]).unwrap();
+    assert_eq!(last, json!("--silent-node-deadline=60"));
+    for (further, expected) in [
+        ("--max-walking=3", "unexpected argument '--max-walking'"),
+        ("--max-running=many", "invalid value 'many'"),
+        ("job.py", "unexpected argument 'job.py'"),
+        (
+            "--selector=a=b",
+            "--selector is set by an argument of install already",
+        ),
+    ] {
+        let refused = with(&[further]).unwrap_err().to_string();
+        assert!(refused.contains(expected), "{refused}");
+    }
+}
+
+#[test]
 fn the_pod_monitor_that_is_shipped_finds_the_operator() {
     let file = concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -191,7 +222,7 @@ fn the_pod_monitor_that_is_shipped_finds_the_operator() {
     let text = std::fs::read_to_string(file).unwrap();
     let monitor = &windlass_api::parse::objects(&text).unwrap()[0];
     let args = args(&[]);
-    let deployment = deployment(&args, None);
+    let deployment = deployment(&args, None).unwrap();
     let pod = &deployment["spec"]["template"];
     assert_eq!(
         monitor["metadata"]["namespace"],
@@ -294,5 +325,5 @@ fn policies_are_read_before_they_are_printed_and_another_text_is_another_pod() {
 
 #[test]
 fn the_deployment_is_this() {
-    insta::assert_yaml_snapshot!(deployment(&args(&["etl", "ml"]), None));
+    insta::assert_yaml_snapshot!(deployment(&args(&["etl", "ml"]), None).unwrap());
 }
