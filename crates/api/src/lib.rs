@@ -7,6 +7,7 @@
 //! `deploy/original`.
 
 pub mod decode;
+pub mod director;
 pub mod field;
 pub mod jvm;
 pub mod names;

@@ -1,0 +1,1 @@
+//! The first KubeDirector's kinds, `kubedirector.bluedata.io/v1alpha1`.
