@@ -71,7 +71,8 @@ where
             found: describe(document),
         });
     }
-    let mut errors = schema::check(&object_schema::<K>(), document, &FieldPath::root());
+    let object_schema = object_schema::<K>();
+    let mut errors = schema::check(&object_schema, document, &FieldPath::root());
     let path = FieldPath::new("metadata");
     match document.get("metadata") {
         None | Some(Value::Null) => errors.push(FieldError::missing(
@@ -88,13 +89,19 @@ where
     if !errors.is_empty() {
         return Err(DecodeError::Fields(errors));
     }
-    typed(document, &FieldPath::root()).map_err(|error| DecodeError::Fields(vec![error]))
+    let mut document = document.clone();
+    drop_nulls(&mut document, Some(&object_schema));
+    read(document, &FieldPath::root()).map_err(|error| DecodeError::Fields(vec![error]))
 }
 
 /// Reads a value as a type; the error carries the path of the value that did not fit.
 pub(crate) fn typed<T: DeserializeOwned>(value: &Value, path: &FieldPath) -> Result<T, FieldError> {
     let mut value = value.clone();
-    drop_nulls(&mut value);
+    drop_nulls(&mut value, None);
+    read(value, path)
+}
+
+fn read<T: DeserializeOwned>(value: Value, path: &FieldPath) -> Result<T, FieldError> {
     serde_path_to_error::deserialize(value).map_err(|error| FieldError {
         path: path.join(&error.path().to_string()),
         problem: crate::field::Problem::WrongType,
@@ -103,14 +110,27 @@ pub(crate) fn typed<T: DeserializeOwned>(value: &Value, path: &FieldPath) -> Res
     })
 }
 
-/// Fields that are null are absent to Kubernetes, but not to every Rust type.
-fn drop_nulls(value: &mut Value) {
+/// Fields that are null are absent to Kubernetes, but not to every Rust type. It keeps those that the
+/// schema of the kind says may be null, and there null may mean something.
+fn drop_nulls(value: &mut Value, schema: Option<&Value>) {
+    let inner = |keyword: &str| schema.and_then(|schema| schema.get(keyword));
     match value {
         Value::Object(fields) => {
-            fields.retain(|_, field| !field.is_null());
-            fields.values_mut().for_each(drop_nulls);
+            let of_field = |name: &str| {
+                let known = inner("properties").and_then(|known| known.get(name));
+                known.or_else(|| inner("additionalProperties"))
+            };
+            let nullable = |name: &str| of_field(name).is_some_and(|it| it["nullable"] == true);
+            fields.retain(|name, field| !field.is_null() || nullable(name));
+            for (name, field) in fields {
+                drop_nulls(field, of_field(name));
+            }
         }
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        Value::Array(items) => {
+            for item in items {
+                drop_nulls(item, inner("items"));
+            }
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -188,6 +188,21 @@ impl fmt::Display for FieldError {
 
 impl std::error::Error for FieldError {}
 
+/// A field of an older API that is not taken over as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The field, by its name in that API.
+    pub field: FieldPath,
+    /// What became of it, as a sentence fragment.
+    pub what: String,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.what)
+    }
+}
+
 /// A value shortened so that a message stays one readable line.
 struct Excerpt<'a>(&'a Value);
 

@@ -4,7 +4,7 @@
 //! The way of a manifest: [`parse`] turns text into documents, [`decode`] turns a document into a
 //! kind of [`spark`] or says everything that is wrong with it, and the kind's own validation says
 //! what cannot be meant. The same types are the source of the CRDs in `deploy/crds` and
-//! `deploy/original`.
+//! `deploy/original`, and of those of virtual clusters in `deploy/director`.
 
 pub mod decode;
 pub mod director;
@@ -45,8 +45,13 @@ pub fn original_crd() -> Value {
 /// The files under `deploy` that are CRDs, and what is in them.
 pub fn crd_files() -> Result<Vec<(String, String)>, parse::WriteError> {
     let usual = crds().into_iter().map(|crd| ("crds", crd));
+    let director = director::crds().into_iter();
+    let originals = [original_crd()]
+        .into_iter()
+        .chain(director::original_crds());
     usual
-        .chain([("original", original_crd())])
+        .chain(director.map(|crd| ("director", crd)))
+        .chain(originals.map(|crd| ("original", crd)))
         .map(|(folder, crd)| {
             let name = crd["metadata"]["name"].as_str().unwrap_or_default();
             let file = format!("{folder}/{name}.yaml");
@@ -55,7 +60,7 @@ pub fn crd_files() -> Result<Vec<(String, String)>, parse::WriteError> {
         .collect()
 }
 
-fn to_object(crd: &CustomResourceDefinition) -> Value {
+pub(crate) fn to_object(crd: &CustomResourceDefinition) -> Value {
     // The type has no map with other keys than texts, so it always has a JSON form.
     let mut object = serde_json::to_value(crd).unwrap_or_default();
     parse::normalize_numbers(&mut object);
@@ -80,10 +85,18 @@ mod tests {
         }
     }
 
+    fn all_crds() -> impl Iterator<Item = Value> {
+        crds()
+            .into_iter()
+            .chain([original_crd()])
+            .chain(director::crds())
+            .chain(director::original_crds())
+    }
+
     /// `kubectl apply` keeps a copy of the object in an annotation of at most 262,144 bytes.
     #[test]
     fn a_plain_kubectl_apply_can_carry_every_crd() {
-        for crd in crds().into_iter().chain([original_crd()]) {
+        for crd in all_crds() {
             assert!(
                 crd.to_string().len() < 200_000,
                 "{}",
@@ -94,7 +107,7 @@ mod tests {
 
     #[test]
     fn every_schema_is_structural() {
-        for crd in crds().into_iter().chain([original_crd()]) {
+        for crd in all_crds() {
             let versions = crd["spec"]["versions"].as_array().unwrap();
             for version in versions {
                 check_structural(&version["schema"]["openAPIV3Schema"], "");

@@ -10,15 +10,20 @@
 //!   functions, and whoever calls them has read what they need into plain structs;
 //! - a secret of these kinds has a type that shows nothing to `Debug`.
 
+pub mod admission;
 mod amount;
 pub mod app;
 mod cardinality;
 pub mod cluster;
 pub mod config;
+mod findings;
 mod inherit;
 pub mod original;
 mod rules;
 mod secret;
+
+use kube::CustomResourceExt as _;
+use serde_json::Value;
 
 pub use self::{
     amount::{Amount, Amounts, DisruptionBudget},
@@ -30,6 +35,33 @@ pub use self::{
     secret::Hidden,
 };
 
+/// The CRDs of virtual clusters, as JSON objects to apply.
+///
+/// They are none of [`crate::crds`] as long as the operator does not serve them.
+pub fn crds() -> Vec<Value> {
+    [
+        KubeDirectorApp::crd(),
+        KubeDirectorCluster::crd(),
+        KubeDirectorConfig::crd(),
+        KubeDirectorStatusBackup::crd(),
+    ]
+    .iter()
+    .map(crate::to_object)
+    .collect()
+}
+
+/// The CRDs of the first KubeDirector, as JSON objects to apply. Their plurals are those of today's, so
+/// they are served only where they are asked for.
+pub fn original_crds() -> Vec<Value> {
+    [
+        original::KubeDirectorApp::crd(),
+        original::KubeDirectorCluster::crd(),
+    ]
+    .iter()
+    .map(crate::to_object)
+    .collect()
+}
+
 /// The API group, and the prefix of KubeDirector's labels and annotations.
 pub const GROUP: &str = "kubedirector.hpe.com";
 
@@ -40,3 +72,6 @@ pub const GROUP: &str = "kubedirector.hpe.com";
 pub(crate) const fn is_false(value: &bool) -> bool {
     !*value
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,24 +89,24 @@ pub struct ExecCheck {
 }
 
 /// What a member does before it is taken away, as long as the others are still there. Exactly one of
-/// command and startscript.
+/// arguments and command.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "has(self.command) != has(self.startscript)",
-    "message": "give one of command and startscript",
+    "rule": "has(self.arguments) != has(self.command)",
+    "message": "give one of arguments and command",
 }]))]
 pub struct Drain {
+    /// The arguments that the startscript of the setup package is called with, for example
+    /// [--decommission].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub arguments: Option<Vec<String>>,
     /// A program inside of the member and its arguments, for example [nodetool, decommission]; no
     /// shell reads them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub command: Option<Vec<String>>,
-    /// The arguments that the startscript of the setup package is called with, for example
-    /// [--decommission].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1))]
-    pub startscript: Option<Vec<String>>,
     /// Seconds that a member has for it; 300 when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]

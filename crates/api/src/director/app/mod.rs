@@ -3,14 +3,17 @@
 //! A stored application has no defaults any more where the webhook serves: `fold` puts them into
 //! the roles. Whoever reads an application folds it again, which changes nothing then.
 
+mod fold;
 mod hooks;
 mod parts;
+mod validate;
 
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    fold::{DEFAULT_MAX_LOG_SIZE_DUMP, fold},
     hooks::{
         Drain, DrainFailure, ExecCheck, GrpcCheck, HealthCheck, HttpCheck, HttpScheme, TcpCheck,
     },
@@ -18,9 +21,11 @@ pub use self::{
         AppConfig, ConfigPackage, ContainerSpec, Endpoint, Label, LifecycleEvent, MinStorage,
         PackageSource, RoleServices, Service,
     },
+    validate::validate,
 };
 use super::amount::{self, Amounts, DisruptionBudget};
 use super::cardinality::CardinalityText;
+use super::cluster::EnvVar;
 use super::inherit::Inheritable;
 use super::{is_false, rules};
 
@@ -60,6 +65,9 @@ pub struct AppSpec {
     #[serde(default, rename = "logoURL", skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = rules::LOGO_URL))]
     pub logo_url: Option<String>,
+    /// The shelves of a catalog it stands on; only shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<String>,
     /// What the roles serve.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000))]
@@ -131,9 +139,12 @@ pub struct AppRole {
     /// The least storage of a member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_storage: Option<MinStorage>,
-    /// Whether the container has a standard input and a terminal.
+    /// What the container runs, and whether it has a standard input and a terminal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_spec: Option<ContainerSpec>,
+    /// Environment variables, where a cluster does not set them. Not known to KubeDirector.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<EnvVar>,
     /// Bytes of a failed script's output that the status shows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
@@ -146,6 +157,14 @@ pub struct AppRole {
     /// to KubeDirector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disruption_budget: Option<DisruptionBudget>,
+}
+
+impl AppRole {
+    /// Whether members are told of an event; the application is folded.
+    pub fn hears(&self, event: LifecycleEvent) -> bool {
+        let events = self.event_list.as_ref();
+        events.is_none_or(|events| events.contains(&event))
+    }
 }
 
 impl AppSpec {
@@ -168,3 +187,6 @@ impl AppSpec {
             .filter_map(|id| self.services.iter().find(|service| service.id == *id))
     }
 }
+
+#[cfg(test)]
+mod tests;

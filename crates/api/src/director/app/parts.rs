@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::hooks::HealthCheck;
 use crate::director::{is_false, rules};
@@ -18,6 +19,9 @@ pub struct Label {
     /// What it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// What catalogs of old wrote beside it.
+    #[serde(flatten)]
+    pub others: BTreeMap<String, Value>,
 }
 
 /// Something that members serve, or a daemon that their scripts want to know of.
@@ -65,6 +69,9 @@ pub struct Endpoint {
     /// Whether its users show a token, which is made for each member.
     #[serde(default, skip_serializing_if = "is_false")]
     pub has_auth_token: bool,
+    /// The older spelling of hasAuthToken.
+    #[serde(default, rename = "auth_token", skip_serializing_if = "is_false")]
+    pub auth_token: bool,
     /// By what it is known whether a member serves: a member is ready while this holds. Of the
     /// services of a role one may have it. Not known to KubeDirector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -150,13 +157,19 @@ pub struct MinStorage {
     pub ephemeral_mode_supported: bool,
 }
 
-/// Whether the container has a standard input and a terminal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// What the container runs, and whether it has a standard input and a terminal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "!(has(self.tty) && self.tty) || (has(self.stdin) && self.stdin)",
-    "message": "tty needs stdin: true",
-}]))]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "!(has(self.tty) && self.tty) || (has(self.stdin) && self.stdin)",
+        "message": "tty needs stdin: true",
+    },
+    {
+        "rule": "!(has(self.idle) && self.idle) || !(has(self.command) || has(self.args))",
+        "message": "idle takes the place of command and args; remove one of them",
+    },
+]))]
 pub struct ContainerSpec {
     /// Whether it has a standard input.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -164,6 +177,18 @@ pub struct ContainerSpec {
     /// Whether that is a terminal.
     #[serde(default, skip_serializing_if = "is_false")]
     pub tty: bool,
+    /// What runs in the place of the image's entry point. Not known to KubeDirector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub command: Option<Vec<String>>,
+    /// What the entry point is called with, in the place of what the image says. Not known to
+    /// KubeDirector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub args: Option<Vec<String>>,
+    /// Whether the container runs nothing by itself, and the setup package starts what there is: for
+    /// images whose entry point does not stay. Not known to KubeDirector.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub idle: bool,
 }
 
 /// Which of the roles there are, and what each serves.

@@ -5,6 +5,7 @@
 
 mod parts;
 mod status;
+mod validate;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,7 @@ pub use self::{
         ClusterState, ClusterStatus, ContainerState, MemberState, MemberStateRollup, MemberStatus,
         NotifyCommand, RestoreProgress, RoleStatus, StateDetail,
     },
+    validate::validate,
 };
 use super::amount::DisruptionBudget;
 use super::rules;
@@ -98,6 +100,11 @@ pub struct ClusterRole {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub members: Option<i32>,
+    /// The image, where it is not that of the application: members are replaced one by one when it
+    /// changes. Not known to KubeDirector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub image_repo_tag: Option<String>,
     /// Labels of the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pod_labels: BTreeMap<String, String>,

@@ -4,7 +4,6 @@
 //! what is made is valid; what is not taken over as it stands is told in a [`Note`].
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use kube::api::ObjectMeta;
 
@@ -13,7 +12,7 @@ use super::{
     APP_ID_LABEL, DeployMode, FOLLOWED_NAME_MAX, SecretInfo, SecretType, SparkApplication,
     SparkApplicationSpec,
 };
-use crate::field::{FieldError, FieldPath};
+use crate::field::{FieldError, FieldPath, Note};
 use crate::quantity::Quantity;
 use crate::spark::application::{
     self, ConfValue, Dependencies, DriverSpec, ExecutorSpec, NamePath, RERUN_REQUESTED_AT,
@@ -30,21 +29,6 @@ pub struct Conversion {
     pub application: application::SparkApplication,
     /// What was not taken over as it stands.
     pub notes: Vec<Note>,
-}
-
-/// A field that is not taken over as it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// The field, by its name in the original.
-    pub field: FieldPath,
-    /// What became of it, as a sentence fragment.
-    pub what: String,
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.what)
-    }
 }
 
 /// Settings of that time that no Spark reads any more, and why that does no harm, or does.

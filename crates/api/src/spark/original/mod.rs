@@ -20,13 +20,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    convert::{Conversion, Note, SPARK_VERSION_ANNOTATION, check_followed, convert},
+    convert::{Conversion, SPARK_VERSION_ANNOTATION, check_followed, convert},
     image::{CurrentImage, CurrentImageError, OldImages},
     status::{
         ApplicationState, ApplicationStateType, ConvertedTo, DriverInfo, SparkApplicationStatus,
     },
 };
 use super::application::{Language, NamePath};
+pub use crate::field::Note;
 use crate::names;
 
 /// The API group of that time, which differs from today's by a hyphen.
