@@ -13,6 +13,9 @@ use crate::{
     quantity::Quantity,
 };
 
+/// The format of a text that no message shows.
+pub(crate) const PASSWORD: &str = "password";
+
 /// An object of a kind that Kubernetes defines; the CRD does not look inside.
 pub(crate) fn optional_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
@@ -99,6 +102,11 @@ impl<'a> Checker<'a> {
                 self.wrong_type(value, path, "a whole number");
             }
             (Some("integer" | "number"), Value::Number(_)) => self.range(schema, value, path),
+            // What was meant to be a secret is one whatever its type.
+            (Some(_), _) if schema.get("format").is_some_and(|it| it == PASSWORD) => {
+                let detail = "must be a text; write it in quotes";
+                self.errors.push(FieldError::missing(path.clone(), detail));
+            }
             (Some(expected), _) => self.wrong_type(value, path, type_in_words(expected)),
             (None, _) => {}
         }

@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::schema::PASSWORD;
+
 /// A secret text. It is written to JSON as it is, since that is how it reaches the API server, and
 /// `Debug` shows only whether there is one.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +50,7 @@ impl JsonSchema for Hidden {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string" })
+        json_schema!({ "type": "string", "format": PASSWORD })
     }
 }
 

@@ -193,6 +193,17 @@ fn a_secret_text_is_encrypted_once_and_shown_by_nothing() {
 }
 
 #[test]
+fn a_secret_text_of_another_type_is_not_shown_either() {
+    let mut object = cluster();
+    object["spec"]["roles"][0]["secretKeys"] = json!([{ "name": "pin", "value": 4711 }]);
+    let error = decode::<KubeDirectorCluster>(&object).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "spec.roles[0].secretKeys[0].value: must be a text; write it in quotes"
+    );
+}
+
+#[test]
 fn what_nobody_reads_is_not_asked_for() {
     let mut object = cluster();
     object["spec"]["roles"][0]["serviceAccountName"] = json!("db");

@@ -116,7 +116,7 @@ impl Respelt {
 
     fn value(
         &mut self,
-        shape: &Shape,
+        shape: &'static Shape,
         value: &Value,
         today: &FieldPath,
         written: &FieldPath,
