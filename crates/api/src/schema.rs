@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, js
 use serde_json::{Map, Value};
 
 use crate::{
-    field::{FieldError, FieldPath},
+    field::{FieldError, FieldPath, Problem},
     quantity::Quantity,
 };
 
@@ -105,7 +105,12 @@ impl<'a> Checker<'a> {
             // What was meant to be a secret is one whatever its type.
             (Some(_), _) if schema.get("format").is_some_and(|it| it == PASSWORD) => {
                 let detail = "must be a text; write it in quotes";
-                self.errors.push(FieldError::missing(path.clone(), detail));
+                self.errors.push(FieldError {
+                    path: path.clone(),
+                    problem: Problem::WrongType,
+                    value: None,
+                    detail: detail.to_owned(),
+                });
             }
             (Some(expected), _) => self.wrong_type(value, path, type_in_words(expected)),
             (None, _) => {}

@@ -134,21 +134,18 @@ impl Findings {
         self.matches(path, text, text.starts_with('/'), detail);
     }
 
+    /// Of variables that are set twice the later one holds, as in a pod.
     pub(crate) fn environment<'a>(
         &mut self,
         path: &FieldPath,
-        names: impl Iterator<Item = &'a str> + Clone,
+        names: impl Iterator<Item = &'a str>,
     ) {
-        let at = |index: usize| path.index(index).field("name");
-        for (index, name) in names.clone().enumerate() {
+        for (index, name) in names.enumerate() {
             if let Err(error) = names::check_env_name(name) {
-                self.invalid(at(index), name, error.to_string());
+                let path = path.index(index).field("name");
+                self.invalid(path, name, error.to_string());
             }
         }
-        self.unique(
-            "a variable",
-            names.enumerate().map(|(index, name)| (at(index), name)),
-        );
     }
 
     pub(crate) fn budget(&mut self, path: &FieldPath, budget: Option<&DisruptionBudget>) {

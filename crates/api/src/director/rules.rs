@@ -44,6 +44,15 @@ pub(crate) fn non_empty_texts(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// A list of names of roles, each once.
+pub(crate) fn role_ids(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "items": { "type": "string", "minLength": 1 },
+        "x-kubernetes-list-type": "set",
+    })
+}
+
 /// A list of names of services.
 pub(crate) fn service_ids(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

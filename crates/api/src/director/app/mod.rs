@@ -70,7 +70,9 @@ pub struct AppSpec {
     pub categories: Vec<String>,
     /// What the roles serve.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 1000))]
+    #[schemars(length(max = 1000), extend(
+        "x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"],
+    ))]
     pub services: Vec<Service>,
     /// The image of roles that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,7 +98,9 @@ pub struct AppSpec {
     #[serde(default, skip_serializing_if = "Inheritable::is_inherited")]
     pub default_drain: Inheritable<Drain>,
     /// The kinds of members a cluster may have.
-    #[schemars(length(max = 1000))]
+    #[schemars(length(max = 1000), extend(
+        "x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"],
+    ))]
     pub roles: Vec<AppRole>,
     /// Which of the roles there are, and what each serves.
     pub config: AppConfig,

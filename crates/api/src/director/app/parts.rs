@@ -196,9 +196,12 @@ pub struct ContainerSpec {
 #[serde(rename_all = "camelCase")]
 pub struct AppConfig {
     /// The roles that a cluster may have.
-    #[schemars(schema_with = "rules::non_empty_texts")]
+    #[schemars(schema_with = "rules::role_ids")]
     pub selected_roles: Vec<String>,
     /// What each role serves.
+    #[schemars(extend(
+        "x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["roleID"],
+    ))]
     pub role_services: Vec<RoleServices>,
     /// What else the scripts are told, as they find it in configmeta.json.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -233,8 +233,8 @@ fn each_mistake_is_told_with_its_field_and_what_to_do() {
             with_role(&json!({ "containerSpec": { "idle": true, "command": ["init"] } })),
         ),
         (
-            "two variables of a name",
-            with_role(&json!({ "env": [{ "name": "A" }, { "name": "A" }, { "name": "B=" }] })),
+            "a variable without a name",
+            with_role(&json!({ "env": [{ "name": "A" }, { "name": "B=" }, { "name": "" }] })),
         ),
         (
             "a hook that is two",

@@ -85,7 +85,9 @@ pub struct ClusterSpec {
     #[serde(default, skip_serializing_if = "Connections::is_empty")]
     pub connections: Connections,
     /// The members by role.
-    #[schemars(length(max = 1000))]
+    #[schemars(length(max = 1000), extend(
+        "x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"],
+    ))]
     pub roles: Vec<ClusterRole>,
 }
 
@@ -148,6 +150,9 @@ pub struct ClusterRole {
     pub block_storage: Option<BlockStorage>,
     /// Secret texts that the scripts are told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend(
+        "x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"],
+    ))]
     pub secret_keys: Vec<SecretKey>,
     /// Claims that all members mount.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

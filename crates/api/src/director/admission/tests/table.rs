@@ -293,7 +293,7 @@ fn each_rule_is_told_with_its_field_and_what_to_do() {
         ),
         (
             "variables that are none",
-            role(&json!({ "env": [{ "name": "A", "value": "1" }, { "name": "A" }] })),
+            role(&json!({ "env": [{ "name": "A=", "value": "1" }] })),
         ),
         // Accounts.
         (
