@@ -270,8 +270,12 @@ fn each_rule_is_told_with_its_field_and_what_to_do() {
         (
             "devices that are none",
             role(&json!({ "blockStorage": {
-                "pathPrefix": "disk", "numDevices": 0, "size": "x", "storageClassName": "slow",
+                "pathPrefix": "disk", "numDevices": 1, "size": "x", "storageClassName": "slow",
             } })),
+        ),
+        (
+            "no devices",
+            role(&json!({ "blockStorage": { "pathPrefix": "/disk", "numDevices": 0 } })),
         ),
         (
             "shared memory that is none",
@@ -361,7 +365,7 @@ fn each_rule_is_told_with_its_field_and_what_to_do() {
         (
             "a Secret in a place that is none",
             created(&json!({ "defaultSecret": {
-                "name": "Keys", "mountPath": "keys", "defaultMode": 600,
+                "name": "Keys", "mountPath": "keys", "defaultMode": -1,
             } })),
         ),
         (
