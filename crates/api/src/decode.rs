@@ -114,6 +114,10 @@ fn read<T: DeserializeOwned>(value: Value, path: &FieldPath) -> Result<T, FieldE
 /// schema of the kind says may be null, and there null may mean something.
 fn drop_nulls(value: &mut Value, schema: Option<&Value>) {
     let inner = |keyword: &str| schema.and_then(|schema| schema.get(keyword));
+    // A schema that takes anything takes nulls, too.
+    if inner("x-kubernetes-preserve-unknown-fields").is_some() && inner("type").is_none() {
+        return;
+    }
     match value {
         Value::Object(fields) => {
             let of_field = |name: &str| {

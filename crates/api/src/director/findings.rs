@@ -70,7 +70,7 @@ impl Findings {
         let mut known = BTreeSet::new();
         for (path, name) in names {
             if !known.insert(name) {
-                let detail = format!("is {what} twice; remove one, or give it another name");
+                let detail = format!("is {what} twice; remove one of the two, or change it");
                 self.invalid(path, name, detail);
             }
         }
@@ -154,7 +154,7 @@ impl Findings {
             return;
         };
         if budget.max_unavailable.is_some() == budget.min_available.is_some() {
-            let detail = "must have one of maxUnavailable and minAvailable";
+            let detail = "must have exactly one of maxUnavailable and minAvailable";
             self.missing(path.clone(), detail);
         }
         let limits = [

@@ -293,12 +293,11 @@ fn each_mistake_is_told_with_its_field_and_what_to_do() {
 fn a_name_must_fit_into_a_label() {
     let mut app = read(&manifest());
     app.metadata.name = Some("a".repeat(64));
-    assert_eq!(
-        validate(&app)[0].to_string(),
-        format!(
-            "metadata.name: {:?}: has 64 characters but at most 63 are allowed; choose a shorter one",
-            "a".repeat(64)
-        )
+    let told = validate(&app)[0].to_string();
+    let expected = "has 64 characters but at most 63 are allowed; choose a shorter one";
+    assert!(
+        told.starts_with("metadata.name: ") && told.ends_with(expected),
+        "{told}"
     );
 }
 

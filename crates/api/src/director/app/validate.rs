@@ -254,7 +254,7 @@ fn check_drain(
         return;
     };
     if hook.arguments.is_some() == hook.command.is_some() {
-        findings.missing(at.clone(), "must have one of arguments and command");
+        findings.missing(at.clone(), "must have exactly one of arguments and command");
     }
     for (field, words) in [("arguments", &hook.arguments), ("command", &hook.command)] {
         if words.as_ref().is_some_and(Vec::is_empty) {

@@ -239,7 +239,7 @@ fn check_projections(findings: &mut Findings, role: &ClusterRole, at: &FieldPath
     }
     // A slash at the end makes no other directory.
     let trimmed = paths().map(|(path, mount)| (path, mount.trim_end_matches('/')));
-    findings.unique("mounted at", trimmed);
+    findings.unique("a mount path", trimmed);
 }
 
 fn check_total(findings: &mut Findings, spec: &ClusterSpec, at: &FieldPath) {
