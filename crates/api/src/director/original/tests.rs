@@ -93,7 +93,15 @@ fn a_role_without_a_package_stays_without_one() {
     let mut spec = small_app();
     spec["setup_package"] = json!({ "import_url": "https://example.com/a.tgz" });
     spec["roles"][0]["setup_package"] = Value::Null;
-    let converted = convert_app(&app_of(spec)).unwrap().object.spec;
+    // Also where it was read from a manifest.
+    let document = json!({
+        "apiVersion": "kubedirector.bluedata.io/v1alpha1",
+        "kind": "KubeDirectorApp",
+        "metadata": { "name": "demo" },
+        "spec": spec,
+    });
+    let original = decode(&document).unwrap();
+    let converted = convert_app(&original).unwrap().object.spec;
     let folded = app::fold(&converted);
     assert_eq!(
         folded.roles[0].config_package,
