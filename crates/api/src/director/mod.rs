@@ -74,4 +74,6 @@ pub(crate) const fn is_false(value: &bool) -> bool {
 }
 
 #[cfg(test)]
+mod served;
+#[cfg(test)]
 mod tests;

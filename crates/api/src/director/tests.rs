@@ -6,7 +6,7 @@ use crate::decode::decode;
 use crate::parse;
 
 /// The names of the applications of KubeDirector's catalog, whose shape the manifests have.
-const CATALOG: [&str; 20] = [
+pub(super) const CATALOG: [&str; 20] = [
     "cassandra311",
     "cdh5142cm",
     "cdh632",
@@ -29,7 +29,7 @@ const CATALOG: [&str; 20] = [
     "vllm-server",
 ];
 
-fn manifest(folder: &str, name: &str) -> Value {
+pub(super) fn manifest(folder: &str, name: &str) -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/director");
     let text = std::fs::read_to_string(root.join(folder).join(format!("{name}.yaml"))).unwrap();
     parse::objects(&text).unwrap().remove(0)

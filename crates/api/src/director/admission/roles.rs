@@ -276,15 +276,14 @@ fn check_storage(findings: &mut Findings, role: &ClusterRole, app: &AppRole, at:
             );
             findings.missing(path, detail);
         }
-        (Some(storage), Ok(least)) => {
+        (Some(storage), Ok(least))
             if storage
                 .size
                 .parse()
-                .is_ok_and(|size: Quantity| size < least)
-            {
-                let detail = format!("must be at least {least}, as the application says");
-                findings.invalid(path, storage.size.as_str(), detail);
-            }
+                .is_ok_and(|size: Quantity| size < least) =>
+        {
+            let detail = format!("must be at least {least}, as the application says");
+            findings.invalid(path, storage.size.as_str(), detail);
         }
         _ => {}
     }

@@ -284,7 +284,7 @@ fn each_rule_is_told_with_its_field_and_what_to_do() {
         (
             "shared memory that there is not",
             role_in(&json!({ "sharedMemory": "1Gi" }), |it| {
-                it.kubernetes_minor = Some(21)
+                it.kubernetes_minor = Some(21);
             }),
         ),
         // Labels.
@@ -303,13 +303,13 @@ fn each_rule_is_told_with_its_field_and_what_to_do() {
         (
             "an account that does not exist",
             role_in(&json!({ "serviceAccountName": "db" }), |it| {
-                it.service_accounts.clear()
+                it.service_accounts.clear();
             }),
         ),
         (
             "an account of somebody else",
             role_in(&json!({ "serviceAccountName": "db" }), |it| {
-                it.reviews = Some(BTreeSet::new())
+                it.reviews = Some(BTreeSet::new());
             }),
         ),
         // Files.
@@ -384,7 +384,7 @@ fn each_rule_is_told_with_its_field_and_what_to_do() {
         (
             "a claim of somebody else",
             role_in(&claim, |it| {
-                it.reviews = Some([Review::of_claim("data", true)].into())
+                it.reviews = Some([Review::of_claim("data", true)].into());
             }),
         ),
         (
