@@ -11,4 +11,5 @@
 //! - what a member has been told is written on its pod after it was told, and asked for again until
 //!   then; the member itself sees to it that nothing is started twice.
 
+pub mod configmeta;
 pub mod names;
