@@ -11,5 +11,6 @@
 //! - what a member has been told is written on its pod after it was told, and asked for again until
 //!   then; the member itself sees to it that nothing is started twice.
 
+pub mod agent;
 pub mod configmeta;
 pub mod names;

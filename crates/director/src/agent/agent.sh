@@ -1,0 +1,382 @@
+#!/bin/sh
+# What runs inside of a member, started by an exec of the operator: sh /opt/windlass/agent COMMAND
+#
+#   meta POD GENERATION SECONDS      writes configmeta.json once this generation of it is mounted
+#   prepare LAYOUT SOURCE SHA256     installs configcli and the setup package; - stands for none
+#   inject ID URL DIR MODE OWNER GROUP   puts a file into a directory, once per ID
+#   journald SECONDS                 waits for the journal of systemd
+#   run WHAT ID CONTAINER SECONDS LIMIT MEMO -- ARGUMENTS   starts a hook, or asks how it goes
+#   idle                             does nothing, as the first process of a container
+#
+# Every command may be killed at any moment and called again; none does a thing twice. It ends with 0,
+# with 75 when the same call may succeed later, with 65 when what it was given is wrong, and with 64
+# when it was called wrongly. POSIX only: the image may be any.
+set -u
+umask 022
+
+root=${WINDLASS_ROOT-}
+mounted=$root/opt/windlass
+guest=$root/opt/guestconfig
+state=$guest/.windlass
+
+fail() {
+    code=$1
+    shift
+    printf '%s\n' "$*" >&2
+    exit "$code"
+}
+
+now() {
+    date +%s
+}
+
+nap() {
+    sleep 0.1 2>/dev/null || sleep 1
+}
+
+# What is killed while it writes leaves the old content.
+replace() {
+    cat >"$1.new.$$" && mv -f "$1.new.$$" "$1"
+}
+
+make_state() {
+    mkdir -p "$guest" && chmod 700 "$guest" && mkdir -p "$state" ||
+        fail 75 "cannot make $state"
+}
+
+startscript() {
+    for script in "$guest"/*/startscript; do
+        if [ -f "$script" ]; then
+            printf '%s\n' "$script"
+            return 0
+        fi
+    done
+    return 1
+}
+
+fetch() {
+    case $1 in
+    http://* | https://*)
+        if command -v curl >/dev/null 2>&1; then
+            curl -fsSL --retry 2 --connect-timeout 20 -o "$2" "$1"
+        elif command -v wget >/dev/null 2>&1; then
+            wget -q -O "$2" "$1"
+        elif command -v python3 >/dev/null 2>&1; then
+            python3 -c 'import shutil, sys, urllib.request
+with urllib.request.urlopen(sys.argv[1], timeout=60) as answer, open(sys.argv[2], "wb") as file:
+    shutil.copyfileobj(answer, file)' "$1" "$2"
+        else
+            fail 65 "cannot fetch $1: the image has none of curl, wget and python3"
+        fi
+        ;;
+    *)
+        cp "$1" "$2"
+        ;;
+    esac
+}
+
+sha256_of() {
+    if command -v sha256sum >/dev/null 2>&1; then
+        sha256sum <"$1"
+    elif command -v shasum >/dev/null 2>&1; then
+        shasum -a 256 <"$1"
+    elif command -v openssl >/dev/null 2>&1; then
+        openssl dgst -sha256 -r <"$1"
+    elif command -v python3 >/dev/null 2>&1; then
+        python3 -c 'import hashlib, sys
+print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())' <"$1"
+    else
+        fail 65 "cannot check the package: the image has none of sha256sum, shasum, openssl and python3"
+    fi | cut -d' ' -f1
+}
+
+unpack() {
+    if command -v tar >/dev/null 2>&1; then
+        tar -xzf "$1" -C "$2"
+    elif command -v python3 >/dev/null 2>&1; then
+        python3 -m tarfile -e "$1" "$2"
+    else
+        fail 65 "cannot unpack the package: the image has neither tar nor python3"
+    fi
+}
+
+# The directory that holds all files of one generation: the kubelet exchanges it as a whole.
+enter_mounted() {
+    if [ -d "$mounted/..data" ]; then
+        cd -P "$mounted/..data" 2>/dev/null
+    else
+        cd -P "$mounted" 2>/dev/null
+    fi
+}
+
+meta() {
+    [ $# -eq 3 ] || fail 64 "meta needs POD GENERATION SECONDS"
+    end=$(($(now) + $3))
+    while :; do
+        found=none
+        if enter_mounted && [ -r generation ]; then
+            found=$(cat generation)
+            if [ "$found" -ge "$2" ] && [ -r "node.$1" ]; then
+                break
+            fi
+        fi
+        [ "$(now)" -lt "$end" ] || fail 75 "generation $found is mounted, and $2 is waited for"
+        nap
+    done
+    make_state
+    mkdir -p "$root/etc/guestconfig" || fail 75 "cannot make $root/etc/guestconfig"
+    file=$root/etc/guestconfig/configmeta.json
+    # A script may have let other users read it.
+    if ! cp -p "$file" "$file.new.$$" 2>/dev/null; then
+        (umask 077 && : >"$file.new.$$")
+    fi
+    if cat common "node.$1" >"$file.new.$$" && mv -f "$file.new.$$" "$file"; then
+        replace "$state/meta" <memo || fail 75 "cannot write $state/meta"
+    else
+        fail 75 "cannot write $file"
+    fi
+    printf 'generation %s\n' "$found"
+}
+
+link() {
+    for name in ccli configmacro bdvcli bd_vcli; do
+        ln -sf "$1" "$2/$name" 2>/dev/null
+    done
+    return 0
+}
+
+install_configcli() {
+    home=$root/usr/local/bin/configcli
+    for other in "$home" "$root/usr/bin/configcli"; do
+        if [ -f "$other" ] && [ ! -h "$other" ] && ! grep -q windlass-configcli "$other"; then
+            # The image has the real one.
+            return 0
+        fi
+    done
+    python=
+    for name in python3 python python2; do
+        if python=$(command -v "$name" 2>/dev/null); then
+            break
+        fi
+    done
+    [ -n "$python" ] || python=/usr/bin/python3
+    mkdir -p "$root/usr/local/bin" || fail 75 "cannot make $root/usr/local/bin"
+    {
+        printf '#!%s\n' "$python"
+        cat "$mounted/configcli"
+    } | replace "$home" && chmod 755 "$home" || fail 75 "cannot write $home"
+    link "$home" "$root/usr/local/bin"
+    if [ "$1" = new ] && [ -d "$root/usr/bin" ]; then
+        ln -sf "$home" "$root/usr/bin/configcli" 2>/dev/null
+        link "$home" "$root/usr/bin"
+    fi
+}
+
+install_package() {
+    if script=$(startscript); then
+        chmod +x "$script"
+        return 0
+    fi
+    archive=$state/package
+    rm -rf "$archive" "$state/unpacked"
+    fetch "$1" "$archive" || fail 75 "cannot fetch the package $1"
+    if [ "$2" != - ]; then
+        sum=$(sha256_of "$archive") || exit $?
+        wanted=$(printf '%s' "$2" | tr 'A-F' 'a-f')
+        [ "$sum" = "$wanted" ] ||
+            fail 65 "the package $1 has the SHA-256 $sum, and $wanted was expected"
+    fi
+    mkdir "$state/unpacked" || fail 75 "cannot make $state/unpacked"
+    unpack "$archive" "$state/unpacked" ||
+        fail 65 "the package $1 is no tar archive that is compressed with gzip"
+    chmod +x "$state/unpacked"/*/startscript 2>/dev/null ||
+        fail 65 "the package $1 has no startscript in a directory at its top"
+    # What is left of an earlier package goes; the directory with the script comes last, and by a
+    # rename: once it is there, all of the package is.
+    for old in "$guest"/*; do
+        rm -rf "$old"
+    done
+    for part in "$state/unpacked"/*; do
+        [ -f "$part/startscript" ] || mv "$part" "$guest/" || fail 75 "cannot move $part"
+    done
+    for part in "$state/unpacked"/*/; do
+        [ -f "$part/startscript" ] || continue
+        mv "${part%/}" "$guest/" || fail 75 "cannot move $part"
+    done
+    rm -rf "$archive" "$state/unpacked"
+}
+
+prepare() {
+    [ $# -eq 3 ] || fail 64 "prepare needs LAYOUT SOURCE SHA256"
+    make_state
+    install_configcli "$1"
+    [ "$2" = - ] || install_package "$2" "$3"
+    mkdir -p "$root/var/log/guestconfig" || fail 75 "cannot make $root/var/log/guestconfig"
+}
+
+inject() {
+    [ $# -eq 6 ] || fail 64 "inject needs ID URL DIR MODE OWNER GROUP"
+    make_state
+    [ ! -e "$state/inject-$1" ] || return 0
+    name=${2%%[?#]*}
+    name=${name##*/}
+    [ -n "$name" ] || fail 65 "$2 names no file"
+    mkdir -p "$root$3" || fail 65 "cannot make $3"
+    file=$root$3/$name
+    fetch "$2" "$file.new.$$" || {
+        rm -f "$file.new.$$"
+        fail 75 "cannot fetch $2"
+    }
+    [ "$4" = - ] || chmod "$4" "$file.new.$$" || fail 65 "cannot set the mode of $file to $4"
+    [ "$5" = - ] || chown "$5" "$file.new.$$" || fail 65 "cannot give $file to the user $5"
+    [ "$6" = - ] || chgrp "$6" "$file.new.$$" || fail 65 "cannot give $file to the group $6"
+    mv -f "$file.new.$$" "$file" && : >"$state/inject-$1" || fail 75 "cannot write $file"
+}
+
+journald() {
+    [ $# -eq 1 ] || fail 64 "journald needs SECONDS"
+    end=$(($(now) + $1))
+    until systemctl status systemd-journald >/dev/null 2>&1; do
+        [ "$(now)" -lt "$end" ] || fail 75 "the journal of systemd does not run yet"
+        nap
+    done
+}
+
+# The last bytes of a file, in whole lines, behind their number.
+tail_of() {
+    cut=$hook/tail.$$
+    size=0
+    [ ! -r "$2" ] || size=$(wc -c <"$2")
+    if [ "$size" -gt "$3" ]; then
+        tail -c "$3" "$2" >"$cut"
+        sed 1d "$cut" >"$cut.lines"
+        [ ! -s "$cut.lines" ] || mv -f "$cut.lines" "$cut"
+    elif [ "$size" -gt 0 ]; then
+        cat "$2" >"$cut"
+    else
+        : >"$cut"
+    fi
+    printf '%s %s\n' "$1" "$(($(wc -c <"$cut")))"
+    cat "$cut"
+    printf '\n'
+    rm -f "$cut" "$cut.lines"
+}
+
+# The hook itself, in the background. Whoever makes the file `started` is the only one to go on, so it
+# does not matter how many of these there are.
+hook() {
+    trap '' HUP
+    (set -C && printf '%s\n' "$container" >"$hook/started") 2>/dev/null || exit 0
+    if [ "$memo" = - ]; then
+        cp "$state/meta" "$hook/memo"
+    else
+        printf '%s\n' "$memo" >"$hook/memo"
+    fi
+    out=$hook/stdout
+    err=$hook/stderr
+    if [ "$what" = configure ]; then
+        out=$guest/configure.stdout
+        err=$guest/configure.stderr
+        printf '%s=' "$container" >"$guest/configure.status"
+    fi
+    "$@" </dev/null >"$out" 2>"$err" &
+    printf '%s\n' "$!" | replace "$hook/pid"
+    wait "$!"
+    code=$?
+    if [ "$code" -eq 0 ]; then
+        replace "$state/told" <"$hook/memo"
+    fi
+    if [ "$what" = configure ]; then
+        printf '%s' "$code" >>"$guest/configure.status"
+    fi
+    printf '%s\n' "$code" | replace "$hook/status"
+}
+
+# Whether the hook was killed together with whoever waits for it.
+is_lost() {
+    for _ in 1 2 3 4 5; do
+        [ -s "$hook/pid" ] && ! kill -0 "$(cat "$hook/pid")" 2>/dev/null || return 1
+        nap
+        [ ! -e "$hook/status" ] || return 1
+    done
+}
+
+run() {
+    [ $# -ge 7 ] || fail 64 "run needs WHAT ID CONTAINER SECONDS LIMIT MEMO -- ARGUMENTS"
+    what=$1
+    hook=$state/$2
+    container=$3
+    seconds=$4
+    limit=$5
+    memo=$6
+    shift 7
+    make_state
+    mkdir -p "$hook" || fail 75 "cannot make $hook"
+    if [ ! -e "$hook/started" ]; then
+        case $what in
+        configure)
+            # It ended well in an earlier container, and its directory was kept on storage.
+            case $(cat "$guest/configure.status" 2>/dev/null) in
+            *=0)
+                printf 'restored\nmemo %s\n' "$(cat "$state/told" 2>/dev/null)"
+                return 0
+                ;;
+            esac
+            ;;
+        esac
+        if [ "$what" != command ]; then
+            script=$(startscript) || fail 65 "there is no startscript in $guest"
+            set -- "$script" "$@"
+        fi
+        (hook "$@") </dev/null >/dev/null 2>&1 &
+    fi
+    end=$(($(now) + seconds))
+    while [ ! -e "$hook/status" ]; do
+        is_lost && printf '137\n' | replace "$hook/status"
+        if [ "$(now)" -ge "$end" ]; then
+            printf 'running\n'
+            return 0
+        fi
+        nap
+    done
+    out=$hook/stdout
+    err=$hook/stderr
+    if [ "$what" = configure ]; then
+        out=$guest/configure.stdout
+        err=$guest/configure.stderr
+    fi
+    printf 'done %s\nmemo %s\n' "$(cat "$hook/status")" "$(cat "$hook/memo" 2>/dev/null)"
+    tail_of stdout "$out" "$limit"
+    tail_of stderr "$err" "$limit"
+}
+
+# Waits for its children, those that others have left to it, too. Told to end, it tells all others
+# first, but only where all others are those of its container.
+idle() {
+    trap 'finish' TERM INT
+    while :; do
+        sleep 3600 &
+        wait $!
+    done
+}
+
+finish() {
+    trap '' TERM INT
+    [ -z "${!-}" ] || kill "$!" 2>/dev/null
+    if [ $$ -eq 1 ]; then
+        kill -TERM -1 2>/dev/null
+        patience=100
+        while [ "$patience" -gt 0 ] && kill -0 -1 2>/dev/null; do
+            patience=$((patience - 1))
+            nap
+        done
+    fi
+    exit 0
+}
+
+command=${1-}
+[ $# -eq 0 ] || shift
+case $command in
+meta | prepare | inject | journald | run | idle) "$command" "$@" ;;
+*) fail 64 "there is no command '$command'" ;;
+esac
