@@ -12,5 +12,10 @@
 //!   then; the member itself sees to it that nothing is started twice.
 
 pub mod agent;
+pub mod blueprint;
+pub mod build;
 pub mod configmeta;
 pub mod names;
+
+#[cfg(test)]
+mod samples;

@@ -1,0 +1,434 @@
+//! The template of a role's pods.
+//!
+//! A member is a container that stays up; what makes a member of it is done inside, by exec. Its file
+//! system is the image's, with tmpfs where systems expect it, what the operator tells it at
+//! `/opt/windlass`, and the directories that are to outlive containers on its storage.
+
+use serde_json::{Map, Value, json};
+use windlass_api::director::app::{Endpoint, HealthCheck, HttpScheme, PackageSource};
+
+use super::{extend, headless_labels, labels, persistent_directories};
+use crate::agent::{Layout, MOUNT, PACKAGE_MOUNT};
+use crate::blueprint::{Blueprint, Role};
+use crate::names::{Names, PRETTY_NAME_ANNOTATION, block_claim_template};
+
+/// The container that is the member.
+pub const APP_CONTAINER: &str = "app";
+/// The container that copies directories to storage.
+pub const INIT_CONTAINER: &str = "init";
+/// Where the latter writes how far it is.
+pub const INIT_PROGRESS_FILE: &str = "/mnt/etc/kubedirector-init-progress-bar.log";
+
+/// Directories of running systems, which begin empty.
+const TMPFS: [(&str, &str); 3] = [
+    ("tmpfs-tmp", "/tmp"),
+    ("tmpfs-run", "/run"),
+    ("tmpfs-run-lock", "/run/lock"),
+];
+const TMPFS_SIZE: &str = "20Gi";
+/// Velero does not back these volumes up.
+const NOT_BACKED_UP: &str = "backup.velero.io/backup-volumes-excludes";
+
+const DELIVERY_VOLUME: &str = "windlass";
+const PACKAGE_VOLUME: &str = "windlass-package";
+const SHARED_MEMORY_VOLUME: &str = "shared-memory";
+/// The container's user is not known, and it reads all of it.
+const DELIVERY_MODE: u32 = 0o444;
+
+/// Services such as sshd refuse a directory that everybody writes to.
+const AFTER_START: &str = "chmod 755 /run 2>/dev/null; exit 0";
+
+/// How long a check waits for its answer when nothing is given, in seconds. Kubernetes' own second is
+/// short for what JVMs serve.
+const CHECK_TIMEOUT: i32 = 5;
+
+/// What the pods of a role are made from.
+pub(super) fn template(blueprint: &Blueprint, names: &Names, role: &Role) -> Value {
+    let mut volumes = Volumes::default();
+    persistent(blueprint, role, &mut volumes);
+    delivery(names, role, &mut volumes);
+    tmpfs(role, &mut volumes);
+    shared(role, &mut volumes);
+    systemd(blueprint, &mut volumes);
+    let spec = &role.spec;
+    let mut pod = json!({
+        "automountServiceAccountToken": spec.service_account_name.is_some(),
+        "dnsConfig": {"searches": [blueprint.domain(names).as_str().trim_end_matches('.')]},
+        "containers": [app_container(blueprint, role, &volumes)],
+        "volumes": volumes.volumes,
+    });
+    if let Some(init) = init_container(blueprint, role) {
+        pod["initContainers"] = json!([init]);
+    }
+    let mut set = |field: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            pod[field] = value;
+        }
+    };
+    set(
+        "serviceAccountName",
+        spec.service_account_name.as_ref().map(|it| json!(it)),
+    );
+    set("affinity", spec.affinity.clone());
+    set(
+        "priorityClassName",
+        spec.priority_class_name.as_ref().map(|it| json!(it)),
+    );
+    let some = |value: Value, is_empty: bool| (!is_empty).then_some(value);
+    set(
+        "nodeSelector",
+        some(json!(spec.node_selector), spec.node_selector.is_empty()),
+    );
+    set(
+        "tolerations",
+        some(json!(spec.tolerations), spec.tolerations.is_empty()),
+    );
+    let spread = &spec.topology_spread_constraints;
+    set(
+        "topologySpreadConstraints",
+        some(json!(spread), spread.is_empty()),
+    );
+    let secrets = spec
+        .image_pull_secrets
+        .iter()
+        .map(|name| json!({"name": name}));
+    let secrets: Vec<Value> = secrets.collect();
+    set("imagePullSecrets", some(json!(secrets), secrets.is_empty()));
+    json!({
+        "metadata": metadata(blueprint, role),
+        "spec": pod,
+    })
+}
+
+/// Labels of the configuration take precedence over those of the role, and ours over all.
+fn metadata(blueprint: &Blueprint, role: &Role) -> Value {
+    let settings = &blueprint.settings;
+    let mut own = json!(role.spec.pod_labels);
+    extend(&mut own, settings.pod_labels.clone());
+    let ours = labels(blueprint, Some(role));
+    extend(&mut own, ours.as_object().cloned().unwrap_or_default());
+    extend(&mut own, headless_labels(blueprint));
+    let mut annotations = json!(role.spec.pod_annotations);
+    extend(&mut annotations, settings.pod_annotations.clone());
+    let volumes = TMPFS.map(|(volume, _)| volume).join(",");
+    annotations[NOT_BACKED_UP] = json!(volumes);
+    annotations[PRETTY_NAME_ANNOTATION] = json!(blueprint.app.pretty_name);
+    json!({"labels": own, "annotations": annotations})
+}
+
+/// What a container mounts, and where it comes from.
+#[derive(Default)]
+struct Volumes {
+    volumes: Vec<Value>,
+    mounts: Vec<Value>,
+}
+
+impl Volumes {
+    fn add(&mut self, mut volume: Value, mount: Value) {
+        volume["name"] = mount["name"].clone();
+        self.volumes.push(volume);
+        self.mounts.push(mount);
+    }
+}
+
+/// What has storage mounts each of its directories from there.
+fn persistent(blueprint: &Blueprint, role: &Role, volumes: &mut Volumes) {
+    if !role.has_storage() {
+        return;
+    }
+    let claim = blueprint.scheme.claim_prefix();
+    for directory in persistent_directories(role, blueprint.scheme) {
+        volumes.mounts.push(json!({
+            "name": claim,
+            "mountPath": directory,
+            "subPath": directory.trim_start_matches('/'),
+        }));
+    }
+}
+
+fn delivery(names: &Names, role: &Role, volumes: &mut Volumes) {
+    volumes.add(
+        json!({"projected": {
+            "defaultMode": DELIVERY_MODE,
+            "sources": [{"secret": {"name": names.delivery}}],
+        }}),
+        json!({"name": DELIVERY_VOLUME, "mountPath": MOUNT, "readOnly": true}),
+    );
+    let package = role.package.as_ref().and_then(|package| package.source());
+    if let Some(PackageSource::ConfigMap { name, key }) = package {
+        volumes.add(
+            json!({"projected": {
+                "defaultMode": DELIVERY_MODE,
+                "sources": [{"configMap": {"name": name, "items": [{"key": key, "path": key}]}}],
+            }}),
+            json!({"name": PACKAGE_VOLUME, "mountPath": PACKAGE_MOUNT, "readOnly": true}),
+        );
+    }
+}
+
+fn tmpfs(role: &Role, volumes: &mut Volumes) {
+    for (name, path) in TMPFS {
+        volumes.add(
+            json!({"emptyDir": {"medium": "Memory", "sizeLimit": TMPFS_SIZE}}),
+            json!({"name": name, "mountPath": path}),
+        );
+    }
+    if let Some(size) = &role.spec.shared_memory {
+        volumes.add(
+            json!({"emptyDir": {"medium": "Memory", "sizeLimit": size}}),
+            json!({"name": SHARED_MEMORY_VOLUME, "mountPath": "/dev/shm"}),
+        );
+    }
+}
+
+/// What a user has put into the namespace.
+fn shared(role: &Role, volumes: &mut Volumes) {
+    if let Some(secret) = &role.secret {
+        let mut source = json!({"secret": {"secretName": secret.name}});
+        if let Some(mode) = secret.default_mode {
+            source["secret"]["defaultMode"] = json!(mode);
+        }
+        volumes.add(
+            source,
+            json!({
+                "name": format!("secret-vol-{}", secret.name.replace('.', "-")),
+                "mountPath": secret.mount_path,
+                "readOnly": secret.read_only,
+            }),
+        );
+    }
+    for (index, projection) in role.spec.volume_projections.iter().enumerate() {
+        volumes.add(
+            json!({"persistentVolumeClaim": {
+                "claimName": projection.pvc_name,
+                "readOnly": projection.read_only,
+            }}),
+            json!({
+                "name": format!("projected-vol-{index}"),
+                "mountPath": projection.mount_path,
+                "readOnly": projection.read_only,
+            }),
+        );
+    }
+}
+
+/// What systemd needs of a node with cgroup v1 whose runtime does not give it to it.
+fn systemd(blueprint: &Blueprint, volumes: &mut Volumes) {
+    if !(blueprint.app.systemd && blueprint.settings.systemd_mounts) {
+        return;
+    }
+    for (name, path, read_only) in [
+        ("cgroupfs", "/sys/fs/cgroup", true),
+        ("systemd", "/sys/fs/cgroup/systemd", false),
+    ] {
+        volumes.add(
+            json!({"hostPath": {"path": path}}),
+            json!({"name": name, "mountPath": path, "readOnly": read_only}),
+        );
+    }
+}
+
+fn app_container(blueprint: &Blueprint, role: &Role, volumes: &Volumes) -> Value {
+    let mut container = json!({
+        "name": APP_CONTAINER,
+        "image": role.image,
+        "resources": resources(role),
+        "env": environment(role),
+        "volumeMounts": volumes.mounts,
+        "lifecycle": {"postStart": {"exec": {"command": ["/bin/sh", "-c", AFTER_START]}}},
+    });
+    let ports: Vec<Value> = role
+        .ports()
+        .into_iter()
+        .filter_map(|service| {
+            let endpoint = service.endpoint.as_ref()?;
+            Some(json!({"name": service.id, "containerPort": endpoint.port}))
+        })
+        // What names a port has a letter in it, and a service's id need not.
+        .map(|mut port| {
+            let name = port["name"].as_str().unwrap_or_default();
+            let is_name = name.contains(|c: char| c.is_ascii_lowercase()) && !name.contains("--");
+            if let Some(fields) = port.as_object_mut().filter(|_| !is_name) {
+                fields.remove("name");
+            }
+            port
+        })
+        .collect();
+    let mut set = |field: &str, value: Value| container[field] = value;
+    if !ports.is_empty() {
+        set("ports", json!(ports));
+    }
+    if !blueprint.app.capabilities.is_empty() {
+        let added = json!({"capabilities": {"add": blueprint.app.capabilities}});
+        set("securityContext", added);
+    }
+    if role.container.idle {
+        let agent = format!("{MOUNT}/agent");
+        set("command", json!(["/bin/sh", agent, "idle"]));
+    }
+    if let Some(command) = &role.container.command {
+        set("command", json!(command));
+    }
+    if let Some(arguments) = &role.container.args {
+        set("args", json!(arguments));
+    }
+    if role.container.stdin {
+        set("stdin", json!(true));
+    }
+    if role.container.tty {
+        set("tty", json!(true));
+    }
+    let devices: Vec<Value> = (0..)
+        .zip(role.block_devices())
+        .map(|(index, path)| json!({"name": block_claim_template(index), "devicePath": path}))
+        .collect();
+    if !devices.is_empty() {
+        set("volumeDevices", json!(devices));
+    }
+    if let Some(probe) = readiness(role) {
+        set("readinessProbe", probe);
+    }
+    container
+}
+
+/// What a user asks for, and limits of everything else that is asked for nothing about.
+fn resources(role: &Role) -> Value {
+    let resources = &role.spec.resources;
+    let mut value = json!({"limits": resources.limits});
+    if !resources.requests.is_empty() {
+        value["requests"] = json!(resources.requests);
+    }
+    value
+}
+
+/// The user's variables, and before them what members may want to know. The user's win.
+fn environment(role: &Role) -> Vec<Value> {
+    let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
+    let mut variables = vec![
+        field("POD_NAME", "metadata.name"),
+        field("POD_NAMESPACE", "metadata.namespace"),
+        field("POD_IP", "status.podIP"),
+        field("NODE_NAME", "spec.nodeName"),
+    ];
+    let resources = &role.spec.resources;
+    let mut asked = resources.limits.keys().chain(resources.requests.keys());
+    if !asked.any(|name| name.starts_with("nvidia.com/")) {
+        // Images with CUDA see every device of the node otherwise.
+        variables.push(json!({"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}));
+    }
+    if role.package.is_some() && role.layout() == Layout::New {
+        variables.push(json!({"name": "PYTHONUSERBASE", "value": "/usr/local"}));
+    }
+    let own = &role.env;
+    variables.retain(|it| own.iter().all(|own| it["name"] != own.name));
+    variables.extend(
+        own.iter()
+            .map(|it| json!({"name": it.name, "value": it.value})),
+    );
+    variables
+}
+
+/// A member is ready while the check of one of its services holds.
+fn readiness(role: &Role) -> Option<Value> {
+    let mut endpoints = role.services.iter().filter_map(|it| it.endpoint.as_ref());
+    let (endpoint, check) =
+        endpoints.find_map(|endpoint| Some((endpoint, endpoint.health_check.as_ref()?)))?;
+    let mut probe = Map::new();
+    let (kind, handler) = handler(endpoint, check)?;
+    probe.insert(kind.to_owned(), handler);
+    let timeout = check.timeout_seconds.unwrap_or(CHECK_TIMEOUT);
+    probe.insert("timeoutSeconds".to_owned(), json!(timeout));
+    for (field, value) in [
+        ("initialDelaySeconds", check.initial_delay_seconds),
+        ("periodSeconds", check.period_seconds),
+        ("failureThreshold", check.failure_threshold),
+    ] {
+        if let Some(value) = value {
+            probe.insert(field.to_owned(), json!(value));
+        }
+    }
+    Some(Value::Object(probe))
+}
+
+fn handler(endpoint: &Endpoint, check: &HealthCheck) -> Option<(&'static str, Value)> {
+    let port = endpoint.port;
+    if let Some(http) = &check.http {
+        let path = http
+            .path
+            .as_deref()
+            .or(endpoint.path.as_deref())
+            .unwrap_or("/");
+        let path = if path.starts_with('/') {
+            path.to_owned()
+        } else {
+            format!("/{path}")
+        };
+        let is_https = match http.scheme {
+            Some(scheme) => scheme == HttpScheme::Https,
+            None => endpoint.url_scheme.as_deref() == Some("https"),
+        };
+        let scheme = if is_https { "HTTPS" } else { "HTTP" };
+        return Some((
+            "httpGet",
+            json!({"port": port, "path": path, "scheme": scheme}),
+        ));
+    }
+    if let Some(grpc) = &check.grpc {
+        let mut handler = json!({"port": port});
+        if let Some(service) = &grpc.service {
+            handler["service"] = json!(service);
+        }
+        return Some(("grpc", handler));
+    }
+    if let Some(exec) = &check.exec {
+        return Some(("exec", json!({"command": exec.command})));
+    }
+    check
+        .tcp
+        .as_ref()
+        .map(|_| ("tcpSocket", json!({"port": port})))
+}
+
+/// What copies directories of the image to storage, once per storage.
+fn init_container(blueprint: &Blueprint, role: &Role) -> Option<Value> {
+    if !role.has_storage() {
+        return None;
+    }
+    let directories = persistent_directories(role, blueprint.scheme);
+    let mut command = vec![
+        "/bin/sh".to_owned(),
+        "-c".to_owned(),
+        COPY.to_owned(),
+        "init".to_owned(),
+    ];
+    command.extend(directories);
+    Some(json!({
+        "name": INIT_CONTAINER,
+        "image": role.image,
+        "command": command,
+        "resources": resources(role),
+        "securityContext": {"runAsUser": 0},
+        "volumeMounts": [{"name": blueprint.scheme.claim_prefix(), "mountPath": "/mnt"}],
+    }))
+}
+
+/// The mark is made when everything is there, so what is killed in between begins again. What the
+/// image does not have begins empty.
+const COPY: &str = r#"set -eu
+[ ! -e /mnt/etc/kubedirector.init ] || exit 0
+mkdir -p /mnt/etc
+progress=/mnt/etc/kubedirector-init-progress-bar.log
+exec >/mnt/etc/kubedirector-init.log 2>&1
+count=0
+for directory; do
+    count=$((count + 1))
+    printf '%s of %s: %s\n' "$count" "$#" "$directory" >"$progress"
+    mkdir -p "/mnt$directory"
+    [ -d "$directory" ] || continue
+    if command -v rsync >/dev/null 2>&1; then
+        rsync -ax --info=progress2 "$directory/" "/mnt$directory/" >>"$progress"
+    else
+        cp -ax "$directory/." "/mnt$directory/"
+    fi
+done
+: >/mnt/etc/kubedirector.init"#;
