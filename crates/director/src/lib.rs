@@ -15,6 +15,7 @@ pub mod agent;
 pub mod blueprint;
 pub mod build;
 pub mod configmeta;
+pub mod members;
 pub mod names;
 
 #[cfg(test)]

@@ -1,0 +1,170 @@
+//! What is: the objects of one cluster, reduced to what decisions rest on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use windlass_api::director::cluster::ContainerState;
+
+use super::hooks::{HookKey, HookState};
+use super::marks::{ClaimMarks, PodMarks};
+use crate::build::Seed;
+use crate::configmeta::Connections;
+
+/// Everything a decision may look at besides the cluster itself.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observed {
+    /// The headless Service.
+    pub headless: Option<Present>,
+    /// The StatefulSets, by role.
+    pub sets: BTreeMap<String, ObservedSet>,
+    /// The pods of all roles.
+    pub pods: Vec<ObservedPod>,
+    /// The claims of all roles.
+    pub claims: Vec<ObservedClaim>,
+    /// The members' Services.
+    pub services: Vec<Present>,
+    /// The PodDisruptionBudgets.
+    pub budgets: Vec<Present>,
+    /// The Secret of the delivery.
+    pub delivery: Option<ObservedDelivery>,
+    /// Names of StatefulSets and Services that are somebody else's.
+    pub taken: BTreeSet<String>,
+    /// What the cluster is connected to, as far as it is there.
+    pub connections: Connections,
+    /// Hooks that run, and results of hooks that no plan has made use of yet.
+    pub hooks: BTreeMap<HookKey, HookState>,
+    /// A random text, in case one is needed.
+    pub entropy: Option<Seed>,
+    /// What the API refused last.
+    pub refusal: Option<String>,
+}
+
+/// An object that is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Present {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// The hash of what it was made from.
+    pub made_from: Option<String>,
+}
+
+/// A StatefulSet that is there.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ObservedSet {
+    /// The object.
+    pub object: Present,
+    /// How many replicas it is to have.
+    pub replicas: u32,
+    /// Its templates of claims.
+    pub claims: Option<Value>,
+}
+
+/// The Secret of the delivery, as it is there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservedDelivery {
+    /// The object.
+    pub object: Present,
+    /// The version of what is in it.
+    pub generation: u64,
+    /// The hash of what is in it.
+    pub content: String,
+    /// What its tokens are made from.
+    pub seed: Option<Seed>,
+}
+
+/// A pod that is there.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ObservedPod {
+    /// The object, with the hash of the template that it was made from.
+    pub object: Present,
+    /// Its role.
+    pub role: String,
+    /// Its ordinal.
+    pub ordinal: u32,
+    /// Its deletion has been requested.
+    pub deleting: bool,
+    /// How its container stands.
+    pub container: Container,
+    /// Whether it is ready.
+    pub ready: bool,
+    /// What is written on it.
+    pub marks: PodMarks,
+    /// Why it finds no node.
+    pub scheduling_error: Option<String>,
+    /// Why its container does not start.
+    pub trouble: Option<String>,
+    /// How far the copy of its directories is.
+    pub init_progress: Option<String>,
+}
+
+/// How the container of a member stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Container {
+    /// It runs.
+    Running {
+        /// Its id.
+        id: String,
+    },
+    /// It runs as far as is known, but its node does not answer.
+    Unresponsive {
+        /// Its id.
+        id: String,
+    },
+    /// It waits to be started.
+    Waiting,
+    /// The directories are copied to its storage.
+    Initializing,
+    /// It has ended.
+    Terminated,
+    /// It cannot be told.
+    #[default]
+    Unknown,
+}
+
+/// A claim that is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObservedClaim {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// The role of its member.
+    pub role: String,
+    /// The ordinal of its member.
+    pub ordinal: u32,
+    /// Whether it goes with the cluster.
+    pub owned: bool,
+    /// Its deletion has been requested.
+    pub deleting: bool,
+    /// What is written on it.
+    pub marks: ClaimMarks,
+}
+
+impl Container {
+    /// The id of a container that is there.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Running { id } | Self::Unresponsive { id } => Some(id),
+            Self::Waiting | Self::Initializing | Self::Terminated | Self::Unknown => None,
+        }
+    }
+
+    /// Whether hooks can be run in it.
+    pub fn runs(&self) -> bool {
+        matches!(self, Self::Running { .. })
+    }
+
+    /// As the status has it.
+    pub fn state(&self) -> ContainerState {
+        match self {
+            Self::Running { .. } => ContainerState::Running,
+            Self::Unresponsive { .. } => ContainerState::Unresponsive,
+            Self::Waiting => ContainerState::Waiting,
+            Self::Initializing => ContainerState::Initializing,
+            Self::Terminated => ContainerState::Terminated,
+            Self::Unknown => ContainerState::Unknown,
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What there is to be of objects, and what of them is not to be any more.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use windlass_api::director::cluster::MemberState;
+use windlass_engine::plan::{Basis, Effect};
+
+use super::super::notify::{Next, Roster, next};
+use super::super::observed::{ObservedPod, Present};
+use super::super::resize::RoleView;
+use super::super::state::Place;
+use super::{Planner, Truth, member_state};
+use crate::build::{
+    HASH_ANNOTATION, budget, delivery_secret, headless_service, member_service, owner, stateful_set,
+};
+
+impl<'a> Planner<'a> {
+    /// What must be there before any pod: their names, and what is mounted in them.
+    pub(super) fn services_first(&mut self, truth: &Truth) {
+        let headless = headless_service(self.blueprint, &self.names);
+        if differs(self.observed.headless.as_ref(), &headless) {
+            self.effects.push(Effect::Apply(headless));
+        }
+        let secret = delivery_secret(self.blueprint, &self.names, &truth.delivery, &truth.content);
+        let present = self.observed.delivery.as_ref().map(|it| &it.object);
+        if differs(present, &secret) {
+            self.effects.push(Effect::Apply(secret));
+        }
+    }
+
+    /// What is written on claims: that they go with the cluster, that something is on them, and that
+    /// their member leaves.
+    pub(super) fn claims(&mut self) {
+        let mut effects = Vec::new();
+        for view in &self.views {
+            for (ordinal, claims) in &view.claims {
+                let pod = view.pods.get(ordinal);
+                for claim in claims.iter().filter(|claim| !claim.deleting) {
+                    let mut marks = claim.marks;
+                    marks.in_use |= pod.is_some_and(|pod| pod.marks.configured.is_some());
+                    if *ordinal < view.floor {
+                        marks.leaving = None;
+                    } else if let Some(leaver) = view.leavers.get(ordinal) {
+                        let is_open = *ordinal < view.current || leaver.since.is_some();
+                        marks.leaving = is_open.then(|| leaver.since.unwrap_or(self.now));
+                    }
+                    if marks == claim.marks && claim.owned {
+                        continue;
+                    }
+                    let mut metadata = json!({
+                        "uid": claim.uid,
+                        "annotations": marks.annotations(),
+                    });
+                    if !claim.owned {
+                        metadata["ownerReferences"] = json!([owner(self.blueprint)]);
+                    }
+                    effects.push(Effect::Patch {
+                        target: self.reference("v1", "PersistentVolumeClaim", &claim.name),
+                        patch: json!({"metadata": metadata}),
+                    });
+                }
+            }
+        }
+        self.effects.extend(effects);
+    }
+
+    /// The StatefulSets and their budgets.
+    pub(super) fn sets(&mut self) {
+        let mut effects = Vec::new();
+        let mut is_smaller = false;
+        for view in &self.views {
+            let role = view.role;
+            let replicas = view.replicas(self.is_released(view));
+            is_smaller |= replicas < view.current;
+            let target =
+                || self.reference("apps/v1", "StatefulSet", self.names.stateful_set(&role.id));
+            // A role that the cluster has no more says nothing about its pods.
+            let is_told = role.members > 0;
+            match view.set {
+                None if is_told => {
+                    let set = stateful_set(self.blueprint, &self.names, role, replicas, None);
+                    effects.push(Effect::Apply(set));
+                }
+                None => {}
+                Some(set) if !is_told && is_empty(view) => effects.push(Effect::Delete {
+                    target: target(),
+                    uid: set.object.uid.clone(),
+                }),
+                Some(set) => {
+                    let claims = set.claims.as_ref();
+                    let wanted = stateful_set(self.blueprint, &self.names, role, replicas, claims);
+                    if is_told && differs(Some(&set.object), &wanted) {
+                        effects.push(Effect::Apply(wanted));
+                    } else if set.replicas != replicas {
+                        effects.push(Effect::Patch {
+                            target: target(),
+                            patch: json!({
+                                "metadata": {"uid": set.object.uid},
+                                "spec": {"replicas": replicas},
+                            }),
+                        });
+                    }
+                }
+            }
+            if let Some(budget) = budget(self.blueprint, &self.names, role).filter(|_| is_told) {
+                let name = self.names.budget(&role.id);
+                let present = self.observed.budgets.iter().find(|it| it.name == name);
+                if differs(present, &budget) {
+                    effects.push(Effect::Apply(budget));
+                }
+            }
+        }
+        if is_smaller {
+            self.basis = Basis::Live;
+        }
+        self.effects.extend(effects);
+    }
+
+    /// A Service for each member that stays.
+    pub(super) fn member_services(&mut self) {
+        let mut effects = Vec::new();
+        for view in &self.views {
+            for ordinal in 0..view.floor {
+                let service = member_service(self.blueprint, &self.names, view.role, ordinal);
+                let Some(service) = service else { continue };
+                let name = service["metadata"]["name"].as_str().unwrap_or_default();
+                let present = self.observed.services.iter().find(|it| it.name == name);
+                if differs(present, &service) {
+                    effects.push(Effect::Apply(service));
+                }
+            }
+        }
+        self.effects.extend(effects);
+    }
+
+    /// What nobody needs any more.
+    pub(super) fn leftovers(&mut self) {
+        let mut effects = Vec::new();
+        let mut services = BTreeSet::new();
+        let mut budgets = BTreeSet::new();
+        for view in &self.views {
+            let role = view.role;
+            if role.members > 0 && role.budget.is_some() {
+                budgets.insert(self.names.budget(&role.id));
+            }
+            if !role.ports().is_empty() {
+                let leaving = view.leavers.keys().copied();
+                let leaving = leaving.filter(|it| view.pods.contains_key(it) || *it < view.current);
+                let members = (0..view.floor).chain(leaving);
+                services.extend(members.map(|ordinal| {
+                    let pod = self.names.pod(&role.id, ordinal);
+                    self.names.scheme.member_service(&pod)
+                }));
+            }
+            for claim in view.claims.values().flatten() {
+                if view.is_left(claim) && !claim.deleting {
+                    effects.push(Effect::Delete {
+                        target: self.reference("v1", "PersistentVolumeClaim", &claim.name),
+                        uid: claim.uid.clone(),
+                    });
+                }
+            }
+        }
+        let stale = |kept: &BTreeSet<String>, present: &'a [Present]| {
+            let present = present.iter();
+            present
+                .filter(|it| !kept.contains(&it.name))
+                .collect::<Vec<&Present>>()
+        };
+        for service in stale(&services, &self.observed.services) {
+            effects.push(Effect::Delete {
+                target: self.reference("v1", "Service", &service.name),
+                uid: service.uid.clone(),
+            });
+        }
+        for budget in stale(&budgets, &self.observed.budgets) {
+            effects.push(Effect::Delete {
+                target: self.reference("policy/v1", "PodDisruptionBudget", &budget.name),
+                uid: budget.uid.clone(),
+            });
+        }
+        self.effects.extend(effects);
+    }
+
+    /// Replaces one member whose pod was made from something else than today: one that does not serve
+    /// anyway, or else one while all others do and know of each other.
+    pub(super) fn replace_one(&mut self, roster: &Roster) {
+        let busy = self.views.iter().any(|view| {
+            let is_short = u32::try_from(view.pods.range(..view.floor).count()) != Ok(view.floor);
+            let has_deleting = view.pods.values().any(|pod| pod.deleting);
+            has_deleting || (is_short && view.set.is_some()) || !view.leavers.is_empty()
+        });
+        if busy {
+            return;
+        }
+        let mut outdated: Vec<(&RoleView<'a>, &'a ObservedPod)> = Vec::new();
+        let mut all_well = true;
+        for view in &self.views {
+            let is_told = view.role.members > 0;
+            let template = is_told.then(|| self.template_hash(view)).flatten();
+            // The StatefulSet would make the same pod again.
+            let is_set = view.set.is_some_and(|set| set.object.made_from == template);
+            for pod in view.pods.range(..view.floor).map(|(_, pod)| *pod) {
+                all_well &= is_well(view, pod, roster);
+                if is_set && template.is_some() && pod.object.made_from != template {
+                    outdated.push((view, pod));
+                }
+            }
+        }
+        let broken = outdated.iter().rev().find(|(_, pod)| {
+            member_state(Place::Staying, Some(pod)) != MemberState::Configured || !pod.ready
+        });
+        let next = broken.or(outdated.last().filter(|_| all_well));
+        if let Some((_, pod)) = next {
+            self.effects.push(Effect::Delete {
+                target: self.reference("v1", "Pod", &pod.object.name),
+                uid: pod.object.uid.clone(),
+            });
+        }
+        let is_waiting = !outdated.is_empty();
+        if is_waiting {
+            self.wake_in(super::RESYNC);
+        }
+    }
+
+    fn template_hash(&self, view: &RoleView<'_>) -> Option<String> {
+        let set = stateful_set(self.blueprint, &self.names, view.role, 0, None);
+        made_from(&set).map(str::to_owned)
+    }
+}
+
+/// Whether a member serves and knows all it is to know.
+fn is_well(view: &RoleView<'_>, pod: &ObservedPod, roster: &Roster) -> bool {
+    let told = pod.marks.told.as_ref();
+    member_state(Place::Staying, Some(pod)) == MemberState::Configured
+        && pod.ready
+        && pod.marks.pending.is_none()
+        && told.is_some_and(|told| next(view.role, told, roster) == Next::Nothing)
+}
+
+/// Whether there is nothing left of a role but its StatefulSet.
+fn is_empty(view: &RoleView<'_>) -> bool {
+    view.pods.is_empty() && view.leavers.is_empty() && view.current == 0
+}
+
+/// Whether an object is missing, or was made from something else.
+fn differs(present: Option<&Present>, wanted: &Value) -> bool {
+    present.is_none_or(|present| present.made_from.as_deref() != made_from(wanted))
+}
+
+fn made_from(object: &Value) -> Option<&str> {
+    object["metadata"]["annotations"][HASH_ANNOTATION].as_str()
+}

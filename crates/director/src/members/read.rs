@@ -1,0 +1,310 @@
+//! Objects, as the API has them, to what decisions rest on.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use windlass_engine::Object;
+use windlass_engine::view::External;
+
+use super::hooks::{HookState, Outcome};
+use super::marks::{ClaimMarks, PodMarks};
+use super::observed::{
+    Container, ObservedClaim, ObservedDelivery, ObservedPod, ObservedSet, Present,
+};
+use crate::build::{
+    APP_CONTAINER, CONTENT_ANNOTATION, GENERATION_ANNOTATION, HASH_ANNOTATION, INIT_CONTAINER, Seed,
+};
+use crate::names::ROLE_LABEL;
+
+/// Why a container waits as long as all goes well.
+const USUAL_WAITS: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+
+impl Present {
+    /// An object.
+    pub fn of(object: &Object) -> Self {
+        Self {
+            name: object.name().to_owned(),
+            uid: object.uid().to_owned(),
+            made_from: object.annotation(HASH_ANNOTATION).map(str::to_owned),
+        }
+    }
+}
+
+impl ObservedSet {
+    /// A StatefulSet, and its role; nothing when it says no role.
+    pub fn of(object: &Object) -> Option<(String, Self)> {
+        let spec = object.spec();
+        // The API's default.
+        let replicas = spec["replicas"].as_u64().unwrap_or(1);
+        let claims = spec["volumeClaimTemplates"].as_array();
+        let set = Self {
+            object: Present::of(object),
+            replicas: u32::try_from(replicas).unwrap_or(u32::MAX),
+            claims: claims
+                .filter(|claims| !claims.is_empty())
+                .map(|claims| Value::Array(claims.clone())),
+        };
+        Some((object.label(ROLE_LABEL)?.to_owned(), set))
+    }
+}
+
+impl ObservedDelivery {
+    /// The Secret of the delivery.
+    pub fn of(object: &Object) -> Self {
+        let value = object.as_value();
+        let seed = value["data"][Seed::KEY].as_str();
+        let seed = seed.and_then(|text| STANDARD.decode(text).ok());
+        let seed = seed.and_then(|bytes| String::from_utf8(bytes).ok());
+        let generation = object.annotation(GENERATION_ANNOTATION);
+        let content = object.annotation(CONTENT_ANNOTATION);
+        Self {
+            object: Present::of(object),
+            generation: generation.and_then(|it| it.parse().ok()).unwrap_or(0),
+            content: content.unwrap_or_default().to_owned(),
+            seed: seed.map(Seed::new),
+        }
+    }
+}
+
+impl ObservedPod {
+    /// A pod; nothing when it is no member.
+    pub fn of(object: &Object) -> Option<Self> {
+        let status = object.status();
+        let app = container(status, "containerStatuses", APP_CONTAINER);
+        let waiting = &app["state"]["waiting"];
+        let reason = waiting["reason"].as_str();
+        let message = waiting["message"].as_str().unwrap_or_default();
+        let trouble = reason.filter(|reason| !USUAL_WAITS.contains(reason));
+        let unscheduled = condition(status, "PodScheduled").filter(|it| it["status"] == "False");
+        let unscheduled = unscheduled.map(|it| it["message"].as_str().unwrap_or_default());
+        Some(Self {
+            object: Present::of(object),
+            role: object.label(ROLE_LABEL)?.to_owned(),
+            ordinal: ordinal(object)?,
+            deleting: object.is_deleting(),
+            container: state(status, app),
+            ready: condition(status, "Ready").is_some_and(|it| it["status"] == "True"),
+            marks: PodMarks::read(&annotations(object)),
+            scheduling_error: unscheduled.map(str::to_owned),
+            trouble: trouble.map(|reason| format!("{reason} {message}").trim().to_owned()),
+            init_progress: None,
+        })
+    }
+}
+
+impl ObservedClaim {
+    /// A claim of a cluster's member; nothing when it is none.
+    pub fn of(object: &Object, cluster_uid: &str) -> Option<Self> {
+        Some(Self {
+            name: object.name().to_owned(),
+            uid: object.uid().to_owned(),
+            role: object.label(ROLE_LABEL)?.to_owned(),
+            ordinal: ordinal(object)?,
+            owned: object.owner_uids().any(|uid| uid == cluster_uid),
+            deleting: object.is_deleting(),
+            marks: ClaimMarks::read(&annotations(object)),
+        })
+    }
+}
+
+impl From<&External> for HookState {
+    fn from(external: &External) -> Self {
+        match external {
+            External::Running => Self::Running,
+            External::Done(value) => Self::Over(Outcome::of_value(value)),
+            External::Failed(detail) => Self::Over(Outcome::Later {
+                detail: detail.clone(),
+            }),
+        }
+    }
+}
+
+/// How the container of a member stands.
+fn state(status: &Value, app: &Value) -> Container {
+    let id = app["containerID"].as_str().filter(|id| !id.is_empty());
+    // The node controller says so of pods whose node it has not heard of for a while.
+    let is_lost = status["reason"] == "NodeLost"
+        || condition(status, "Ready").is_some_and(|it| it["reason"] == "NodeStatusUnknown");
+    let init = container(status, "initContainerStatuses", INIT_CONTAINER);
+    match (&app["state"], id) {
+        (state, Some(id)) if state["running"].is_object() && is_lost => {
+            Container::Unresponsive { id: id.to_owned() }
+        }
+        (state, Some(id)) if state["running"].is_object() => {
+            Container::Running { id: id.to_owned() }
+        }
+        (state, _) if state["terminated"].is_object() => Container::Terminated,
+        _ if init["state"]["running"].is_object() => Container::Initializing,
+        (state, _) if state["waiting"].is_object() => Container::Waiting,
+        _ if status["phase"] == "Pending" => Container::Waiting,
+        _ => Container::Unknown,
+    }
+}
+
+fn container<'o>(status: &'o Value, list: &str, name: &str) -> &'o Value {
+    let all = status[list].as_array();
+    let mut all = all.into_iter().flatten();
+    all.find(|it| it["name"] == name).unwrap_or(&Value::Null)
+}
+
+fn condition<'o>(status: &'o Value, kind: &str) -> Option<&'o Value> {
+    let mut all = status["conditions"].as_array().into_iter().flatten();
+    all.find(|it| it["type"] == kind)
+}
+
+/// The number that the names of a StatefulSet's pods and claims end in.
+fn ordinal(object: &Object) -> Option<u32> {
+    let (_, ordinal) = object.name().rsplit_once('-')?;
+    ordinal.parse().ok()
+}
+
+fn annotations(object: &Object) -> std::collections::BTreeMap<String, String> {
+    let annotations = object.as_value()["metadata"]["annotations"].as_object();
+    let annotations = annotations.into_iter().flatten();
+    annotations
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(status: Value) -> Object {
+        Object::new(json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": "kdss-x-12",
+                "uid": "u",
+                "labels": {ROLE_LABEL: "worker"},
+                "annotations": {HASH_ANNOTATION: "h", "kubedirector.hpe.com/hooks": "3"},
+            },
+            "status": status,
+        }))
+    }
+
+    fn app(state: Value) -> Value {
+        json!({"containerStatuses": [
+            {"name": "beside", "state": {"running": {}}, "containerID": "containerd://b"},
+            {"name": "app", "state": state, "containerID": "containerd://a"},
+        ]})
+    }
+
+    #[test]
+    fn containers_stand_as_the_kubelet_says() {
+        let id = || "containerd://a".to_owned();
+        let lost = json!({
+            "conditions": [{"type": "Ready", "status": "False", "reason": "NodeStatusUnknown"}],
+            "containerStatuses": app(json!({"running": {}}))["containerStatuses"],
+        });
+        let init = json!({
+            "phase": "Pending",
+            "initContainerStatuses": [{"name": "init", "state": {"running": {}}}],
+            "containerStatuses": [{"name": "app", "state": {"waiting": {"reason": "PodInitializing"}}}],
+        });
+        for (status, expected) in [
+            (
+                app(json!({"running": {"startedAt": "x"}})),
+                Container::Running { id: id() },
+            ),
+            (lost, Container::Unresponsive { id: id() }),
+            (
+                app(json!({"terminated": {"exitCode": 1}})),
+                Container::Terminated,
+            ),
+            (
+                app(json!({"waiting": {"reason": "CrashLoopBackOff"}})),
+                Container::Waiting,
+            ),
+            (init, Container::Initializing),
+            (json!({"phase": "Pending"}), Container::Waiting),
+            (json!({}), Container::Unknown),
+        ] {
+            let read = ObservedPod::of(&pod(status.clone())).unwrap();
+            assert_eq!(read.container, expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_pod_is_read_with_what_is_in_its_way() {
+        let read = ObservedPod::of(&pod(json!({
+            "conditions": [
+                {"type": "PodScheduled", "status": "False", "message": "0/3 nodes fit"},
+                {"type": "Ready", "status": "True"},
+            ],
+            "containerStatuses": [{"name": "app", "state": {"waiting": {
+                "reason": "ImagePullBackOff", "message": "no such image",
+            }}}],
+        })))
+        .unwrap();
+        assert_eq!((read.role.as_str(), read.ordinal), ("worker", 12));
+        assert_eq!(read.object.made_from.as_deref(), Some("h"));
+        assert_eq!(read.marks.hooks, 3);
+        assert!(read.ready);
+        assert_eq!(read.scheduling_error.as_deref(), Some("0/3 nodes fit"));
+        assert_eq!(
+            read.trouble.as_deref(),
+            Some("ImagePullBackOff no such image")
+        );
+        let nobody = Object::new(json!({"metadata": {"name": "x-1"}}));
+        assert_eq!(ObservedPod::of(&nobody), None);
+    }
+
+    #[test]
+    fn what_was_built_is_read_again() {
+        let blueprint = crate::samples::everything();
+        let subject = crate::names::Subject {
+            scheme: blueprint.scheme,
+            cluster: &blueprint.name,
+            uid: &blueprint.uid,
+        };
+        let names = crate::names::Names::settle(subject, ["node"], Default::default());
+        let role = blueprint.role("node").unwrap();
+        let set = crate::build::stateful_set(&blueprint, &names, role, 2, None);
+        let (id, read) = ObservedSet::of(&Object::new(set.clone())).unwrap();
+        assert_eq!((id.as_str(), read.replicas), ("node", 2));
+        assert_eq!(
+            read.claims.as_ref(),
+            Some(&set["spec"]["volumeClaimTemplates"])
+        );
+        assert!(read.object.made_from.is_some());
+
+        let mut claim = set["spec"]["volumeClaimTemplates"][0].clone();
+        claim["metadata"]["name"] = json!("p-all-node-x-1");
+        let claim = Object::new(claim);
+        let read = ObservedClaim::of(&claim, &blueprint.uid).unwrap();
+        assert_eq!(
+            (read.role.as_str(), read.ordinal, read.owned),
+            ("node", 1, true)
+        );
+        assert!(!ObservedClaim::of(&claim, "another").unwrap().owned);
+
+        let seed = Seed::new("s");
+        let delivery = crate::build::Delivery {
+            generation: 7,
+            document: crate::configmeta::Document::of(
+                &blueprint.describe(&names, |_| 1, |_| None),
+                &Default::default(),
+                &[],
+            ),
+            memo: String::new(),
+            seed: seed.clone(),
+        };
+        let secret = crate::build::delivery_secret(&blueprint, &names, &delivery, "c");
+        let read = ObservedDelivery::of(&Object::new(secret));
+        assert_eq!((read.generation, read.content.as_str()), (7, "c"));
+        assert_eq!(read.seed, Some(seed));
+    }
+
+    #[test]
+    fn what_became_of_external_work_is_read() {
+        let done = External::Done(Outcome::Fine.to_value());
+        assert_eq!(HookState::from(&done), HookState::Over(Outcome::Fine));
+        assert_eq!(HookState::from(&External::Running), HookState::Running);
+        let failed = HookState::from(&External::Failed("no exec".to_owned()));
+        assert!(matches!(failed, HookState::Over(Outcome::Later { .. })));
+    }
+}

@@ -1,0 +1,470 @@
+//! A world in which plans are carried out: an API server that keeps objects, a StatefulSet controller,
+//! kubelets, members with scripts, and an operator that may die between any two writes.
+
+mod member;
+mod objects;
+mod stories;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use windlass_api::director::cluster::ClusterStatus;
+use windlass_engine::plan::{Effect, Plan};
+
+use self::member::Script;
+use super::*;
+use crate::agent::Command;
+use crate::blueprint::Blueprint;
+use crate::build::Seed;
+use crate::configmeta::{ConnectedConfigMap, Connections};
+use crate::samples;
+
+/// Seconds that a member of the sample has for its drain.
+const DRAIN_SECONDS: i64 = 600;
+
+/// What the user asks for.
+#[derive(Debug, Clone)]
+struct Wish {
+    workers: u32,
+    image: u32,
+    connection: u32,
+    storage: bool,
+    holds: bool,
+}
+
+#[derive(Debug, Clone)]
+struct World {
+    wish: Wish,
+    now: Timestamp,
+    uids: u64,
+    headless: Option<Present>,
+    delivery: Option<Secret>,
+    sets: BTreeMap<String, Set>,
+    pods: BTreeMap<String, Pod>,
+    claims: BTreeMap<String, Claim>,
+    services: BTreeMap<String, Present>,
+    status: ClusterStatus,
+    hooks: BTreeMap<HookKey, HookState>,
+    /// What is wrong with what happened.
+    faults: Vec<String>,
+    /// Every script that was begun, as `pod: arguments`.
+    calls: Vec<String>,
+    /// Writes since somebody looked.
+    writes: u32,
+}
+
+#[derive(Debug, Clone)]
+struct Secret {
+    object: Present,
+    generation: u64,
+    content: String,
+    memo: String,
+}
+
+#[derive(Debug, Clone)]
+struct Set {
+    object: Present,
+    role: String,
+    replicas: u32,
+    template: String,
+    has_claims: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Pod {
+    uid: String,
+    role: String,
+    ordinal: u32,
+    made_from: String,
+    deleting: bool,
+    container: Option<Running>,
+    annotations: BTreeMap<String, String>,
+    /// The memo and the generation that are mounted.
+    mounted: (u64, String),
+}
+
+#[derive(Debug, Clone)]
+struct Running {
+    id: String,
+    script: Script,
+}
+
+#[derive(Debug, Clone)]
+struct Claim {
+    uid: String,
+    role: String,
+    ordinal: u32,
+    annotations: BTreeMap<String, String>,
+    owned: bool,
+    /// What is kept of a member's script.
+    volume: Option<Script>,
+}
+
+impl World {
+    fn new(wish: Wish) -> Self {
+        Self {
+            wish,
+            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+            uids: 0,
+            headless: None,
+            delivery: None,
+            sets: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            services: BTreeMap::new(),
+            status: ClusterStatus::default(),
+            hooks: BTreeMap::new(),
+            faults: Vec::new(),
+            calls: Vec::new(),
+            writes: 0,
+        }
+    }
+
+    fn uid(&mut self) -> String {
+        self.uids += 1;
+        format!("uid-{}", self.uids)
+    }
+
+    fn blueprint(&self) -> Blueprint {
+        let mut blueprint = samples::spark(self.wish.workers);
+        for role in &mut blueprint.roles {
+            role.image = format!("image:{}", self.wish.image);
+            if role.id == "worker" && self.wish.storage {
+                role.spec.storage = Some(Default::default());
+            }
+            if let Some(drain) = role.drain.as_mut().filter(|_| self.wish.holds) {
+                drain.on_failure = Some(windlass_api::director::app::DrainFailure::Hold);
+            }
+        }
+        blueprint
+    }
+
+    fn connections(&self) -> Connections {
+        let map = |version: u32| ConnectedConfigMap {
+            kind: "model".to_owned(),
+            name: format!("model-{version}"),
+            ..ConnectedConfigMap::default()
+        };
+        let version = Some(self.wish.connection).filter(|it| *it > 0);
+        Connections {
+            config_maps: version.map(map).into_iter().collect(),
+            ..Connections::default()
+        }
+    }
+
+    fn plan(&self) -> Plan<ClusterStatus> {
+        let spec = Spec {
+            generation: 1,
+            deleting: false,
+            blueprint: Ok(self.blueprint()),
+        };
+        plan(&spec, &self.status, &self.observed(), self.now)
+    }
+
+    /// One pass of the operator as the engine makes it, which dies before this effect.
+    fn pass(&mut self, dies_before: Option<usize>) {
+        let mut plan = self.plan();
+        for _ in 0..8 {
+            if plan.status == self.status {
+                break;
+            }
+            self.status = plan.status;
+            self.writes += 1;
+            plan = self.plan();
+        }
+        assert_eq!(plan.status, self.status, "the plan still changes");
+        for (index, effect) in plan.effects.iter().enumerate() {
+            if dies_before == Some(index) {
+                // Another process knows nothing of what this one has asked.
+                self.hooks.clear();
+                return;
+            }
+            self.carry_out(effect);
+        }
+        let asked: BTreeSet<&str> = plan
+            .effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::External { key } => Some(key.as_str()),
+                _ => None,
+            })
+            .collect();
+        self.hooks.retain(|key, state| {
+            *state == HookState::Running || asked.contains(key.to_text().as_str())
+        });
+    }
+
+    /// The StatefulSet controller does one thing, if there is one.
+    fn control(&mut self) -> bool {
+        for (name, set) in self.sets.clone() {
+            let too_many = self
+                .pods
+                .iter()
+                .find(|(_, pod)| {
+                    pod.role == set.role && pod.ordinal >= set.replicas && !pod.deleting
+                })
+                .map(|(name, _)| name.clone());
+            if let Some(pod) = too_many {
+                self.take_away(&pod);
+                return true;
+            }
+            for ordinal in 0..set.replicas {
+                let pod = format!("{name}-{ordinal}");
+                if !self.pods.contains_key(&pod) {
+                    self.make_pod(&pod, &set, ordinal);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn make_pod(&mut self, name: &str, set: &Set, ordinal: u32) {
+        let claim = format!("p-{name}");
+        if set.has_claims && !self.claims.contains_key(&claim) {
+            let uid = self.uid();
+            let made = Claim {
+                uid,
+                role: set.role.clone(),
+                ordinal,
+                annotations: BTreeMap::new(),
+                owned: false,
+                volume: None,
+            };
+            self.claims.insert(claim, made);
+        }
+        let uid = self.uid();
+        let pod = Pod {
+            uid,
+            role: set.role.clone(),
+            ordinal,
+            made_from: set.template.clone(),
+            deleting: false,
+            container: None,
+            annotations: BTreeMap::new(),
+            mounted: (0, String::new()),
+        };
+        self.pods.insert(name.to_owned(), pod);
+    }
+
+    /// The StatefulSet controller takes a pod away because there are to be fewer. This is what must not
+    /// come too early.
+    fn take_away(&mut self, name: &str) {
+        let Some(pod) = self.pods.get_mut(name) else {
+            return;
+        };
+        pod.deleting = true;
+        let marks = PodMarks::read(&pod.annotations);
+        let Some(running) = &pod.container else {
+            return;
+        };
+        let is_worker = pod.role == "worker";
+        let is_set_up = marks.configured.as_deref() == Some(running.id.as_str());
+        let deadline = marks
+            .leaving
+            .map(|since| since + SignedDuration::from_secs(DRAIN_SECONDS));
+        let is_late = deadline.is_some_and(|deadline| deadline <= self.now);
+        if is_worker && is_set_up && !running.script.is_drained() && !is_late {
+            self.faults
+                .push(format!("{name} went before it was drained"));
+        }
+        if is_worker && is_set_up && self.wish.holds && !running.script.is_drained_well() {
+            self.faults
+                .push(format!("{name} went though it is held back"));
+        }
+    }
+
+    /// The kubelet of a pod does one thing, if there is one.
+    fn kubelet(&mut self, name: &str) -> bool {
+        let delivery = self.delivery.clone();
+        let Some(pod) = self.pods.get_mut(name) else {
+            return false;
+        };
+        if pod.deleting {
+            self.stop(name);
+            self.pods.remove(name);
+            return true;
+        }
+        if let Some(delivery) = &delivery
+            && pod.mounted.0 != delivery.generation
+        {
+            pod.mounted = (delivery.generation, delivery.memo.clone());
+            return true;
+        }
+        if pod.container.is_none() && delivery.is_some() {
+            self.start(name);
+            return true;
+        }
+        false
+    }
+
+    fn start(&mut self, name: &str) {
+        let kept = self
+            .claims
+            .get(&format!("p-{name}"))
+            .and_then(|claim| claim.volume.clone());
+        self.uids += 1;
+        let id = format!("container-{}", self.uids);
+        if let Some(pod) = self.pods.get_mut(name) {
+            let script = kept.unwrap_or_default().in_a_new_container();
+            pod.container = Some(Running { id, script });
+        }
+    }
+
+    /// The container ends; its storage has what it wrote.
+    fn stop(&mut self, name: &str) {
+        let running = self.pods.get_mut(name).and_then(|pod| pod.container.take());
+        if let (Some(running), Some(claim)) = (running, self.claims.get_mut(&format!("p-{name}"))) {
+            claim.volume = Some(running.script);
+        }
+    }
+
+    /// One of the execs that run gets on. Which ones of the scripts that were begun go on does not
+    /// depend on that.
+    fn exec(&mut self, key: &HookKey) {
+        let blueprint = self.blueprint();
+        let outcome = self.answer(key, &key.commands(&blueprint));
+        self.hooks.insert(key.clone(), HookState::Over(outcome));
+    }
+
+    fn answer(&mut self, key: &HookKey, commands: &[Command]) -> Outcome {
+        let Some(pod) = self.pods.get_mut(&key.pod).filter(|pod| pod.uid == key.uid) else {
+            return Outcome::Later {
+                detail: "the pod is gone".to_owned(),
+            };
+        };
+        let mounted = pod.mounted.clone();
+        let Some(running) = pod.container.as_mut().filter(|it| it.id == key.container) else {
+            return Outcome::Later {
+                detail: "the container is gone".to_owned(),
+            };
+        };
+        for command in commands {
+            let answer = running.script.ask(command, &mounted, &mut self.faults);
+            if let Some(call) = running.script.begun.take() {
+                self.calls.push(format!("{}: {call}", key.pod));
+            }
+            if let Some(outcome) = Outcome::of_answer(answer) {
+                return outcome;
+            }
+        }
+        Outcome::Fine
+    }
+
+    /// A script that runs somewhere ends.
+    fn finish(&mut self, name: &str, code: i32) -> bool {
+        let pod = self.pods.get_mut(name);
+        let Some(running) = pod.and_then(|pod| pod.container.as_mut()) else {
+            return false;
+        };
+        running.script.finish(name, code, &mut self.faults)
+    }
+
+    /// Everybody does what is to be done, until nothing is.
+    fn settle(&mut self) {
+        let mut calm = 0;
+        for round in 0.. {
+            assert!(round < 600, "no end: {:#?}", self.plan().effects);
+            self.writes = 0;
+            self.pass(None);
+            let mut moved = self.writes > 0;
+            while self.control() {
+                moved = true;
+            }
+            for name in self.pods.keys().cloned().collect::<Vec<String>>() {
+                while self.kubelet(&name) {
+                    moved = true;
+                }
+                moved |= self.finish(&name, 0);
+            }
+            let running: Vec<HookKey> = self.hooks.keys().cloned().collect();
+            for key in running {
+                if self.hooks[&key] == HookState::Running {
+                    self.exec(&key);
+                    moved = true;
+                }
+            }
+            // The longest pause that anything waits for is one of minutes.
+            self.now += SignedDuration::from_secs(if moved { 5 } else { 60 });
+            calm = if moved { 0 } else { calm + 1 };
+            if calm > 12 {
+                break;
+            }
+        }
+        self.check_end();
+    }
+
+    /// What holds once nothing is to be done any more.
+    fn check_end(&self) {
+        assert!(
+            self.faults.is_empty(),
+            "{:#?}\n{:#?}",
+            self.faults,
+            self.calls
+        );
+        let plan = self.plan();
+        assert!(plan.effects.is_empty(), "{:#?}", plan.effects);
+        assert_eq!(plan.status, self.status);
+        let wanted = Membership::first([("controller", 1), ("worker", self.wish.workers)]);
+        let mut found = Membership::default();
+        for (name, pod) in &self.pods {
+            found.add(&pod.role, &BTreeSet::from([pod.ordinal]));
+            let running = pod
+                .container
+                .as_ref()
+                .unwrap_or_else(|| panic!("{name} is down"));
+            let marks = PodMarks::read(&pod.annotations);
+            assert_eq!(marks.set_up(&running.id), SetUp::Done, "{name}");
+            assert_eq!(running.script.knows, wanted, "{name} knows something else");
+            assert_eq!(running.script.hears_of, self.version(), "{name}");
+            assert_eq!(pod.mounted.0, marks.meta_generation, "{name}");
+            let set = self.sets.values().find(|set| set.role == pod.role).unwrap();
+            assert_eq!(pod.made_from, set.template, "{name} is of yesterday");
+        }
+        assert_eq!(found, wanted);
+        let claims = if self.wish.storage {
+            self.wish.workers
+        } else {
+            0
+        };
+        assert_eq!(self.claims.len() as u32, claims);
+        assert_eq!(self.services.len() as u32, 1 + self.wish.workers);
+        assert_eq!(
+            self.status.state,
+            windlass_api::director::cluster::ClusterState::Configured
+        );
+    }
+
+    fn version(&self) -> String {
+        let told = self
+            .delivery
+            .as_ref()
+            .map(|it| it.memo.parse::<Told>().unwrap());
+        told.unwrap().connections.as_str().to_owned()
+    }
+}
+
+fn text<'v>(value: &'v Value, path: &str) -> &'v str {
+    value
+        .pointer(path)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+fn merge(annotations: &mut BTreeMap<String, String>, patch: &Value) {
+    for (key, value) in patch.as_object().into_iter().flatten() {
+        match value.as_str() {
+            Some(text) => annotations.insert(key.clone(), text.to_owned()),
+            None => annotations.remove(key),
+        };
+    }
+}
+
+fn seed() -> Seed {
+    Seed::new("a seed")
+}
+
+fn nothing() -> Value {
+    json!(null)
+}

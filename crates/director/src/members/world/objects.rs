@@ -1,0 +1,221 @@
+//! The API server's part: objects are written, and observed.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::*;
+use crate::build::{CONTENT_ANNOTATION, GENERATION_ANNOTATION, HASH_ANNOTATION};
+use crate::names::ROLE_LABEL;
+
+impl World {
+    pub(super) fn observed(&self) -> Observed {
+        let sets = self.sets.values().map(|set| {
+            let observed = ObservedSet {
+                object: set.object.clone(),
+                replicas: set.replicas,
+                claims: set.has_claims.then(|| json!([{"metadata": {"name": "p"}}])),
+            };
+            (set.role.clone(), observed)
+        });
+        let pods = self.pods.iter().map(|(name, pod)| ObservedPod {
+            object: Present {
+                name: name.clone(),
+                uid: pod.uid.clone(),
+                made_from: Some(pod.made_from.clone()),
+            },
+            role: pod.role.clone(),
+            ordinal: pod.ordinal,
+            deleting: pod.deleting,
+            container: match &pod.container {
+                Some(running) => Container::Running {
+                    id: running.id.clone(),
+                },
+                None => Container::Waiting,
+            },
+            ready: pod.container.is_some(),
+            marks: PodMarks::read(&pod.annotations),
+            ..ObservedPod::default()
+        });
+        let claims = self.claims.iter().map(|(name, claim)| ObservedClaim {
+            name: name.clone(),
+            uid: claim.uid.clone(),
+            role: claim.role.clone(),
+            ordinal: claim.ordinal,
+            owned: claim.owned,
+            deleting: false,
+            marks: ClaimMarks::read(&claim.annotations),
+        });
+        Observed {
+            headless: self.headless.clone(),
+            sets: sets.collect(),
+            pods: pods.collect(),
+            claims: claims.collect(),
+            services: self.services.values().cloned().collect(),
+            delivery: self.delivery.as_ref().map(|secret| ObservedDelivery {
+                object: secret.object.clone(),
+                generation: secret.generation,
+                content: secret.content.clone(),
+                seed: Some(seed()),
+            }),
+            connections: self.connections(),
+            hooks: self.hooks.clone(),
+            entropy: Some(seed()),
+            ..Observed::default()
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, effect: &Effect) {
+        match effect {
+            Effect::External { key } => {
+                let key = HookKey::of_text(key).unwrap();
+                // The handler begins at once; how far it comes is seen later.
+                self.hooks.entry(key).or_insert(HookState::Running);
+            }
+            Effect::Apply(object) => {
+                self.writes += 1;
+                self.apply(object);
+            }
+            Effect::Patch { target, patch } => {
+                self.writes += 1;
+                let metadata = &patch["metadata"];
+                let uid = text(metadata, "/uid");
+                let annotations = metadata.get("annotations").cloned().unwrap_or_else(nothing);
+                match target.kind.as_str() {
+                    "Pod" => {
+                        let pod = self.pods.get_mut(&target.name);
+                        if let Some(pod) = pod.filter(|pod| pod.uid == uid) {
+                            merge(&mut pod.annotations, &annotations);
+                        }
+                    }
+                    "PersistentVolumeClaim" => {
+                        let claim = self.claims.get_mut(&target.name);
+                        if let Some(claim) = claim.filter(|claim| claim.uid == uid) {
+                            merge(&mut claim.annotations, &annotations);
+                            claim.owned |= metadata.get("ownerReferences").is_some();
+                        }
+                    }
+                    "StatefulSet" => {
+                        assert_eq!(self.sets[&target.name].object.uid, uid);
+                        let replicas = patch["spec"]["replicas"].as_u64().unwrap() as u32;
+                        self.check_farewell(&target.name, replicas);
+                        self.sets.get_mut(&target.name).unwrap().replicas = replicas;
+                    }
+                    kind => panic!("{kind} is patched"),
+                }
+            }
+            Effect::Delete { target, uid } => {
+                self.writes += 1;
+                let name = &target.name;
+                match target.kind.as_str() {
+                    "Pod" => {
+                        let pod = self.pods.get_mut(name);
+                        if let Some(pod) = pod.filter(|pod| pod.uid == *uid) {
+                            pod.deleting = true;
+                        }
+                    }
+                    "PersistentVolumeClaim" => {
+                        let in_use = self.pods.keys().any(|pod| *name == format!("p-{pod}"));
+                        assert!(!in_use, "{name} is in use");
+                        self.claims
+                            .retain(|own, claim| own != name || claim.uid != *uid);
+                    }
+                    "Service" => self
+                        .services
+                        .retain(|own, it| own != name || it.uid != *uid),
+                    "StatefulSet" => {
+                        self.sets
+                            .retain(|own, it| own != name || it.object.uid != *uid);
+                    }
+                    kind => panic!("{kind} is deleted"),
+                }
+            }
+            effect => panic!("{effect:?}"),
+        }
+    }
+
+    /// There are to be fewer: by now no member that stays may know one that goes, unless it had its
+    /// time to take leave.
+    fn check_farewell(&mut self, set: &str, replicas: u32) {
+        let Some(set) = self.sets.get(set) else {
+            return;
+        };
+        let mut faults = Vec::new();
+        for (name, pod) in &self.pods {
+            let marks = PodMarks::read(&pod.annotations);
+            let goes = pod.role == set.role && (replicas..set.replicas).contains(&pod.ordinal);
+            let Some(since) = marks.leaving.filter(|_| goes) else {
+                continue;
+            };
+            let drained = marks.drained.map_or(since, |drained| drained.at);
+            if self.now >= drained + NOTIFY_PATIENCE {
+                continue;
+            }
+            for (other_name, other) in &self.pods {
+                let stays = other.role != set.role || other.ordinal < replicas;
+                let marks = PodMarks::read(&other.annotations);
+                let script = other
+                    .container
+                    .as_ref()
+                    .filter(|it| stays && !other.deleting && marks.set_up(&it.id) == SetUp::Done);
+                let knows = |script: &Script| script.knows.contains(&pod.role, pod.ordinal);
+                if script.is_some_and(|it| knows(&it.script)) && marks.leaving.is_none() {
+                    faults.push(format!("{other_name} knows {name} as it goes"));
+                }
+            }
+        }
+        self.faults.extend(faults);
+    }
+
+    fn apply(&mut self, object: &Value) {
+        let name = text(object, "/metadata/name").to_owned();
+        let annotation = |key: &str| {
+            let annotations = &object["metadata"]["annotations"];
+            annotations[key].as_str().unwrap_or_default().to_owned()
+        };
+        let present = |uid: String| Present {
+            name: name.clone(),
+            uid,
+            made_from: Some(annotation(HASH_ANNOTATION)),
+        };
+        match text(object, "/kind") {
+            "Service" if object["spec"]["clusterIP"] == "None" => {
+                let uid = self.uid();
+                self.headless = Some(present(uid));
+            }
+            "Service" => {
+                let uid = self.uid();
+                self.services.insert(name.clone(), present(uid));
+            }
+            "Secret" => {
+                let uid = self.uid();
+                let memo = STANDARD.decode(text(object, "/data/memo")).unwrap();
+                self.delivery = Some(Secret {
+                    object: present(uid),
+                    generation: annotation(GENERATION_ANNOTATION).parse().unwrap(),
+                    content: annotation(CONTENT_ANNOTATION),
+                    memo: String::from_utf8(memo).unwrap().trim_end().to_owned(),
+                });
+            }
+            "StatefulSet" => {
+                let replicas = object["spec"]["replicas"].as_u64().unwrap() as u32;
+                self.check_farewell(&name, replicas);
+                let uid = match self.sets.get(&name) {
+                    Some(set) => set.object.uid.clone(),
+                    None => self.uid(),
+                };
+                let set = Set {
+                    object: present(uid),
+                    role: object["metadata"]["labels"][ROLE_LABEL]
+                        .as_str()
+                        .unwrap()
+                        .to_owned(),
+                    replicas,
+                    template: annotation(HASH_ANNOTATION),
+                    has_claims: object["spec"].get("volumeClaimTemplates").is_some(),
+                };
+                self.sets.insert(name, set);
+            }
+            kind => panic!("{kind} is applied"),
+        }
+    }
+}
