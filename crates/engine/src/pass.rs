@@ -142,6 +142,8 @@ enum Effects {
     Done,
     /// An external effect runs; the rest waits for its result.
     Pending,
+    /// All others have run, and the external ones at the end still do.
+    Asked,
     /// What was to be created is there already.
     Exists(ApiError),
     /// The API refused this effect.
@@ -239,7 +241,7 @@ impl<C: Controller> Pass<'_, C> {
                 return Err(refusal.error.clone().into());
             }
             match self.run_effects(&object, &plan, state).await? {
-                Effects::Done => {
+                Effects::Done | Effects::Asked => {
                     self.emit(&object, plan.events);
                     self.forget_seen(key, &plan.effects, state);
                     return Ok(self.settled(&object, plan.wake_at));
@@ -335,12 +337,15 @@ impl<C: Controller> Pass<'_, C> {
         plan: &Plan<C::Status>,
         state: &mut ObjectState,
     ) -> Result<Effects, PassError> {
+        let mut is_waiting = false;
         for effect in &plan.effects {
             let result = match effect {
-                Effect::External { key } => match self.externals.ask(object, key) {
-                    Some(External::Done(_) | External::Failed(_)) => continue,
-                    Some(External::Running) | None => return Ok(Effects::Pending),
-                },
+                Effect::External { key } => {
+                    let known = self.externals.ask(object, key);
+                    is_waiting |= matches!(known, Some(External::Running) | None);
+                    continue;
+                }
+                _ if is_waiting => return Ok(Effects::Pending),
                 Effect::Create(body) => self.create(body, state).await,
                 Effect::Apply(body) => self.apply(body, state).await,
                 Effect::Patch { target, patch } => self.patch(target, patch, state).await,
@@ -360,7 +365,11 @@ impl<C: Controller> Pass<'_, C> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Effects::Done)
+        Ok(if is_waiting {
+            Effects::Asked
+        } else {
+            Effects::Done
+        })
     }
 
     async fn create(&self, body: &Value, state: &mut ObjectState) -> Result<(), ApiError> {

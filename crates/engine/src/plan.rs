@@ -70,7 +70,7 @@ pub enum Effect {
         uid: String,
     },
     /// Something outside the Kubernetes API; its result comes back as an observation, and the
-    /// effects after it wait for that.
+    /// effects after it wait for that. Several of them in a row run side by side.
     External {
         /// What the controller's external handler knows the work by.
         key: String,

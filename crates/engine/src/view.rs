@@ -175,6 +175,12 @@ impl View {
         Ok(found.into_iter().filter(is_owned).collect())
     }
 
+    /// All external effects of this object that run, or whose results no plan has seen yet.
+    pub fn externals(&self) -> impl Iterator<Item = (&str, &External)> {
+        let known = self.memory.externals.iter();
+        known.map(|(key, external)| (key.as_str(), external))
+    }
+
     /// What became of an external effect; `None` if it was never started, or is forgotten.
     pub fn external(&self, key: &str) -> Option<&External> {
         self.memory.externals.get(key)

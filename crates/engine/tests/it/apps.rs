@@ -1,9 +1,11 @@
 //! A controller for the tests: an App runs one pod, and follows it to its end.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use windlass_engine::api::ApiError;
@@ -19,14 +21,19 @@ use crate::api::FakeApi;
 const APP: Kind = Kind::namespaced("test.windlass.dev", "v1", "App", "apps");
 
 /// `spec.pods`: how many pods to create, one effect each. `spec.hook`: an external effect to run
-/// first. A name of `bad` makes the plan panic.
+/// first. `spec.beside`: two external effects that end together. A name of `bad` makes the plan panic.
 pub(crate) struct Apps;
 
 pub(crate) struct Seen {
     pods: Vec<Object>,
     refusal: Option<Refusal>,
     hook: Option<External>,
+    beside: bool,
 }
+
+/// Where the two of `spec.beside` meet.
+static MEETING: LazyLock<Barrier> = LazyLock::new(|| Barrier::new(BESIDE.len()));
+const BESIDE: [&str; 2] = ["left", "right"];
 
 impl Controller for Apps {
     type Status = Value;
@@ -62,6 +69,9 @@ impl Controller for Apps {
                 .await?,
             refusal: view.refusal().cloned(),
             hook: view.external("hook").cloned(),
+            beside: BESIDE
+                .iter()
+                .all(|key| matches!(view.external(key), Some(External::Done(_)))),
         })
     }
 
@@ -119,8 +129,18 @@ impl Controller for Apps {
             _ => object.status()["hook"].clone(),
         };
         let is_final = matches!(phase, "Completed" | "Failed");
+        let mut status = json!({ "phase": phase, "note": note, "hook": hook });
+        if object.spec()["beside"] == true {
+            let met = seen.beside || object.status()["met"] == true;
+            status["met"] = json!(met);
+            if !met {
+                effects.extend(BESIDE.map(|key| Effect::External {
+                    key: key.to_owned(),
+                }));
+            }
+        }
         Plan {
-            status: json!({ "phase": phase, "note": note, "hook": hook }),
+            status,
             effects,
             events: vec![EventNote {
                 severity: Severity::Normal,
@@ -138,6 +158,9 @@ impl Controller for Apps {
     }
 
     async fn external(&self, object: Object, key: String) -> Result<Value, String> {
+        if BESIDE.contains(&key.as_str()) {
+            MEETING.wait().await;
+        }
         Ok(json!(format!("{key} of {}", object.name())))
     }
 }
@@ -262,6 +285,18 @@ async fn the_result_of_external_work_comes_back_as_an_observation() {
         position("PUT apps/status team/one") < position("POST pods team"),
         "{writes:?}"
     );
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn external_work_in_a_row_runs_side_by_side() {
+    let api = FakeApi::new();
+    let engine = Running::start(builder(&api));
+    api.put("apps", app("one", json!({ "beside": true })));
+    api.until("the results of both", |api| {
+        api.get("apps", "team/one").unwrap()["status"]["met"] == true
+    })
+    .await;
     engine.stop().await;
 }
 
