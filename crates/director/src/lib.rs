@@ -2,8 +2,7 @@
 //!
 //! A cluster is a StatefulSet per role of its application. Members are told of their cluster by a
 //! file that is mounted into them, are set up by a script that an exec starts, and hear by the same
-//! script who comes and goes. All of this crate is pure: objects and decisions are made from values,
-//! and whoever calls it reads and writes.
+//! script who comes and goes. All but [`controller`] is pure: objects and decisions are made from values.
 //!
 //! Laws:
 //! - how a cluster stands follows from its objects, their labels and annotations; its status is what
@@ -15,8 +14,10 @@ pub mod agent;
 pub mod blueprint;
 pub mod build;
 pub mod configmeta;
+pub mod controller;
 pub mod members;
 pub mod names;
+pub mod rbac;
 
 #[cfg(test)]
 mod samples;

@@ -353,16 +353,18 @@ run() {
 # Waits for its children, those that others have left to it, too. Told to end, it tells all others
 # first, but only where all others are those of its container.
 idle() {
+    sleeper=
     trap 'finish' TERM INT
     while :; do
-        sleep 3600 &
-        wait $!
+        sleep 3600 >/dev/null 2>&1 &
+        sleeper=$!
+        wait "$sleeper"
     done
 }
 
 finish() {
     trap '' TERM INT
-    [ -z "${!-}" ] || kill "$!" 2>/dev/null
+    [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null
     if [ $$ -eq 1 ]; then
         kill -TERM -1 2>/dev/null
         patience=100

@@ -12,7 +12,10 @@ use super::{CONTENT_ANNOTATION, GENERATION_ANNOTATION, hash_text, metadata, stam
 use crate::agent::{CONFIGCLI, SCRIPT};
 use crate::blueprint::Blueprint;
 use crate::configmeta::Document;
-use crate::names::Names;
+use crate::names::{Names, SECRET_TYPE_LABEL};
+
+/// The type of the Secret, beside those of the Secrets that users connect clusters to.
+pub const DELIVERY_TYPE: &str = "windlass-delivery";
 
 /// What the members of a cluster are given.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,6 +110,8 @@ pub fn delivery_secret(
     }
     put(Seed::KEY, delivery.seed.0.expose());
     let mut metadata = metadata(blueprint, &names.delivery, None);
+    // Secrets that matter to clusters have a type, this one too: so the operator need not see others.
+    metadata["labels"][SECRET_TYPE_LABEL] = json!(DELIVERY_TYPE);
     metadata["annotations"][GENERATION_ANNOTATION] = json!(delivery.generation.to_string());
     metadata["annotations"][CONTENT_ANNOTATION] = json!(content);
     let mut secret = json!({

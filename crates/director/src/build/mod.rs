@@ -16,7 +16,7 @@ mod stateful_set;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-pub use delivery::{Delivery, Seed, content_hash, delivery_secret};
+pub use delivery::{DELIVERY_TYPE, Delivery, Seed, content_hash, delivery_secret};
 pub use persist::persistent_directories;
 pub use pod::{APP_CONTAINER, INIT_CONTAINER, INIT_PROGRESS_FILE};
 pub use services::{budget, headless_service, member_service};

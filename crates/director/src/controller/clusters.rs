@@ -1,0 +1,362 @@
+//! KubeDirectorClusters on the engine: read, observe, decide, and run hooks.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::Client;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::Value;
+use uuid::Uuid;
+use windlass_api::director::cluster::{ClusterStatus, Connections as Wanted};
+use windlass_engine::api::ApiError;
+use windlass_engine::plan::Plan;
+use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, Watch};
+
+use super::index::{Connection, Shared};
+use super::{APP, BUDGET, CLAIM, CLUSTER, CONFIG, SECRET, STATEFUL_SET, exec, sight, sources};
+use crate::blueprint::Blueprint;
+use crate::build::Seed;
+use crate::configmeta::Connections;
+use crate::members::{
+    self, HookKey, HookState, Observed, ObservedClaim, ObservedDelivery, ObservedPod, ObservedSet,
+    Outcome, Present, Spec,
+};
+use crate::names::{
+    CLUSTER_LABEL, CONFIG_MAP_TYPE_LABEL, Names, Present as PresentNames, SECRET_TYPE_LABEL,
+    Subject, label_value,
+};
+
+/// How often a name that somebody else has leads to the next one before the plan says so.
+const NAMES_TRIED: usize = 8;
+
+/// Keeps virtual clusters as they are specified.
+pub struct KubeDirectorClusters {
+    home: String,
+    client: Client,
+    references: Shared,
+    /// What random texts of new clusters come from: of this process, so that a plan that is made twice
+    /// draws the same.
+    salt: String,
+    /// What each cluster is to be, by its uid, as of the last look: what a hook is made from.
+    blueprints: Mutex<HashMap<String, Arc<Blueprint>>>,
+}
+
+/// One look at a cluster.
+#[derive(Debug)]
+pub struct ClusterSight {
+    status: Result<ClusterStatus, String>,
+    spec: Spec,
+    observed: Observed,
+}
+
+impl KubeDirectorClusters {
+    pub(super) fn new(home: String, client: Client) -> Self {
+        Self {
+            home,
+            client,
+            references: Shared::default(),
+            salt: Uuid::new_v4().simple().to_string(),
+            blueprints: Mutex::default(),
+        }
+    }
+
+    fn remember(&self, uid: &str, blueprint: &Blueprint) {
+        let mut known = self.blueprints.lock();
+        if known.get(uid).is_none_or(|it| **it != *blueprint) {
+            known.insert(uid.to_owned(), Arc::new(blueprint.clone()));
+        }
+    }
+
+    /// What the cluster is connected to, as far as it is there.
+    async fn connections(
+        &self,
+        object: &Object,
+        wanted: &Wanted,
+        view: &View,
+    ) -> Result<Connections, ApiError> {
+        let mut found = Connections::default();
+        let key = |name: &String| ObjectKey {
+            namespace: object.namespace().map(Into::into),
+            name: name.as_str().into(),
+        };
+        for name in &wanted.clusters {
+            let Some(other) = view.get(&CLUSTER, &key(name)).await? else {
+                continue;
+            };
+            let Ok(blueprint) = sources::blueprint(&other, &self.home, view).await? else {
+                continue;
+            };
+            let observed = own_objects(&other, view).await?;
+            let names = names_of(&blueprint, &observed);
+            let sizes = &observed.sets;
+            let seed = observed.delivery.as_ref().and_then(|it| it.seed.clone());
+            found.clusters.push(blueprint.describe(
+                &names,
+                |role| {
+                    sizes
+                        .get(&role.id)
+                        .map_or(0, |set| set.replicas.min(role.members))
+                },
+                |role| seed.as_ref().map(|seed| seed.token(&role.id)),
+            ));
+        }
+        for name in &wanted.configmaps {
+            let map = view.get(&Kind::CONFIG_MAP, &key(name)).await?;
+            found
+                .config_maps
+                .extend(map.as_ref().and_then(sight::config_map));
+        }
+        for name in &wanted.secrets {
+            let secret = view.get(&SECRET, &key(name)).await?;
+            found
+                .secrets
+                .extend(secret.as_ref().and_then(sight::secret));
+        }
+        Ok(found)
+    }
+}
+
+/// What the cluster has made.
+async fn own_objects(cluster: &Object, view: &View) -> Result<Observed, ApiError> {
+    let label = label_value(cluster.name());
+    let namespace = cluster.namespace();
+    let labelled = async |kind: &Kind| view.labelled(kind, namespace, CLUSTER_LABEL, &label).await;
+    let own = |objects: Vec<Object>| {
+        let own = objects.into_iter().filter(|it| is_own(it, cluster));
+        own.collect::<Vec<_>>()
+    };
+    let present = |objects: &[Object]| objects.iter().map(Present::of).collect::<Vec<_>>();
+    let sets = own(labelled(&STATEFUL_SET).await?);
+    let pods = labelled(&Kind::POD).await?;
+    let claims = labelled(&CLAIM).await?;
+    let is_headless = |service: &&Object| service.spec()["clusterIP"] == "None";
+    let (headless, services): (Vec<Object>, Vec<Object>) = own(labelled(&Kind::SERVICE).await?)
+        .into_iter()
+        .partition(|service| is_headless(&service));
+    let secrets = own(labelled(&SECRET).await?);
+    Ok(Observed {
+        headless: headless.first().map(Present::of),
+        sets: sets.iter().filter_map(ObservedSet::of).collect(),
+        pods: pods.iter().filter_map(ObservedPod::of).collect(),
+        claims: claims
+            .iter()
+            .filter_map(|claim| ObservedClaim::of(claim, cluster.uid()))
+            .collect(),
+        services: present(&services),
+        budgets: present(&own(labelled(&BUDGET).await?)),
+        delivery: secrets.first().map(ObservedDelivery::of),
+        ..Observed::default()
+    })
+}
+
+/// Whether an object is this cluster's.
+fn is_own(object: &Object, cluster: &Object) -> bool {
+    object.owner_uids().any(|uid| uid == cluster.uid())
+}
+
+fn names_of(blueprint: &Blueprint, observed: &Observed) -> Names {
+    let subject = Subject {
+        scheme: blueprint.scheme,
+        cluster: &blueprint.name,
+        uid: &blueprint.uid,
+    };
+    let sets = observed.sets.iter();
+    let sets: BTreeMap<String, String> = sets
+        .map(|(role, set)| (role.clone(), set.object.name.clone()))
+        .collect();
+    let present = PresentNames {
+        headless: observed.headless.as_ref().map(|it| it.name.as_str()),
+        sets: Some(&sets),
+        taken: Some(&observed.taken),
+    };
+    let ids = blueprint.roles.iter().map(|role| role.id.as_str());
+    Names::settle(subject, ids, present)
+}
+
+/// Names of StatefulSets and headless Services that others have. What has not our label is in no store.
+async fn taken(
+    blueprint: &Blueprint,
+    observed: &mut Observed,
+    cluster: &Object,
+    view: &View,
+) -> Result<(), ApiError> {
+    let mut free = BTreeSet::new();
+    for _ in 0..NAMES_TRIED {
+        let names = names_of(blueprint, observed);
+        let sets = blueprint.roles.iter().filter(|role| role.members > 0);
+        let sets = sets.filter(|role| !observed.sets.contains_key(&role.id));
+        let mut wanted: Vec<(Kind, String)> = sets
+            .map(|role| (STATEFUL_SET, names.stateful_set(&role.id).to_owned()))
+            .collect();
+        if observed.headless.is_none() {
+            wanted.push((Kind::SERVICE, names.headless.clone()));
+        }
+        wanted.retain(|(_, name)| !free.contains(name));
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        for (kind, name) in wanted {
+            let key = ObjectKey {
+                namespace: cluster.namespace().map(Into::into),
+                name: name.as_str().into(),
+            };
+            match view.live().get(&kind, &key).await? {
+                Some(found) if !is_own(&found, cluster) => {
+                    observed.taken.insert(name);
+                }
+                _ => {
+                    free.insert(name);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Hooks that run, and results that no plan has made use of yet.
+fn hooks(view: &View) -> BTreeMap<HookKey, HookState> {
+    let states = view.externals();
+    let states = states.filter_map(|(key, state)| Some((HookKey::of_text(key)?, state.into())));
+    states.collect()
+}
+
+impl Controller for KubeDirectorClusters {
+    type Status = Value;
+    type Observed = ClusterSight;
+
+    fn name(&self) -> &'static str {
+        "kubedirector-cluster"
+    }
+
+    fn primary(&self) -> Watch {
+        Watch::all(CLUSTER)
+    }
+
+    fn children(&self) -> Vec<Child> {
+        let labelled = |kind| {
+            let watch = Watch::all(kind).labels(CLUSTER_LABEL).index(CLUSTER_LABEL);
+            Child::labelled(watch, CLUSTER_LABEL)
+        };
+        let kinds = [STATEFUL_SET, Kind::POD, CLAIM, Kind::SERVICE, BUDGET];
+        let mut children: Vec<Child> = kinds.map(labelled).into();
+        let (references, home) = (Arc::clone(&self.references), self.home.clone());
+        children.push(Child::mapped(Watch::all(APP), move |app| {
+            references.of_app(app, &home)
+        }));
+        let references = Arc::clone(&self.references);
+        children.push(Child::mapped(Watch::all(CONFIG), move |_| references.all()));
+        let references = Arc::clone(&self.references);
+        let watch = Watch::all(Kind::CONFIG_MAP).labels(CONFIG_MAP_TYPE_LABEL);
+        children.push(Child::mapped(watch, move |map| {
+            references.connected_to(Connection::ConfigMap, map)
+        }));
+        // Those of deliveries are among them.
+        let references = Arc::clone(&self.references);
+        let watch = Watch::all(SECRET)
+            .labels(SECRET_TYPE_LABEL)
+            .index(CLUSTER_LABEL);
+        children.push(Child::mapped(watch, move |secret| {
+            let mut concerned = references.connected_to(Connection::Secret, secret);
+            concerned.extend(secret.label(CLUSTER_LABEL).map(|name| ObjectKey {
+                namespace: secret.namespace().map(Into::into),
+                name: name.into(),
+            }));
+            concerned
+        }));
+        children
+    }
+
+    /// Clusters that are connected to this one are told how it stands.
+    fn neighbours(&self, old: Option<&Object>, new: Option<&Object>) -> Vec<ObjectKey> {
+        self.references.note(old, new);
+        if let (Some(gone), None) = (old, new) {
+            self.blueprints.lock().remove(gone.uid());
+        }
+        let changed = new.or(old);
+        changed.map_or_else(Vec::new, |cluster| {
+            self.references.connected_to(Connection::Cluster, cluster)
+        })
+    }
+
+    fn class(&self, _object: &Object) -> Class {
+        Class::Status
+    }
+
+    async fn observe(&self, object: &Object, view: &View) -> Result<ClusterSight, ApiError> {
+        let status = match object.status() {
+            Value::Null => Ok(ClusterStatus::default()),
+            status => ClusterStatus::deserialize(status).map_err(|error| error.to_string()),
+        };
+        let blueprint = if object.is_deleting() {
+            Err(Vec::new())
+        } else {
+            sources::blueprint(object, &self.home, view).await?
+        };
+        let mut observed = Observed::default();
+        if let Ok(blueprint) = &blueprint {
+            self.remember(object.uid(), blueprint);
+            observed = own_objects(object, view).await?;
+            taken(blueprint, &mut observed, object, view).await?;
+            let wanted = Wanted::deserialize(&object.spec()["connections"]).unwrap_or_default();
+            observed.connections = self.connections(object, &wanted, view).await?;
+            observed.hooks = hooks(view);
+            let refusal = view.refusal();
+            observed.refusal = refusal.map(|it| format!("the API refused to {}", it.error));
+            let needs_seed = observed
+                .delivery
+                .as_ref()
+                .is_none_or(|it| it.seed.is_none());
+            observed.entropy =
+                needs_seed.then(|| Seed::new(Seed::new(self.salt.as_str()).digest(object.uid())));
+        }
+        Ok(ClusterSight {
+            status,
+            spec: Spec {
+                generation: object.generation(),
+                deleting: object.is_deleting(),
+                blueprint,
+            },
+            observed,
+        })
+    }
+
+    fn plan(&self, object: &Object, sight: &ClusterSight, now: Timestamp) -> Plan<Value> {
+        let before = match &sight.status {
+            Ok(before) => before.clone(),
+            // It is no memory, so it is written anew.
+            Err(_) => ClusterStatus::default(),
+        };
+        let plan = members::plan(&sight.spec, &before, &sight.observed, now);
+        let unchanged = plan.status == before && sight.status.is_ok();
+        Plan {
+            // Serializing plain data cannot fail; a null would be refused by the API.
+            status: if unchanged {
+                object.status().clone()
+            } else {
+                serde_json::to_value(&plan.status).unwrap_or_default()
+            },
+            effects: plan.effects,
+            events: plan.events,
+            wake_at: plan.wake_at,
+            basis: plan.basis,
+        }
+    }
+
+    async fn external(&self, object: Object, key: String) -> Result<Value, String> {
+        let key = HookKey::of_text(&key).ok_or_else(|| format!("{key} is no hook"))?;
+        let blueprint = self.blueprints.lock().get(object.uid()).cloned();
+        let blueprint = blueprint.ok_or("the cluster is gone")?;
+        let namespace = object.namespace().unwrap_or_default();
+        let mut outcome = Outcome::Fine;
+        for command in key.commands(&blueprint) {
+            let answer = exec::run(&self.client, namespace, &key.pod, &command).await;
+            if let Some(over) = Outcome::of_answer(answer) {
+                outcome = over;
+                break;
+            }
+        }
+        Ok(outcome.to_value())
+    }
+}

@@ -1,0 +1,121 @@
+//! What the operator of virtual clusters may do, as data. No wildcards; what is not listed is refused.
+
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleRef, Subject};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+/// The role of the operator of virtual clusters.
+pub const DIRECTOR_ROLE: &str = "windlass-director";
+
+const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
+const KUBEDIRECTOR: &str = "kubedirector.hpe.com";
+
+/// What the operator does for virtual clusters.
+pub fn director_rules() -> Vec<PolicyRule> {
+    vec![
+        // Follow clusters, and what they are made of.
+        rule(
+            KUBEDIRECTOR,
+            &[
+                "kubedirectorclusters",
+                "kubedirectorapps",
+                "kubedirectorconfigs",
+            ],
+            &["get", "list", "watch"],
+        ),
+        // Report. Status is the only part of what users wrote that the operator writes.
+        rule(KUBEDIRECTOR, &["kubedirectorclusters/status"], &["update"]),
+        // Owner references that block deletion of their owner need it where that is enforced.
+        rule(
+            KUBEDIRECTOR,
+            &["kubedirectorclusters/finalizers"],
+            &["update"],
+        ),
+        // The members of a role.
+        rule(
+            "apps",
+            &["statefulsets"],
+            &["get", "list", "watch", "create", "patch", "delete"],
+        ),
+        // Follow members, write on them what they have been told, replace them one by one.
+        rule("", &["pods"], &["get", "list", "watch", "patch", "delete"]),
+        // Run the scripts of applications. Clients of WebSockets ask by GET, and newer servers want both.
+        rule("", &["pods/exec"], &["get", "create"]),
+        // The names of members, and how they are reached.
+        rule(
+            "",
+            &["services"],
+            &["get", "list", "watch", "create", "patch", "delete"],
+        ),
+        // What is mounted in members, which has tokens; and Secrets that clusters are connected to.
+        rule(
+            "",
+            &["secrets"],
+            &["get", "list", "watch", "create", "patch", "delete"],
+        ),
+        // ConfigMaps that clusters are connected to.
+        rule("", &["configmaps"], &["get", "list", "watch"]),
+        // Storage of members that are gone, and marks on that of the others.
+        rule(
+            "",
+            &["persistentvolumeclaims"],
+            &["get", "list", "watch", "patch", "delete"],
+        ),
+        // Make evictions wait for members.
+        rule(
+            "policy",
+            &["poddisruptionbudgets"],
+            &["get", "list", "watch", "create", "patch", "delete"],
+        ),
+        // Tell people what happens.
+        rule("events.k8s.io", &["events"], &["create", "patch"]),
+    ]
+}
+
+/// The role of the operator of virtual clusters in the whole cluster.
+pub fn director_cluster_role() -> ClusterRole {
+    ClusterRole {
+        metadata: named(),
+        rules: Some(director_rules()),
+        ..ClusterRole::default()
+    }
+}
+
+/// Binds the operator's account to it.
+pub fn director_cluster_role_binding(namespace: &str, account: &str) -> ClusterRoleBinding {
+    ClusterRoleBinding {
+        metadata: named(),
+        role_ref: RoleRef {
+            api_group: Some(RBAC_GROUP.to_owned()),
+            kind: "ClusterRole".to_owned(),
+            name: DIRECTOR_ROLE.to_owned(),
+        },
+        subjects: Some(vec![Subject {
+            kind: "ServiceAccount".to_owned(),
+            name: account.to_owned(),
+            namespace: Some(namespace.to_owned()),
+            ..Subject::default()
+        }]),
+    }
+}
+
+fn named() -> ObjectMeta {
+    ObjectMeta {
+        name: Some(DIRECTOR_ROLE.to_owned()),
+        ..ObjectMeta::default()
+    }
+}
+
+fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
+    let owned = |texts: &[&str]| {
+        texts
+            .iter()
+            .map(|&text| text.to_owned())
+            .collect::<Vec<_>>()
+    };
+    PolicyRule {
+        api_groups: Some(owned(&[group])),
+        resources: Some(owned(resources)),
+        verbs: owned(verbs),
+        ..PolicyRule::default()
+    }
+}
