@@ -1,5 +1,6 @@
 //! The command line, as data. Parsing only; nothing here acts.
 
+mod app;
 mod applications;
 mod exposing;
 mod issuer;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use windlass_api::spark::original::{CurrentImage, OldImages};
 
+pub use app::{AppCommand, AppFolder, PackageArgs};
 pub use applications::{
     Awaited, ChangeArgs, ConnectArgs, DeleteArgs, DiffArgs, EventsArgs, ForwardArgs, ListArgs,
     LogsArgs, PlaceArgs, Show, StatusArgs, SubmitArgs, Told, TriggerArgs, WaitArgs, WhyArgs,
@@ -94,6 +96,12 @@ pub enum Command {
     Images(ImagesArgs),
     /// Print the CustomResourceDefinitions for `kubectl apply -f -`.
     Crd,
+    /// Write an application for virtual clusters.
+    App {
+        /// What to do.
+        #[command(subcommand)]
+        command: AppCommand,
+    },
     /// Start a run of a schedule now, and print its name.
     Trigger(TriggerArgs),
     /// Print a shell completion script.
@@ -167,6 +175,7 @@ impl Command {
             Self::Trigger(args) => Some(&mut args.place.cluster),
             Self::Check(args) => Some(&mut args.cluster),
             Self::Up(_)
+            | Self::App { .. }
             | Self::Down(_)
             | Self::Warm(_)
             | Self::Render(_)
@@ -313,6 +322,9 @@ pub struct UpArgs {
     /// later starts.
     #[arg(long)]
     pub original_api: bool,
+    /// Also serve the kinds of virtual clusters (kubedirector.hpe.com/v1beta1). Kept for later starts.
+    #[arg(long)]
+    pub virtual_clusters: bool,
     /// Its applications.
     #[command(flatten)]
     pub original: OriginalArgs,

@@ -1,5 +1,6 @@
 //! The commands other than `run`.
 
+pub mod app;
 pub mod change;
 pub mod check;
 pub mod connect;

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use windlass_director::controller::{CLUSTER, DirectorConfig, clusters};
 use windlass_engine::engine::EngineError;
 use windlass_engine::lease::LeaseConfig;
 use windlass_engine::webhook::{Certificates, WebhookConfig};
@@ -52,6 +53,7 @@ impl Operator {
     pub fn start(
         client: Client,
         config: &OperatorConfig,
+        serves_clusters: bool,
         namespace: &str,
     ) -> Result<Self, Failure> {
         let lease = LeaseConfig {
@@ -62,7 +64,10 @@ impl Operator {
             ..LeaseConfig::new(namespace, LEASE, EMBEDDED)
         };
         let desk = PolicyDesk::new(config.policies.clone());
-        let engine = build(client, config, &desk, |builder| builder.lease(lease))?;
+        let director = serves_clusters.then(|| director(namespace));
+        let engine = build(client, config, director.as_ref(), &desk, |builder| {
+            builder.lease(lease)
+        })?;
         let stop = CancellationToken::new();
         let task = tokio::spawn(engine.run(stop.clone()));
         Ok(Self { stop, task })
@@ -82,12 +87,13 @@ impl Operator {
 fn build(
     client: Client,
     config: &OperatorConfig,
+    director: Option<&DirectorConfig>,
     desk: &PolicyDesk,
     finish: impl FnOnce(EngineBuilder) -> EngineBuilder,
 ) -> Result<Engine, Failure> {
     let applications = spark_application(config);
     let metrics = applications.metrics();
-    let mut builder = Engine::builder(client)
+    let mut builder = Engine::builder(client.clone())
         .territory(config.territory.clone())
         .controller(applications, QueueConfig::default())
         .controller(scheduled_spark_application(config), QueueConfig::default())
@@ -95,6 +101,9 @@ fn build(
         .drain(DRAIN);
     if config.serves_originals {
         builder = builder.controller(original_spark_application(config), QueueConfig::default());
+    }
+    if let Some(director) = director {
+        builder = builder.controller(clusters(director, client), QueueConfig::default());
     }
     let engine = finish(builder).build().map_err(Failure::internal)?;
     metrics.register(&engine);
@@ -195,6 +204,18 @@ pub async fn serves_originals(client: &Client) -> Result<bool, Failure> {
     is_served(client, &ORIGINAL_SPARK_APPLICATION).await
 }
 
+/// Whether the cluster serves the kinds of virtual clusters, which are operated where they are.
+pub async fn serves_virtual_clusters(client: &Client) -> Result<bool, Failure> {
+    is_served(client, &CLUSTER).await
+}
+
+/// The operator of virtual clusters, where the other one is.
+fn director(namespace: &str) -> DirectorConfig {
+    DirectorConfig {
+        home: namespace.to_owned(),
+    }
+}
+
 async fn is_served(client: &Client, kind: &Kind) -> Result<bool, Failure> {
     match client.list_api_group_resources(&kind.api_version()).await {
         Ok(list) => Ok(list.resources.iter().any(|it| it.name == kind.plural)),
@@ -256,6 +277,11 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
              know them yet; apply what windlass install --original-api prints"
         ));
     }
+    let serves_clusters = serves_virtual_clusters(&client).await?;
+    if serves_clusters {
+        talk(&format!("{CLUSTER} are served, too"));
+    }
+    let director = serves_clusters.then(|| director(&args.lease_namespace));
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
         Failure::bad_input(format!(
             "--listen {}: {error}: choose a free address",
@@ -269,7 +295,7 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
     );
     let desk = Arc::new(PolicyDesk::new(config.policies.clone()));
     let webhook = webhook(args, &config, &desk).await?;
-    let engine = build(client, &config, &desk, |mut builder| {
+    let engine = build(client, &config, director.as_ref(), &desk, |mut builder| {
         if let Some(webhook) = webhook {
             builder = builder.webhook(webhook);
         }

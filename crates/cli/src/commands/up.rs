@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{DownArgs, UpArgs};
 use crate::datadir::DataDir;
-use crate::embedded::{Embedded, Options, OriginalApi};
+use crate::embedded::{Embedded, Options, Served};
 use crate::exit::{Exit, Failure};
 use crate::output::{out, talk};
 
@@ -33,9 +33,8 @@ pub async fn up(args: UpArgs) -> Result<Exit, Failure> {
     let mut options = Options::lasting(data.path());
     options.port = args.port;
     options.old_images = args.original.old_images();
-    if args.original_api {
-        options.original_api = OriginalApi::Serve;
-    }
+    options.original_api = Served::by_flag(args.original_api);
+    options.virtual_clusters = Served::by_flag(args.virtual_clusters);
     let started = Instant::now();
     let embedded = Embedded::start(options).await?;
     write_private(&data.kubeconfig(), embedded.kubeconfig()).map_err(|error| {
@@ -107,6 +106,9 @@ async fn detach(args: &UpArgs, data: &DataDir) -> Result<Exit, Failure> {
     }
     if args.original_api {
         command.arg("--original-api");
+    }
+    if args.virtual_clusters {
+        command.arg("--virtual-clusters");
     }
     if let Some(image) = &args.original.original_image {
         command.arg("--original-image").arg(image.as_str());

@@ -8,7 +8,7 @@ mod network;
 mod setup;
 mod teardown;
 
-pub use setup::{DRIVER_ACCOUNT, OriginalApi};
+pub use setup::{DRIVER_ACCOUNT, Served};
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -24,7 +24,7 @@ use windlass_node::images::{ImageConfig, SparkInstallation, SparkMinor};
 use windlass_node::{ApiEndpoint, CapacityOverrides, Node, NodeConfig, NodeStreams, Orphans};
 use windlass_spark::controller::OperatorConfig;
 
-use crate::commands::operator::{Operator, serves_originals};
+use crate::commands::operator::{Operator, serves_originals, serves_virtual_clusters};
 use crate::exit::Failure;
 use crate::sparks::{self, Installed};
 
@@ -44,7 +44,9 @@ pub struct Options {
     /// What becomes of pods when this process ends without saying goodbye.
     pub orphans: Orphans,
     /// Whether the API of the first operator is served.
-    pub original_api: OriginalApi,
+    pub original_api: Served,
+    /// Whether the kinds of virtual clusters are served.
+    pub virtual_clusters: Served,
     /// What becomes of the images of its applications that are too old.
     pub old_images: OldImages,
 }
@@ -56,7 +58,8 @@ impl Options {
             data_dir: data_dir.to_owned(),
             port: None,
             orphans: Orphans::GoOn,
-            original_api: OriginalApi::default(),
+            original_api: Served::default(),
+            virtual_clusters: Served::default(),
             old_images: OldImages::default(),
         }
     }
@@ -67,7 +70,8 @@ impl Options {
             data_dir: data_dir.to_owned(),
             port: Some(0),
             orphans: Orphans::End,
-            original_api: OriginalApi::default(),
+            original_api: Served::default(),
+            virtual_clusters: Served::default(),
             old_images: OldImages::default(),
         }
     }
@@ -120,9 +124,11 @@ impl Embedded {
             )));
         };
         let admin = server.client(User::admin());
-        setup::apply(&admin, options.original_api).await?;
+        setup::apply(&admin, options.original_api, options.virtual_clusters).await?;
         let serves_originals =
-            options.original_api == OriginalApi::Serve || serves_originals(&admin).await?;
+            options.original_api == Served::Yes || serves_originals(&admin).await?;
+        let serves_clusters =
+            options.virtual_clusters == Served::Yes || serves_virtual_clusters(&admin).await?;
 
         let cluster = Cluster::start(
             server.client(User::component("kube-controller-manager")),
@@ -153,6 +159,7 @@ impl Embedded {
                 old_images: options.old_images,
                 ..operator_config(options.orphans)
             },
+            serves_clusters,
             setup::OPERATOR_NAMESPACE,
         )?;
         let kubeconfig = server.kubeconfig();

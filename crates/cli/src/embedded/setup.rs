@@ -8,6 +8,7 @@ use kube::{Api, Client};
 use serde::Serialize;
 use serde_json::{Value, json};
 use windlass_apiserver::User;
+use windlass_director::rbac::{director_cluster_role, director_cluster_role_binding};
 use windlass_spark::rbac;
 
 use crate::exit::Failure;
@@ -22,35 +23,43 @@ pub const DRIVER_ACCOUNT: &str = "spark";
 /// operator make.
 const JOB_ACCOUNTS: [&str; 2] = [DRIVER_ACCOUNT, "spark-operator-spark"];
 
-/// Whether a cluster serves the API of the first operator.
+/// Whether a cluster serves kinds that not everybody wants.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum OriginalApi {
+pub enum Served {
     /// If an earlier start of it did.
     #[default]
     AsItIs,
     /// Yes.
-    Serve,
+    Yes,
+}
+
+impl Served {
+    /// What a flag says; without it, the cluster stays as it is.
+    pub fn by_flag(flag: bool) -> Self {
+        if flag { Self::Yes } else { Self::AsItIs }
+    }
 }
 
 /// Applies everything that is not bound to a job namespace.
-pub(super) async fn apply(client: &Client, original: OriginalApi) -> Result<(), Failure> {
-    let original = match original {
-        OriginalApi::AsItIs => None,
-        OriginalApi::Serve => Some(windlass_api::original_crd()),
-    };
-    try_join_all(
-        windlass_api::crds()
-            .into_iter()
-            .chain(original)
-            .map(|crd| apply_one(client, crd)),
-    )
-    .await?;
+pub(super) async fn apply(
+    client: &Client,
+    original_api: Served,
+    virtual_clusters: Served,
+) -> Result<(), Failure> {
+    let mut crds = windlass_api::crds();
+    if original_api == Served::Yes {
+        crds.push(windlass_api::original_crd());
+    }
+    if virtual_clusters == Served::Yes {
+        crds.extend(windlass_api::director::crds());
+    }
+    try_join_all(crds.into_iter().map(|crd| apply_one(client, crd))).await?;
     apply_one(
         client,
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": OPERATOR_NAMESPACE } }),
     )
     .await?;
-    let objects = [
+    let mut objects = vec![
         object(&rbac::driver_service_account(
             OPERATOR_NAMESPACE,
             OPERATOR_ACCOUNT,
@@ -66,6 +75,13 @@ pub(super) async fn apply(client: &Client, original: OriginalApi) -> Result<(), 
             OPERATOR_ACCOUNT,
         ))?,
     ];
+    if virtual_clusters == Served::Yes {
+        objects.push(object(&director_cluster_role())?);
+        objects.push(object(&director_cluster_role_binding(
+            OPERATOR_NAMESPACE,
+            OPERATOR_ACCOUNT,
+        ))?);
+    }
     try_join_all(objects.into_iter().map(|object| apply_one(client, object))).await?;
     Ok(())
 }

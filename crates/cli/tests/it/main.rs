@@ -12,6 +12,7 @@
 mod common;
 
 mod applications;
+mod apps;
 mod bad_input;
 mod chart;
 mod check;
@@ -30,5 +31,6 @@ mod ordinary_user;
 mod originals;
 mod secrets;
 mod trouble;
+mod virtual_clusters;
 mod webhook;
 mod workloads;

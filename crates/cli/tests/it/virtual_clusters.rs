@@ -1,0 +1,187 @@
+//! A virtual cluster under kubectl, with members that run: set up, told who comes and goes, drained.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::common::{Up, WINDLASS, until, write};
+
+/// Nothing here takes longer on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Writes down what it is called with.
+const STARTSCRIPT: &str = r#"#!/bin/sh
+set -e
+echo "$@" >>/opt/calls
+case "$1" in
+    --configure) configcli --get node.role_id >/opt/role ;;
+    --leave) echo "$(hostname) leaves" ;;
+esac
+"#;
+
+const APP: &str = "
+apiVersion: kubedirector.hpe.com/v1beta1
+kind: KubeDirectorApp
+metadata: {name: notes}
+spec:
+  label: {name: Notes}
+  distroID: test/notes
+  version: '1'
+  configSchemaVersion: 7
+  defaultImageRepoTag: local/host:latest
+  defaultConfigPackage: {packageURL: 'configmap://notes-setup/notes.tgz', useNewSetupLayout: true}
+  services: []
+  roles:
+    - id: node
+      cardinality: 1+
+      containerSpec: {idle: true}
+      drain: {arguments: [--leave], timeoutSeconds: 60}
+  config:
+    selectedRoles: [node]
+    roleServices: []
+";
+
+const CLUSTER: &str = "
+apiVersion: kubedirector.hpe.com/v1beta1
+kind: KubeDirectorCluster
+metadata: {name: notes}
+spec:
+  app: notes
+  namingScheme: CrNameRole
+  roles:
+    - id: node
+      members: 2
+      resources: {limits: {memory: 64Mi, cpu: 100m}}
+";
+
+#[test]
+fn members_are_set_up_and_told_of_each_other_and_drained_before_they_go() {
+    let up = start();
+    let folder = tempfile::tempdir().unwrap();
+    up.kubectl_ok(&[
+        "create",
+        "configmap",
+        "notes-setup",
+        &format!("--from-file=notes.tgz={}", package(folder.path())),
+    ]);
+    let manifest = write(folder.path(), "notes.yaml", &format!("{APP}---{CLUSTER}"));
+    up.kubectl_ok(&["apply", "-f", &manifest]);
+    let status = configured(&up, 2);
+    let set = status["roles"][0]["statefulSet"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let service = status["clusterService"].as_str().unwrap();
+    let name = |ordinal: usize| format!("{set}-{ordinal}");
+    let fqdn = |ordinal| format!("{}.{service}.default.svc.cluster.local", name(ordinal));
+    for member in 0..2 {
+        assert_eq!(calls(&up, &name(member)), ["--configure"]);
+        let role = up.kubectl_ok(&["exec", &name(member), "--", "cat", "/opt/role"]);
+        assert_eq!(role, "node\n");
+    }
+
+    resize(&up, 3);
+    configured(&up, 3);
+    let told = format!("--addnodes --nodegroup 1 --role node --fqdns {}", fqdn(2));
+    assert_eq!(calls(&up, &name(0)), ["--configure", &told]);
+    assert_eq!(calls(&up, &name(1)), ["--configure", &told]);
+    assert_eq!(calls(&up, &name(2)), ["--configure"]);
+
+    // Whoever comes next neither sets up nor tells anybody again.
+    let up = Up::on(up.kill());
+    resize(&up, 1);
+    configured(&up, 1);
+    let calls = calls(&up, &name(0));
+    let mut gone: Vec<&str> = calls[2].rsplit(' ').next().unwrap().split(',').collect();
+    gone.sort_unstable();
+    assert_eq!(calls[..2], ["--configure".to_owned(), told]);
+    assert!(calls[2].starts_with("--delnodes --nodegroup 1 --role node --fqdns "));
+    assert_eq!((calls.len(), gone), (3, vec![&*fqdn(1), &*fqdn(2)]));
+    let events = up.kubectl_ok(&["get", "events", "-o", "jsonpath={.items[*].reason}"]);
+    let drained = events.split(' ').filter(|it| *it == "MemberDrained");
+    assert_eq!(drained.count(), 2, "{events}");
+
+    up.kubectl_ok(&["delete", "kubedirectorcluster", "notes"]);
+    until("all of it to go", PATIENCE, || {
+        let all = "pods,statefulsets,services,secrets";
+        let label = ["-l", "kubedirector.hpe.com/kdcluster=notes", "-o", "name"];
+        let left = up.kubectl_ok(&[&["get", all][..], &label].concat());
+        left.trim().is_empty().then_some(())
+    });
+}
+
+#[test]
+fn a_cluster_that_cannot_be_says_why_and_comes_when_it_can() {
+    let up = start();
+    up.kubectl_with(&["apply", "-f", "-"], CLUSTER);
+    let message = until("the reason", PATIENCE, || {
+        let cluster = up.get(&["kubedirectorcluster", "notes"])?;
+        let conditions = cluster["status"]["conditions"].as_array()?.clone();
+        let degraded = conditions.into_iter().find(|it| it["type"] == "Degraded")?;
+        (degraded["status"] == "True").then(|| degraded["message"].as_str().unwrap().to_owned())
+    });
+    assert!(
+        message.contains("there is no KubeDirectorApp notes"),
+        "{message}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = format!("--from-file=notes.tgz={}", package(folder.path()));
+    up.kubectl_ok(&["create", "configmap", "notes-setup", &file]);
+    up.kubectl_with(&["apply", "-f", "-"], APP);
+    configured(&up, 2);
+}
+
+/// A cluster that serves the kinds.
+fn start() -> Up {
+    let mut up = Command::new("sh");
+    let line = format!("exec {WINDLASS} \"$@\" --virtual-clusters");
+    up.args(["-c", &line, "sh"]);
+    Up::launched(tempfile::tempdir().unwrap(), up)
+}
+
+/// The setup package.
+fn package(folder: &std::path::Path) -> String {
+    let files = folder.join("notes");
+    std::fs::create_dir(&files).unwrap();
+    write(&files, "startscript", STARTSCRIPT);
+    let archive = folder.join("notes.tgz").display().to_string();
+    let folder = folder.display().to_string();
+    let packed = Command::new("tar")
+        .args(["-C", &folder, "-czf", &archive, "notes"])
+        .status()
+        .unwrap();
+    assert!(packed.success());
+    archive
+}
+
+fn resize(up: &Up, members: usize) {
+    let patch = json!([{ "op": "replace", "path": "/spec/roles/0/members", "value": members }]);
+    let patch = patch.to_string();
+    up.kubectl_ok(&[
+        "patch",
+        "kubedirectorcluster",
+        "notes",
+        "--type=json",
+        "-p",
+        &patch,
+    ]);
+}
+
+/// Waits until the cluster has so many members and nothing is left to do; returns its status.
+fn configured(up: &Up, members: usize) -> Value {
+    until("the cluster to be configured", PATIENCE, || {
+        let cluster = up.get(&["kubedirectorcluster", "notes"])?;
+        let status = &cluster["status"];
+        let is_seen = status["observedGeneration"] == cluster["metadata"]["generation"];
+        let known = status["roles"][0]["members"].as_array()?;
+        let are_up = known.iter().all(|it| it["state"] == "configured");
+        let is_settled = status["state"] == "configured" && known.len() == members && are_up;
+        (is_seen && is_settled).then(|| status.clone())
+    })
+}
+
+fn calls(up: &Up, pod: &str) -> Vec<String> {
+    let text = up.kubectl_ok(&["exec", pod, "--", "cat", "/opt/calls"]);
+    text.lines().map(str::to_owned).collect()
+}
