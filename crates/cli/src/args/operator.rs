@@ -105,6 +105,10 @@ pub struct OperatorArgs {
     /// Its applications.
     #[command(flatten)]
     pub original: OriginalArgs,
+    /// Also operate virtual clusters (kubedirector.hpe.com/v1beta1), and be ready when the cluster knows
+    /// them. No KubeDirector may do so beside it.
+    #[arg(long)]
+    pub virtual_clusters: bool,
     /// How drivers are reached.
     #[command(flatten)]
     pub exposing: ExposingArgs,

@@ -204,7 +204,8 @@ pub async fn serves_originals(client: &Client) -> Result<bool, Failure> {
     is_served(client, &ORIGINAL_SPARK_APPLICATION).await
 }
 
-/// Whether the cluster serves the kinds of virtual clusters, which are operated where they are.
+/// Whether the cluster serves the kinds of virtual clusters. An embedded one serves them for us alone; in
+/// others a KubeDirector may, so an operator has to be told.
 pub async fn serves_virtual_clusters(client: &Client) -> Result<bool, Failure> {
     is_served(client, &CLUSTER).await
 }
@@ -277,11 +278,14 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
              know them yet; apply what windlass install --original-api prints"
         ));
     }
-    let serves_clusters = serves_virtual_clusters(&client).await?;
-    if serves_clusters {
-        talk(&format!("{CLUSTER} are served, too"));
+    if args.virtual_clusters && !serves_virtual_clusters(&client).await? {
+        talk(&format!(
+            "the cluster does not know {CLUSTER}: apply deploy/director; this operator is not ready before"
+        ));
     }
-    let director = serves_clusters.then(|| director(&args.lease_namespace));
+    let director = args
+        .virtual_clusters
+        .then(|| director(&args.lease_namespace));
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
         Failure::bad_input(format!(
             "--listen {}: {error}: choose a free address",
