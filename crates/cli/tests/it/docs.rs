@@ -15,7 +15,7 @@ use crate::common::{Answer, root, shell_lines, windlass};
 use crate::machine::Machine;
 
 /// The documents whose commands are run.
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "docs/run.md",
     "docs/applications.md",
@@ -28,7 +28,6 @@ const DOCUMENTS: [&str; 13] = [
     "docs/exposure.md",
     "docs/monitoring.md",
     "docs/original-api.md",
-    "docs/virtual-clusters.md",
 ];
 
 /// Commands that are shown and not run here, each with the reason.
@@ -43,11 +42,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     ("windlass run -f app.yaml --context prod", REAL_CLUSTER),
     ("windlass warm", REAL_SPARK),
-    (
-        "windlass app package catalog/spark | kubectl apply -f -",
-        REAL_SPARK,
-    ),
-    ("kubectl apply -f catalog/spark/cluster.yaml", REAL_SPARK),
     (
         "windlass install --original-api | kubectl apply -f -",
         REAL_CLUSTER,
@@ -180,16 +174,9 @@ fn on_a_machine(session: &str) -> Answer {
     let machine = Machine::new();
     machine.write("job.py", "import sys; print('arguments', sys.argv[1:])");
     machine.write("app.jar", "");
-    for folder in ["examples/policies", "examples/virtual-clusters"] {
-        fs::create_dir_all(machine.path(folder)).unwrap();
-    }
+    fs::create_dir_all(machine.path("examples/policies")).unwrap();
     fs::create_dir_all(machine.path("deploy/rbac")).unwrap();
-    for folder in [
-        "examples",
-        "examples/policies",
-        "examples/virtual-clusters",
-        "deploy/rbac",
-    ] {
+    for folder in ["examples", "examples/policies", "deploy/rbac"] {
         copy_files(&root().join(folder), &machine.path(folder));
     }
     let pi = fs::read_to_string(root().join("examples/spark-pi.yaml")).unwrap();
