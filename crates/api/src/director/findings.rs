@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::amount::{Amounts, DisruptionBudget};
 use crate::field::{FieldError, FieldPath};
-use crate::names::{self, DnsSubdomain, LabelValue};
+use crate::names::{self, DnsSubdomain, LABEL_MAX, LabelValue};
 use crate::quantity::Quantity;
 
 /// What validation has found so far.
@@ -41,6 +41,21 @@ impl Findings {
 
     pub(crate) fn forbidden(&mut self, path: FieldPath, detail: impl Into<String>) {
         self.push(FieldError::forbidden(path, detail));
+    }
+
+    /// The name of an object that is the value of a label, too.
+    pub(crate) fn label_name(&mut self, name: Option<&str>) {
+        let name = name.unwrap_or_default();
+        let path = FieldPath::new("metadata").field("name");
+        if let Err(error) = DnsSubdomain::new(name) {
+            self.invalid(path, name, error.to_string());
+        } else if name.len() > LABEL_MAX {
+            let detail = format!(
+                "has {} characters but at most {LABEL_MAX} are allowed; choose a shorter one",
+                name.len()
+            );
+            self.invalid(path, name, detail);
+        }
     }
 
     pub(crate) fn not_empty(&mut self, path: FieldPath, text: &str) {

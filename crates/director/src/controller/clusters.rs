@@ -23,10 +23,7 @@ use crate::members::{
     self, HookKey, HookState, Observed, ObservedClaim, ObservedDelivery, ObservedPod, ObservedSet,
     Outcome, Present, Spec,
 };
-use crate::names::{
-    CLUSTER_LABEL, CONFIG_MAP_TYPE_LABEL, Names, Present as PresentNames, SECRET_TYPE_LABEL,
-    Subject, label_value,
-};
+use crate::names::{CLUSTER_LABEL, CONFIG_MAP_TYPE_LABEL, SECRET_TYPE_LABEL, label_value};
 
 /// How often a name that somebody else has leads to the next one before the plan says so.
 const NAMES_TRIED: usize = 8;
@@ -89,7 +86,7 @@ impl KubeDirectorClusters {
                 continue;
             };
             let observed = own_objects(&other, view).await?;
-            let names = names_of(&blueprint, &observed);
+            let names = observed.names(&blueprint);
             let sizes = &observed.sets;
             let seed = observed.delivery.as_ref().and_then(|it| it.seed.clone());
             found.clusters.push(blueprint.describe(
@@ -131,10 +128,9 @@ async fn own_objects(cluster: &Object, view: &View) -> Result<Observed, ApiError
     let sets = own(labelled(&STATEFUL_SET).await?);
     let pods = labelled(&Kind::POD).await?;
     let claims = labelled(&CLAIM).await?;
-    let is_headless = |service: &&Object| service.spec()["clusterIP"] == "None";
     let (headless, services): (Vec<Object>, Vec<Object>) = own(labelled(&Kind::SERVICE).await?)
         .into_iter()
-        .partition(|service| is_headless(&service));
+        .partition(|service| service.spec()["clusterIP"] == "None");
     let secrets = own(labelled(&SECRET).await?);
     Ok(Observed {
         headless: headless.first().map(Present::of),
@@ -156,25 +152,6 @@ fn is_own(object: &Object, cluster: &Object) -> bool {
     object.owner_uids().any(|uid| uid == cluster.uid())
 }
 
-fn names_of(blueprint: &Blueprint, observed: &Observed) -> Names {
-    let subject = Subject {
-        scheme: blueprint.scheme,
-        cluster: &blueprint.name,
-        uid: &blueprint.uid,
-    };
-    let sets = observed.sets.iter();
-    let sets: BTreeMap<String, String> = sets
-        .map(|(role, set)| (role.clone(), set.object.name.clone()))
-        .collect();
-    let present = PresentNames {
-        headless: observed.headless.as_ref().map(|it| it.name.as_str()),
-        sets: Some(&sets),
-        taken: Some(&observed.taken),
-    };
-    let ids = blueprint.roles.iter().map(|role| role.id.as_str());
-    Names::settle(subject, ids, present)
-}
-
 /// Names of StatefulSets and headless Services that others have. What has not our label is in no store.
 async fn taken(
     blueprint: &Blueprint,
@@ -184,7 +161,7 @@ async fn taken(
 ) -> Result<(), ApiError> {
     let mut free = BTreeSet::new();
     for _ in 0..NAMES_TRIED {
-        let names = names_of(blueprint, observed);
+        let names = observed.names(blueprint);
         let sets = blueprint.roles.iter().filter(|role| role.members > 0);
         let sets = sets.filter(|role| !observed.sets.contains_key(&role.id));
         let mut wanted: Vec<(Kind, String)> = sets

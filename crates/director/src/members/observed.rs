@@ -7,8 +7,10 @@ use windlass_api::director::cluster::ContainerState;
 
 use super::hooks::{HookKey, HookState};
 use super::marks::{ClaimMarks, PodMarks};
+use crate::blueprint::Blueprint;
 use crate::build::Seed;
 use crate::configmeta::Connections;
+use crate::names::{Names, Present as PresentNames, Subject};
 
 /// Everything a decision may look at besides the cluster itself.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -37,6 +39,28 @@ pub struct Observed {
     pub entropy: Option<Seed>,
     /// What the API refused last.
     pub refusal: Option<String>,
+}
+
+impl Observed {
+    /// What the cluster's objects are called: what is there keeps its name.
+    pub fn names(&self, blueprint: &Blueprint) -> Names {
+        let subject = Subject {
+            scheme: blueprint.scheme,
+            cluster: &blueprint.name,
+            uid: &blueprint.uid,
+        };
+        let sets = self.sets.iter();
+        let sets: BTreeMap<String, String> = sets
+            .map(|(role, set)| (role.clone(), set.object.name.clone()))
+            .collect();
+        let present = PresentNames {
+            headless: self.headless.as_ref().map(|it| it.name.as_str()),
+            sets: Some(&sets),
+            taken: Some(&self.taken),
+        };
+        let ids = blueprint.roles.iter().map(|role| role.id.as_str());
+        Names::settle(subject, ids, present)
+    }
 }
 
 /// An object that is there.

@@ -16,7 +16,7 @@ use super::status::{self, ConditionKind, MemberLine, set_condition};
 use crate::blueprint::{Blueprint, Role};
 use crate::build::{Delivery, content_hash};
 use crate::configmeta::{Document, MemberDescription, connections_text};
-use crate::names::{Domain, Names, Present as PresentNames, Subject};
+use crate::names::{Domain, Names};
 
 mod member;
 mod objects;
@@ -136,22 +136,7 @@ impl<'a> Planner<'a> {
         observed: &'a Observed,
         now: Timestamp,
     ) -> Self {
-        let subject = Subject {
-            scheme: blueprint.scheme,
-            cluster: &blueprint.name,
-            uid: &blueprint.uid,
-        };
-        let sets = observed.sets.iter();
-        let sets: BTreeMap<String, String> = sets
-            .map(|(role, set)| (role.clone(), set.object.name.clone()))
-            .collect();
-        let present = PresentNames {
-            headless: observed.headless.as_ref().map(|it| it.name.as_str()),
-            sets: Some(&sets),
-            taken: Some(&observed.taken),
-        };
-        let ids = blueprint.roles.iter().map(|role| role.id.as_str());
-        let names = Names::settle(subject, ids, present);
+        let names = observed.names(blueprint);
         let roles = blueprint.roles.iter();
         Self {
             domain: blueprint.domain(&names),

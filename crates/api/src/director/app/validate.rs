@@ -6,7 +6,7 @@ use super::{AppRole, AppSpec, ConfigPackage, Drain, Endpoint, HealthCheck, KubeD
 use crate::director::findings::Findings;
 use crate::director::inherit::Inheritable;
 use crate::field::{FieldError, FieldPath};
-use crate::names::{DnsLabel, DnsSubdomain, LABEL_MAX, LabelValue};
+use crate::names::{DnsLabel, LabelValue};
 use crate::schema;
 
 /// The longest name of a service and of a URL scheme: the name of a port has room for no more.
@@ -17,7 +17,8 @@ pub fn validate(app: &KubeDirectorApp) -> Vec<FieldError> {
     let mut findings = Findings::default();
     let at = FieldPath::new("spec");
     let spec = &app.spec;
-    check_name(&mut findings, app);
+    // It is the value of a label of everything that runs the application.
+    findings.label_name(app.metadata.name.as_deref());
     check_texts(&mut findings, spec, &at);
     check_services(&mut findings, spec, &at.field("services"));
     let default = spec.default_config_package.given();
@@ -27,21 +28,6 @@ pub fn validate(app: &KubeDirectorApp) -> Vec<FieldError> {
     check_roles(&mut findings, spec, &at);
     check_config(&mut findings, spec, &at.field("config"));
     findings.into_errors()
-}
-
-/// The name is the value of a label of everything that runs the application.
-fn check_name(findings: &mut Findings, app: &KubeDirectorApp) {
-    let name = app.metadata.name.as_deref().unwrap_or_default();
-    let path = FieldPath::new("metadata").field("name");
-    if let Err(error) = DnsSubdomain::new(name) {
-        findings.invalid(path, name, error.to_string());
-    } else if name.len() > LABEL_MAX {
-        let detail = format!(
-            "has {} characters but at most {LABEL_MAX} are allowed; choose a shorter one",
-            name.len()
-        );
-        findings.invalid(path, name, detail);
-    }
 }
 
 fn check_texts(findings: &mut Findings, spec: &AppSpec, at: &FieldPath) {

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::director::findings::{Findings, is_at_or_below};
 use crate::field::{FieldError, FieldPath};
-use crate::names::{DnsSubdomain, LABEL_MAX, LabelValue};
+use crate::names::LabelValue;
 
 /// Where members have something of their own, so that no claim may be mounted there.
 const OWN_MOUNTS: [&str; 8] = [
@@ -24,7 +24,8 @@ pub fn validate(cluster: &KubeDirectorCluster) -> Vec<FieldError> {
     let mut findings = Findings::default();
     let at = FieldPath::new("spec");
     let spec = &cluster.spec;
-    check_name(&mut findings, cluster);
+    // It is the value of a label of everything that belongs to the cluster.
+    findings.label_name(cluster.metadata.name.as_deref());
     findings.not_empty(at.field("app"), &spec.app);
     check_secret(
         &mut findings,
@@ -46,21 +47,6 @@ pub fn validate(cluster: &KubeDirectorCluster) -> Vec<FieldError> {
     }
     check_total(&mut findings, spec, &list);
     findings.into_errors()
-}
-
-/// The name is the value of a label of everything that belongs to the cluster.
-fn check_name(findings: &mut Findings, cluster: &KubeDirectorCluster) {
-    let name = cluster.metadata.name.as_deref().unwrap_or_default();
-    let path = FieldPath::new("metadata").field("name");
-    if let Err(error) = DnsSubdomain::new(name) {
-        findings.invalid(path, name, error.to_string());
-    } else if name.len() > LABEL_MAX {
-        let detail = format!(
-            "has {} characters but at most {LABEL_MAX} are allowed; choose a shorter one",
-            name.len()
-        );
-        findings.invalid(path, name, detail);
-    }
 }
 
 fn check_connections(findings: &mut Findings, cluster: &KubeDirectorCluster, at: &FieldPath) {
