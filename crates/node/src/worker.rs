@@ -96,7 +96,8 @@ enum Report {
     Stopped {
         container: String,
     },
-    TornDown,
+    /// The shim is gone, or why it stays.
+    TornDown(Result<(), String>),
     Refreshed(Result<Volumes, String>),
     Removed(bool),
 }

@@ -84,8 +84,6 @@ fn every_command_of_the_documents_does_what_it_says() {
             }
             // Other clusters of this machine may have the usual port.
             let command = command.replace("windlass up --detach", "windlass up --detach --port 0");
-            // A pod of an ordinary user that is deleted in the second in which it is made stays now and then.
-            let command = command.replace("delete connect/sql", "delete connect/sql --no-wait");
             session.push_str(&format!(
                 "echo '+ {}'\n{command}\n",
                 command.replace('\'', "")

@@ -236,10 +236,10 @@ impl<'a> Planner<'a> {
         if !seen.is_live() {
             return false;
         }
-        let attempt = seen.instance.as_ref().map(|(attempt, _)| *attempt);
+        // One that is being started cannot be asked yet, and the one before it need not be.
         let asked_already =
             matches!(seen.ongoing, Ongoing::Stopping { kill_at: asked } if asked <= kill_at);
-        if let (Some(attempt), false) = (attempt, asked_already) {
+        if let (Some(attempt), false) = (seen.live_attempt(), asked_already) {
             self.steps.push(Step::Stop {
                 container: container.name.clone(),
                 attempt,

@@ -138,10 +138,14 @@ impl ContainerSeen {
 
     /// Whether a process of it may exist, or is about to.
     pub(crate) fn is_live(&self) -> bool {
-        self.ongoing == Ongoing::Starting
-            || matches!(
-                &self.instance,
-                Some((_, Life::Starting { .. } | Life::Running { .. }))
-            )
+        self.ongoing == Ongoing::Starting || self.live_attempt().is_some()
+    }
+
+    /// The instance that has not ended.
+    pub(crate) fn live_attempt(&self) -> Option<u32> {
+        match &self.instance {
+            Some((attempt, Life::Starting { .. } | Life::Running { .. })) => Some(*attempt),
+            Some((_, Life::Ended(_))) | None => None,
+        }
     }
 }

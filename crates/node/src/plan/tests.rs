@@ -185,6 +185,7 @@ fn a_pod_goes_through_its_life() {
         |seen| seen.ongoing = Ongoing::Stopping { kill_at: at(40) },
         running(0),
     );
+    let restarting = with(|seen| seen.ongoing = Ongoing::Starting, ended(0, 0, 12));
     let gone = |mut seen: Seen| {
         seen.sandbox = Sandbox::Gone;
         seen
@@ -349,6 +350,12 @@ fn a_pod_goes_through_its_life() {
             13,
         ),
         (
+            "deleted, the next start under way",
+            deleted(one("Always"), 40),
+            standing(&[("a", restarting)]),
+            13,
+        ),
+        (
             "deleted, torn down",
             deleted(one("Always"), 40),
             gone(standing(&[("a", ended(0, 0, 12))])),
@@ -386,6 +393,8 @@ struct World {
     seen: Seen,
     now: Timestamp,
     starts: BTreeMap<String, u32>,
+    /// Starts that were asked for and have not come to anything yet, with their attempts.
+    coming: BTreeMap<String, u32>,
 }
 
 impl World {
@@ -400,6 +409,7 @@ impl World {
             seen: Seen::default(),
             now: at(0),
             starts: BTreeMap::new(),
+            coming: BTreeMap::new(),
         }
     }
 
@@ -441,10 +451,9 @@ impl World {
                     prop_assert!(!seen.is_live(), "{container} must not run twice");
                     prop_assert_eq!(attempt, *self.starts.entry(container.clone()).or_default());
                     *self.starts.entry(container.clone()).or_default() += 1;
-                    *seen = ContainerSeen {
-                        streak,
-                        ..running(attempt)
-                    };
+                    seen.ongoing = Ongoing::Starting;
+                    seen.streak = streak;
+                    self.coming.insert(container.clone(), attempt);
                     if container != "i" && container != "s" {
                         let first = self.seen.containers["i"].ending().map(|e| e.exit_code);
                         prop_assert_eq!(first, Some(0), "init containers come first");
@@ -458,17 +467,35 @@ impl World {
                 } => {
                     let seen = self.seen.containers.entry(container).or_default();
                     prop_assert_eq!(seen.instance.as_ref().map(|(a, _)| *a), Some(attempt));
+                    prop_assert!(seen.ending().is_none(), "what has ended is not stopped");
                     seen.ongoing = Ongoing::Stopping { kill_at };
                 }
                 Step::TearDown => {
                     let live = self.seen.containers.values().any(ContainerSeen::is_live);
                     prop_assert!(!live, "the walls must not fall on the living");
+                    prop_assert!(self.coming.is_empty(), "nor on who is about to live");
                     self.seen.sandbox = Sandbox::Gone;
                 }
                 Step::Remove => return Ok(true),
             }
         }
         Ok(false)
+    }
+
+    /// What was asked to start runs.
+    fn arrive(&mut self, name: &str) {
+        if let Some(attempt) = self.coming.remove(name)
+            && let Some(seen) = self.seen.containers.get_mut(name)
+        {
+            *seen = ContainerSeen {
+                streak: seen.streak,
+                ongoing: match seen.ongoing {
+                    Ongoing::Starting => Ongoing::Nothing,
+                    other => other,
+                },
+                ..running(attempt)
+            };
+        }
     }
 
     fn end(&mut self, name: &str, exit_code: i32) {
@@ -489,23 +516,26 @@ proptest! {
     #[test]
     fn whatever_happens_containers_keep_their_order_and_a_deleted_pod_goes(
         policy in prop_oneof![Just("Always"), Just("OnFailure"), Just("Never")],
-        happenings in proptest::collection::vec((0..4_usize, 0..3_i32, 0..400_i64), 0..40),
+        happenings in proptest::collection::vec((0..4_usize, 0..4_usize, 0..3_i32, 0..400_i64), 0..60),
     ) {
         let mut world = World::new(policy);
-        for (which, exit_code, seconds) in happenings {
+        let names = ["i", "s", "a", "b"];
+        for (starts, ends, exit_code, seconds) in happenings {
             prop_assert!(!world.step()?, "nobody asked for its removal");
             world.now += SignedDuration::from_secs(seconds);
-            world.end(["i", "s", "a", "b"][which], exit_code);
+            world.arrive(names[starts]);
+            world.end(names[ends], exit_code);
         }
         world.pod = deleted(world.pod.clone(), world.now.duration_since(at(0)).as_secs() + 30);
         let mut removed = false;
-        for _ in 0..10 {
+        for _ in 0..20 {
             removed = world.step()?;
             if removed {
                 break;
             }
-            for name in ["i", "s", "a", "b"] {
+            for name in names {
                 world.end(name, 143);
+                world.arrive(name);
             }
         }
         prop_assert!(removed, "a deleted pod must go");

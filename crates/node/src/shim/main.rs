@@ -276,7 +276,7 @@ impl Shim {
                 Some(terminal) => terminal.resize(size).map_err(|error| error.to_string()),
                 None => Err(format!("container {container} has no terminal")),
             },
-            Request::Exit if self.live.borrow().is_empty() => {
+            Request::Exit if self.state.borrow().is_over() => {
                 write_frame(&mut stream, &Frame::Ok).await?;
                 let _ = leave.try_send(());
                 return Ok(());

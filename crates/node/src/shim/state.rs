@@ -130,6 +130,12 @@ impl PodState {
         write_durably(file, &serde_json::to_vec(self)?)
     }
 
+    /// Whether every container that was ever started has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        let mut instances = self.containers.values();
+        instances.all(|instances| matches!(instances.current.life, Life::Ended(_)))
+    }
+
     /// Notes a new instance; the current one becomes the previous.
     pub(crate) fn begin(&mut self, name: &str, attempt: u32) {
         let instance = Instance {

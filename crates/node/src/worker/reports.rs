@@ -89,9 +89,14 @@ impl Worker {
                     seen.ongoing = Ongoing::Nothing;
                 }
             }
-            Report::TornDown => {
+            Report::TornDown(Ok(())) => {
                 self.shim = None;
                 self.seen.sandbox = Sandbox::Gone;
+            }
+            // What it still owns shows in its record, and is stopped first.
+            Report::TornDown(Err(why)) => {
+                tracing::debug!(pod = self.uid, why, "a pod's shim does not go yet");
+                self.seen.sandbox = Sandbox::Ready;
             }
             Report::Refreshed(Ok(volumes)) => self.volumes = volumes,
             Report::Refreshed(Err(why)) => {

@@ -40,10 +40,10 @@ impl Worker {
                 self.seen.sandbox = Sandbox::Making;
                 let shim = self.shim.clone();
                 self.tasks.spawn(async move {
-                    if let Some(shim) = shim {
-                        tasks::dismiss(shim).await;
-                    }
-                    Report::TornDown
+                    Report::TornDown(match shim {
+                        Some(shim) => tasks::dismiss(shim).await,
+                        None => Ok(()),
+                    })
                 });
             }
             Step::Remove => self.remove(),

@@ -23,7 +23,7 @@ use crate::images::{
 use crate::poddir::{PodDir, PodRecord, remove_tree};
 use crate::probes::{self, Target};
 use crate::runtime::{PodSpec, ProcessId};
-use crate::shim::{self, Life, Request, ShimClient};
+use crate::shim::{self, Life, Request, ShimClient, ShimError};
 use crate::volumes::{self, Volumes};
 
 const SIGTERM: i32 = 15;
@@ -107,6 +107,9 @@ impl Start {
             Ok(spec) => spec,
             Err(why) => return StartOutcome::Refused(why),
         };
+        if self.ending.is_cancelled() {
+            return StartOutcome::Abandoned;
+        }
         let (events, name) = (&self.context.events, &self.container.name);
         events.tell(
             &self.pod,
@@ -441,15 +444,24 @@ pub(super) async fn kill_everything(mut shim: ShimClient) {
         let over = ended(&mut shim, name, instances.current.attempt);
         let _ = tokio::time::timeout(KILL_WAIT, over).await;
     }
-    dismiss(shim).await;
+    if let Err(why) = dismiss(shim).await {
+        // It goes by itself when its directory does.
+        tracing::debug!(why, "a pod's shim stays");
+    }
 }
 
-/// Lets a shim that owns nothing any more go, and waits until it has.
-pub(super) async fn dismiss(mut shim: ShimClient) {
-    // A shim that cannot be reached is gone.
-    if shim.request(Request::Exit).await.is_ok() {
-        let gone = async { while shim.changed().await {} };
-        let _ = tokio::time::timeout(KILL_WAIT, gone).await;
+/// Lets a shim that owns nothing any more go, and waits until it has; the error says why one that
+/// still owns something stays.
+pub(super) async fn dismiss(mut shim: ShimClient) -> Result<(), String> {
+    match shim.request(Request::Exit).await {
+        Ok(()) => {
+            let gone = async { while shim.changed().await {} };
+            let _ = tokio::time::timeout(KILL_WAIT, gone).await;
+            Ok(())
+        }
+        Err(ShimError::Refused(why)) => Err(why),
+        // A shim that cannot be reached is gone.
+        Err(ShimError::Unreachable(_)) => Ok(()),
     }
 }
 

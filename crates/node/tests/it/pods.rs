@@ -43,6 +43,14 @@ fn state(pod: &Pod) -> ContainerState {
         .unwrap_or_default()
 }
 
+fn restarts(pod: &Pod) -> i32 {
+    let statuses = pod
+        .status
+        .as_ref()
+        .and_then(|it| it.container_statuses.as_ref());
+    statuses.map_or(0, |statuses| statuses[0].restart_count)
+}
+
 fn waiting_reason(pod: &Pod) -> String {
     state(pod)
         .waiting
@@ -204,6 +212,24 @@ async fn deletion_runs_the_hook_asks_politely_and_removes_the_pod() {
     cluster.until_gone("leaving").await;
     let log = std::fs::read_to_string(seen.path().join("log")).unwrap();
     assert_eq!(log, "hook\nterm\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_that_are_deleted_while_a_container_is_started_again_go() {
+    let cluster = TestCluster::start().await;
+    let spec = json!({"containers": [{"name": "main", "command": ["true"]}]});
+    let live_briefly = (0..16).map(|number| {
+        let (cluster, spec, name) = (&cluster, spec.clone(), format!("brief-{number}"));
+        async move {
+            cluster.create(&name, spec).await;
+            // The first restart follows at once, so it is under way now or a moment later.
+            let ended = |pod: &Pod| state(pod).terminated.is_some() || restarts(pod) > 0;
+            cluster.until(&name, ended).await;
+            cluster.delete(&name, 30).await;
+            cluster.until_gone(&name).await;
+        }
+    });
+    futures::future::join_all(live_briefly).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
