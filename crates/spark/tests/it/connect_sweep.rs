@@ -10,8 +10,9 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::connects::{answers, names, server, until, until_pod, until_ready};
+use windlass_trial::mishaps::{Call, Script, USUAL_STEP, complaints, scripts};
+
 use crate::house::{House, Place};
-use crate::mishaps::{Call, Script, complaints, scripts};
 use crate::sweep::operate;
 
 const AT_ONCE: usize = 16;
@@ -25,7 +26,7 @@ async fn a_mishap_at_any_call_about_a_server_changes_nothing_about_the_end() {
     let house = House::empty().await;
     let usual = Arc::new(Script::default());
     assert_eq!(live(&house, Arc::clone(&usual)).await, None);
-    let scripts = scripts(&usual, |call| {
+    let scripts = scripts(&usual, USUAL_STEP, |call| {
         call.is_write() || call.path.contains("/sparkconnects")
     });
     assert!(scripts.len() >= 15, "{} points were tried", scripts.len());

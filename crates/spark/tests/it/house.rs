@@ -5,13 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream::BoxStream;
-use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, WatchEvent,
-    WatchParams,
-};
-use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +20,7 @@ use windlass_spark::controller::{
 use windlass_spark::lower::Exposing;
 use windlass_spark::rbac;
 use windlass_streaming::backend::NoNode;
+pub(crate) use windlass_trial::Objects;
 
 const DEADLINE: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -284,10 +278,7 @@ impl House {
     }
 
     pub(crate) fn all(&self, api_version: &str, kind: &str, plural: &str) -> Objects {
-        Objects(Api::all_with(
-            self.client.clone(),
-            &resource(api_version, kind, plural),
-        ))
+        Objects::of_all(&self.client, api_version, kind, plural)
     }
 
     pub(crate) fn namespaces(&self) -> Objects {
@@ -329,12 +320,7 @@ impl Place {
     }
 
     fn named(&self, api_version: &str, kind: &str, plural: &str) -> Objects {
-        let resource = resource(api_version, kind, plural);
-        Objects(Api::namespaced_with(
-            self.client.clone(),
-            &self.namespace,
-            &resource,
-        ))
+        Objects::of(&self.client, &self.namespace, api_version, kind, plural)
     }
 
     pub(crate) fn apps(&self) -> Objects {
@@ -396,8 +382,7 @@ impl Place {
 
     /// The revision of everything now.
     pub(crate) async fn revision(&self) -> String {
-        let list = self.accounts().0.list(&Default::default()).await.unwrap();
-        list.metadata.resource_version.unwrap()
+        self.accounts().revision().await
     }
 
     /// The objects of any kind.
@@ -539,17 +524,6 @@ pub(crate) fn container(name: &str, state: Value) -> Value {
     })
 }
 
-fn resource(api_version: &str, kind: &str, plural: &str) -> ApiResource {
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    ApiResource {
-        group: group.to_owned(),
-        version: version.to_owned(),
-        api_version: api_version.to_owned(),
-        kind: kind.to_owned(),
-        plural: plural.to_owned(),
-    }
-}
-
 /// An application that computes pi.
 pub(crate) fn pi(name: &str) -> Value {
     json!({
@@ -565,84 +539,6 @@ pub(crate) fn pi(name: &str) -> Value {
             "executor": {"instances": 2},
         },
     })
-}
-
-/// The objects of one kind, as raw JSON.
-pub(crate) struct Objects(Api<DynamicObject>);
-
-impl Objects {
-    pub(crate) async fn create(&self, object: impl Serialize) -> Value {
-        let object = serde_json::to_value(object).unwrap();
-        let object: DynamicObject = serde_json::from_value(object).unwrap();
-        let created = self
-            .0
-            .create(&PostParams::default(), &object)
-            .await
-            .unwrap();
-        serde_json::to_value(created).unwrap()
-    }
-
-    /// Everything that happens to these objects, from the beginning.
-    pub(crate) async fn watch(&self) -> BoxStream<'static, WatchEvent<DynamicObject>> {
-        let params = WatchParams::default().timeout(290);
-        let events = self.0.watch(&params, "0").await.unwrap();
-        events
-            .filter_map(|event| std::future::ready(event.ok()))
-            .boxed()
-    }
-
-    pub(crate) async fn get(&self, name: &str) -> Option<Value> {
-        let found = self.0.get_opt(name).await.unwrap();
-        found.map(|object| serde_json::to_value(object).unwrap())
-    }
-
-    pub(crate) async fn list(&self) -> Vec<Value> {
-        let list = self.0.list(&Default::default()).await.unwrap();
-        list.items
-            .into_iter()
-            .map(|object| serde_json::to_value(object).unwrap())
-            .collect()
-    }
-
-    pub(crate) async fn merge(&self, name: &str, patch: Value) {
-        self.0
-            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
-            .await
-            .unwrap();
-    }
-
-    pub(crate) async fn merge_status(&self, name: &str, patch: Value) {
-        let patch = Patch::Merge(patch);
-        self.0
-            .patch_status(name, &PatchParams::default(), &patch)
-            .await
-            .unwrap();
-    }
-
-    pub(crate) async fn delete(&self, name: &str) {
-        self.0.delete(name, &DeleteParams::default()).await.unwrap();
-    }
-
-    /// Waits until the object, or its absence, is as wanted.
-    pub(crate) async fn until(&self, name: &str, wanted: impl Fn(&Option<Value>) -> bool) -> Value {
-        let mut last = None;
-        let waited = tokio::time::timeout(DEADLINE, async {
-            loop {
-                last = self.get(name).await;
-                if wanted(&last) {
-                    return;
-                }
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-        });
-        let waited = waited.await;
-        assert!(waited.is_ok(), "{name} stayed {last:#?}");
-        last.unwrap_or_default()
-    }
-
-    pub(crate) async fn until_gone(&self, name: &str) {
-        self.until(name, Option::is_none).await;
-    }
 }
 
 impl Drop for House {

@@ -20,7 +20,6 @@ mod groups;
 mod house;
 mod lives;
 mod metrics;
-mod mishaps;
 mod originals;
 mod policies;
 mod queue;

@@ -12,9 +12,9 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use windlass_trial::mishaps::{Script, USUAL_STEP, scripts};
 
 use crate::house::{House, Place, pi};
-use crate::mishaps::{Script, scripts};
 use crate::sweep::operate;
 
 const APP_NAME: &str = "sparkoperator.k8s.io/app-name";
@@ -219,7 +219,7 @@ async fn a_mishap_at_any_call_lets_nobody_in_too_much_and_keeps_nobody_out() {
     let house = House::empty().await;
     let usual = Arc::new(Script::default());
     assert_eq!(live(&house, vec![Arc::clone(&usual)]).await, None);
-    let scripts = scripts(&usual, |call| {
+    let scripts = scripts(&usual, USUAL_STEP, |call| {
         !call.is_write() || call.path.contains("/status")
     });
     assert!(scripts.len() >= 15, "{} points were tried", scripts.len());

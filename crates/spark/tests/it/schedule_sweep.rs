@@ -11,9 +11,9 @@ use kube::api::WatchEvent;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use windlass_trial::mishaps::{Call, Script, USUAL_STEP, complaints, scripts};
 
 use crate::house::{House, Place};
-use crate::mishaps::{Call, Script, complaints, scripts};
 use crate::schedules::{SELDOM, names, run_to_its_end, schedule, trigger, until};
 use crate::sweep::operate;
 
@@ -29,7 +29,7 @@ async fn a_mishap_at_any_call_about_a_schedule_leads_to_no_run_more_and_none_les
     let house = House::empty().await;
     let usual = Arc::new(Script::default());
     assert_eq!(live(&house, Arc::clone(&usual)).await, None);
-    let scripts = scripts(&usual, is_about_schedules);
+    let scripts = scripts(&usual, USUAL_STEP, is_about_schedules);
     assert!(scripts.len() >= 15, "{} points were tried", scripts.len());
     println!("a schedule: {} points", scripts.len());
     let told = complaints(scripts, AT_ONCE, |script| live(&house, script)).await;
@@ -37,7 +37,9 @@ async fn a_mishap_at_any_call_about_a_schedule_leads_to_no_run_more_and_none_les
 }
 
 fn is_about_schedules(call: &Call) -> bool {
-    call.path.contains("/scheduledsparkapplications") || call.is_for_runs()
+    let creates = call.method == "POST" && call.path.ends_with("/sparkapplications");
+    let deletes = call.method == "DELETE" && call.path.contains("/sparkapplications");
+    call.path.contains("/scheduledsparkapplications") || creates || deletes
 }
 
 /// Lives one life, and says what was wrong about it.

@@ -14,9 +14,9 @@ use kube::api::WatchEvent;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use windlass_trial::mishaps::{Mishap, Script, USUAL_STEP, complaints, scripts};
 
 use crate::house::{House, Place, pi};
-use crate::mishaps::{Mishap, Script, complaints, scripts};
 use crate::sweep::{APP, CANARY, is_live, operate, second_look, text};
 
 /// How many lives go on at the same time.
@@ -113,7 +113,7 @@ async fn a_mishap_at_any_call_changes_nothing_about_what_users_and_time_do() {
             Ok(end) => end,
             Err(complaint) => panic!("{}: {complaint}", story.name),
         };
-        let scripts = scripts(&usual, |_| true);
+        let scripts = scripts(&usual, USUAL_STEP, |_| true);
         assert!(scripts.len() >= 15, "{} points were tried", scripts.len());
         println!("{}: {} points", story.name, scripts.len());
         let told = complaints(scripts, AT_ONCE, async |script| {

@@ -13,9 +13,9 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use windlass_trial::mishaps::{Script, USUAL_STEP, scripts};
 
 use crate::house::{House, Place, pi};
-use crate::mishaps::{Script, scripts};
 
 /// How many lives go on at the same time.
 const AT_ONCE: usize = 24;
@@ -35,7 +35,7 @@ async fn a_mishap_at_any_call_changes_nothing_about_the_end() {
     let usual = Arc::new(Script::default());
     let complaints = live(&house, vec![Arc::clone(&usual)]).await;
     assert!(complaints.is_empty(), "{complaints:#?}");
-    let scripts = scripts(&usual, |_| true);
+    let scripts = scripts(&usual, USUAL_STEP, |_| true);
     println!("failing, retried and completed: {} points", scripts.len());
     let scripts = scripts.into_iter().map(|script| vec![script]);
     live_all(&house, scripts.collect()).await;

@@ -18,9 +18,12 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service};
 
+/// How far apart the tried points of a life are that costs little.
+pub const USUAL_STEP: usize = 20;
+
 /// How a call goes wrong, or a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mishap {
+pub enum Mishap {
     /// It is refused for what is said to have changed meanwhile, and nothing is done.
     Conflict,
     /// It is refused by a server that has too much to do.
@@ -44,7 +47,8 @@ pub(crate) enum Mishap {
 }
 
 impl Mishap {
-    pub(crate) const ALL: [Self; 10] = [
+    /// All of them.
+    pub const ALL: [Self; 10] = [
         Self::Conflict,
         Self::TooMany,
         Self::Broken,
@@ -58,7 +62,7 @@ impl Mishap {
     ];
 
     /// Which calls it can befall: a read that is carried out is nothing to anybody else.
-    pub(crate) fn befalls(self, call: &Call) -> bool {
+    pub fn befalls(self, call: &Call) -> bool {
         if call.is_event() {
             return false;
         }
@@ -78,15 +82,18 @@ impl Mishap {
 
 /// A call of an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Call {
-    method: Method,
-    pub(crate) path: String,
+pub struct Call {
+    /// The method of the request.
+    pub method: Method,
+    /// The path, without the query.
+    pub path: String,
     watches: bool,
 }
 
 impl Call {
-    pub(crate) fn is_write(&self) -> bool {
-        self.method != Method::GET
+    /// Whether it may change something. An exec is one: what it starts may change a lot.
+    pub fn is_write(&self) -> bool {
+        self.method != Method::GET || self.path.ends_with("/exec")
     }
 
     /// Whether it asks for all objects of a kind in a namespace.
@@ -96,49 +103,44 @@ impl Call {
         self.method == Method::GET && !self.watches && parts.count() == version + 3
     }
 
-    /// Whether it makes, removes or lists whole applications.
-    pub(crate) fn is_for_runs(&self) -> bool {
-        let creates = self.method == Method::POST && self.path.ends_with("/sparkapplications");
-        let applications = self.path.contains("/sparkapplications");
-        creates || (applications && self.method == Method::DELETE)
-    }
-
     /// Events are told beside the work, in their own time.
-    pub(crate) fn is_event(&self) -> bool {
+    pub fn is_event(&self) -> bool {
         self.path.starts_with("/apis/events.k8s.io/")
     }
 }
 
 /// What befalls an operator, and what it has called.
 #[derive(Debug, Default)]
-pub(crate) struct Script {
+pub struct Script {
     /// The mishap, and at which of the calls it can befall it does, or of the pieces that watches
     /// have brought, from 1.
-    pub(crate) mishap: Option<(Mishap, usize)>,
+    pub mishap: Option<(Mishap, usize)>,
     /// How much later than it is sent a call may arrive.
-    pub(crate) delay: Duration,
+    pub delay: Duration,
     /// Whether nothing can be told.
-    pub(crate) no_events: bool,
+    pub no_events: bool,
     /// The calls there were.
-    pub(crate) calls: Mutex<Vec<Call>>,
+    pub calls: Mutex<Vec<Call>>,
     /// How many pieces watches have brought.
-    pub(crate) seen: AtomicUsize,
+    pub seen: AtomicUsize,
     /// The revision from before the first application.
-    pub(crate) past: OnceLock<String>,
+    pub past: OnceLock<String>,
     /// Whether the next watch is told that it begins too long ago.
-    pub(crate) expires: AtomicBool,
+    pub expires: AtomicBool,
     /// Cancelled when the operator has to die.
-    pub(crate) death: CancellationToken,
+    pub death: CancellationToken,
 }
 
 /// Scripts for the mishaps at the points of a life that went well: of the calls that somebody
 /// finds worth it, and of what watches have said.
 ///
 /// `WINDLASS_SWEEP=1` is all of them. A number N is every N-th read and piece of a watch, and
-/// every (N / 4)-th write, since reads are most of the calls and much alike.
-pub(crate) fn scripts(life: &Script, is_tried: impl Fn(&Call) -> bool) -> Vec<Arc<Script>> {
+/// every (N / 4)-th write, since reads are most of the calls and much alike; without, N is `usual`.
+pub fn scripts(life: &Script, usual: usize, is_tried: impl Fn(&Call) -> bool) -> Vec<Arc<Script>> {
     let every = std::env::var("WINDLASS_SWEEP").ok();
-    let every = every.map_or(20, |text| text.parse().expect("WINDLASS_SWEEP is a number"));
+    let every = every.map_or(usual, |text| {
+        text.parse().expect("WINDLASS_SWEEP is a number")
+    });
     let calls = life.calls.lock();
     let mut scripts = Vec::new();
     // Each mishap begins elsewhere, so that together they come to most of the points.
@@ -171,7 +173,7 @@ pub(crate) fn scripts(life: &Script, is_tried: impl Fn(&Call) -> bool) -> Vec<Ar
 
 /// Lives a life under each script, some at a time. What was wrong comes with the calls that led
 /// there.
-pub(crate) async fn complaints<F>(
+pub async fn complaints<F>(
     scripts: Vec<Arc<Script>>,
     at_once: usize,
     live: impl Fn(Arc<Script>) -> F,
@@ -196,7 +198,7 @@ where
 
 impl Script {
     /// A client for the operator of this script.
-    pub(crate) fn client(self: &Arc<Self>, inner: kube::Client) -> kube::Client {
+    pub fn client(self: &Arc<Self>, inner: kube::Client) -> kube::Client {
         let meddler = Meddler {
             inner,
             script: Arc::clone(self),
@@ -205,7 +207,7 @@ impl Script {
     }
 
     /// How many calls there were that the mishap could befall.
-    pub(crate) fn count(&self, mishap: Mishap) -> usize {
+    pub fn count(&self, mishap: Mishap) -> usize {
         let calls = self.calls.lock();
         calls.iter().filter(|call| mishap.befalls(call)).count()
     }

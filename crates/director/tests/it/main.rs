@@ -1,0 +1,13 @@
+//! The operator of virtual clusters against the embedded API server, with only the rights it asks for.
+//! Pods are started by the test; what is run in them is the agent itself, in a directory for each.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
+
+mod house;
+mod members;
+mod sweep;
