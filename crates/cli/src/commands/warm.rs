@@ -18,6 +18,8 @@ use crate::sparks::{self, Installed};
 
 /// The job that is run.
 const JOB: &str = include_str!("warm.py");
+/// Leaves the optimising compiler out.
+const QUICK_START: &str = "-XX:TieredStopAtLevel=1";
 
 /// Makes the archives that are missing.
 pub async fn warm(args: WarmArgs) -> Result<Exit, Failure> {
@@ -151,6 +153,11 @@ fn application(version: &str, folder: &Path, archive: &Path) -> Value {
             "image": format!("apache/spark:{version}"),
             "mainApplicationFile": format!("local://{}/warm.py", folder.display()),
             "arguments": [folder],
+            // A job that runs once for its classes is over before machine code pays that took long to make.
+            "sparkConf": {
+                "spark.driver.defaultJavaOptions": QUICK_START,
+                "spark.executor.defaultJavaOptions": QUICK_START,
+            },
             "restartPolicy": { "type": "Never" },
             "volumes": [{ "name": "folder", "hostPath": { "path": folder, "type": "Directory" } }],
             "driver": {
