@@ -2,7 +2,8 @@
 //! certificates of that ([`certificates`], [`keeper`]).
 //!
 //! Laws:
-//! - a review is a pure function of the request; it asks nobody and waits for nobody;
+//! - a review is a pure function of the request, or of the request and what it reads for it; it
+//!   changes nothing, so it may be asked as often as somebody likes;
 //! - every process serves, whether it leads or not: the API server does not know who leads;
 //! - nothing depends on being asked: what a webhook tells at once, a status tells later.
 
@@ -12,6 +13,7 @@ mod review;
 mod server;
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -20,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::ApiClient;
 use crate::health::Health;
 use keeper::Shown;
-pub use review::{GroupVersionKind, Operation, Outcome, Request, Verdict};
+pub use review::{GroupVersionKind, Operation, Outcome, Request, User, Verdict};
 
 /// What a process serves to API servers.
 pub struct WebhookConfig {
@@ -40,8 +42,26 @@ pub struct Route {
     pub review: Review,
 }
 
-/// A pure function from a request to the verdict.
-pub type Review = Arc<dyn Fn(&Request) -> Verdict + Send + Sync>;
+/// What answers a request.
+#[derive(Clone)]
+pub enum Review {
+    /// A pure function from a request to the verdict.
+    Pure(Arc<dyn Fn(&Request) -> Verdict + Send + Sync>),
+    /// One that reads from the API first. API servers wait for a few seconds only.
+    Reading(Arc<dyn Fn(Request, ApiClient) -> Reading + Send + Sync>),
+}
+
+/// The verdict of a review that reads.
+pub type Reading = Pin<Box<dyn Future<Output = Verdict> + Send>>;
+
+impl Review {
+    pub(crate) async fn of(&self, request: &Request, api: &ApiClient) -> Verdict {
+        match self {
+            Self::Pure(review) => review(request),
+            Self::Reading(review) => review(request.clone(), api.clone()).await,
+        }
+    }
+}
 
 /// Where the certificate comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +110,7 @@ impl Webhook {
             routes,
         } = self.config;
         (
-            server::serve(listener, self.tls, routes, stop.clone()),
+            server::serve(listener, self.tls, routes, api.clone(), stop.clone()),
             keeper::keep(certificates, self.shown, api, health, stop),
         )
     }

@@ -26,6 +26,26 @@ pub struct Request {
     /// As it was; null when it is created.
     #[serde(default)]
     pub old_object: Value,
+    /// Who writes.
+    #[serde(default)]
+    pub user_info: User,
+}
+
+/// Who writes, as the API server knows them.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+pub struct User {
+    /// The name.
+    #[serde(default)]
+    pub username: String,
+    /// Another one, that is not used twice.
+    #[serde(default)]
+    pub uid: String,
+    /// The groups.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// What else an authenticator has said.
+    #[serde(default)]
+    pub extra: Value,
 }
 
 /// A kind, by its parts.

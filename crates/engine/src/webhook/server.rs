@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Route, review};
 use crate::accept::accept;
+use crate::api::ApiClient;
 
 /// The API server takes objects of up to 3 MiB, and sends the old one along.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
@@ -29,15 +30,22 @@ pub(crate) async fn serve(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     routes: Vec<Route>,
+    api: ApiClient,
     stop: CancellationToken,
 ) {
     let acceptor = TlsAcceptor::from(tls);
-    let routes: Arc<[Route]> = routes.into();
-    let converse = |stream| converse(stream, acceptor.clone(), Arc::clone(&routes));
+    let served = Arc::new(Served { routes, api });
+    let converse = |stream| converse(stream, acceptor.clone(), Arc::clone(&served));
     accept(listener, "a connection to the webhook", stop, converse).await;
 }
 
-async fn converse(stream: TcpStream, acceptor: TlsAcceptor, routes: Arc<[Route]>) {
+/// What is asked where, and what answers are read from.
+struct Served {
+    routes: Vec<Route>,
+    api: ApiClient,
+}
+
+async fn converse(stream: TcpStream, acceptor: TlsAcceptor, served: Arc<Served>) {
     let stream = match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
@@ -47,8 +55,8 @@ async fn converse(stream: TcpStream, acceptor: TlsAcceptor, routes: Arc<[Route]>
         Err(_) => return,
     };
     let service = service_fn(move |request| {
-        let routes = Arc::clone(&routes);
-        async move { Ok::<_, Infallible>(respond(request, &routes).await) }
+        let served = Arc::clone(&served);
+        async move { Ok::<_, Infallible>(respond(request, &served).await) }
     });
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
@@ -60,7 +68,8 @@ async fn converse(stream: TcpStream, acceptor: TlsAcceptor, routes: Arc<[Route]>
     }
 }
 
-async fn respond(request: Request<Incoming>, routes: &[Route]) -> Response<Full<Bytes>> {
+async fn respond(request: Request<Incoming>, served: &Served) -> Response<Full<Bytes>> {
+    let routes = &served.routes;
     let Some(route) = routes.iter().find(|it| it.path == request.uri().path()) else {
         let paths: Vec<&str> = routes.iter().map(|route| route.path).collect();
         return plain(StatusCode::NOT_FOUND, paths.join(" "));
@@ -81,7 +90,7 @@ async fn respond(request: Request<Incoming>, routes: &[Route]) -> Response<Full<
     };
     match review::read(&body) {
         Ok(request) => {
-            let verdict = (route.review)(&request);
+            let verdict = route.review.of(&request, &served.api).await;
             let answer = review::answer(&request, &verdict).to_string();
             of(StatusCode::OK, "application/json", answer)
         }

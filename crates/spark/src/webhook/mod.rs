@@ -7,7 +7,7 @@ mod validate;
 use std::sync::Arc;
 
 use windlass_api::spark::original::OldImages;
-use windlass_engine::webhook::Route;
+use windlass_engine::webhook::{Review, Route};
 
 use crate::controller::PolicyDesk;
 use crate::lower::Settings;
@@ -26,14 +26,14 @@ pub fn routes(settings: Settings, old_images: OldImages, policies: Arc<PolicyDes
     vec![
         Route {
             path: VALIDATE,
-            review: Arc::new(move |request| {
+            review: Review::Pure(Arc::new(move |request| {
                 let namespace = request.namespace.as_deref().unwrap_or_default();
                 validate(request, &settings, &old_images, &policies.shown(namespace))
-            }),
+            })),
         },
         Route {
             path: CUSTOMISE,
-            review: Arc::new(customise),
+            review: Review::Pure(Arc::new(customise)),
         },
     ]
 }
