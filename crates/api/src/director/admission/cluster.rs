@@ -1,9 +1,11 @@
 //! A cluster as it is asked for.
 
+use std::borrow::Cow;
 use std::mem;
 
 use super::changes;
 use super::defaults;
+use super::kept::Kept;
 use super::roles;
 use super::surroundings::{Surroundings, needs};
 use super::{ALLOW_DELETE_WHILE_RESTORING, RESTORING, STATUS_BACKUP_EXISTS};
@@ -20,8 +22,8 @@ pub enum Request<'a> {
     Create,
     /// It takes the place of this one.
     Update(&'a KubeDirectorCluster),
-    /// It is there, and a controller looks at it.
-    Stored,
+    /// It is there, and a controller looks at it, which has made objects of it that keep this.
+    Stored(&'a Kept),
 }
 
 /// A cluster that may be, with its defaults.
@@ -88,7 +90,11 @@ pub fn admit(
 ) -> Result<Defaulted, Vec<FieldError>> {
     let old = match request {
         Request::Update(old) => Some(old),
-        Request::Create | Request::Stored => None,
+        Request::Create | Request::Stored(_) => None,
+    };
+    let kept = match request {
+        Request::Stored(kept) => kept.before(cluster),
+        Request::Create | Request::Update(_) => None,
     };
     if let Some(old) = old {
         let restoring = has_label(old, RESTORING);
@@ -108,34 +114,42 @@ pub fn admit(
         return admit_restored(cluster, around);
     }
 
+    let before = old.or(kept.as_ref());
+    let mut cluster = Cow::Borrowed(cluster);
+    // An application of the same name elsewhere is another one.
+    let catalog = before.and_then(|it| it.spec.app_catalog);
+    if cluster.spec.app_catalog.is_none() && catalog.is_some() {
+        cluster.to_mut().spec.app_catalog = catalog;
+    }
+    let cluster = cluster.as_ref();
     let Some((catalog, app)) = around.app(cluster) else {
         // Who wants another application than before is told that first.
-        let changed = old.map(|old| changes::of_application(old, cluster));
+        let changed = before.map(|before| changes::of_application(before, cluster));
         let changed = changed.filter(|errors| !errors.is_empty());
         return Err(changed.unwrap_or_else(|| vec![unknown_app(cluster)]));
     };
-    if let Some(error) = app::validate(app).first() {
-        let detail = format!("is a KubeDirectorApp that cannot be used: its {error}");
+    let of_app = app::validate(app);
+    if !of_app.is_empty() {
         let path = FieldPath::new("spec").field("app");
-        return Err(vec![FieldError::invalid(
-            path,
-            cluster.spec.app.as_str(),
-            detail,
-        )]);
+        let told = of_app.iter().map(|error| {
+            let detail = format!("is a KubeDirectorApp that cannot be used: its {error}");
+            FieldError::invalid(path.clone(), cluster.spec.app.as_str(), detail)
+        });
+        return Err(told.collect());
     }
     let app = app::fold(&app.spec);
-    let mut defaulted = defaults::with_defaults(old, cluster, catalog, &app, around);
+    let mut defaulted = defaults::with_defaults(before, cluster, catalog, &app, around);
     let mut findings = Findings::default();
     findings.extend(validate(&defaulted));
     roles::check(&mut findings, &defaulted.spec, &app, around);
     check_encrypted(&mut findings, request, cluster);
-    if let Some(old) = old {
-        let changed = changes::check(old, &defaulted);
+    if let Some(before) = before {
+        let changed = changes::check(before, &defaulted);
         if !changed.is_empty() {
             return Err(changed);
         }
-        findings.extend(changes::check_processed(old));
     }
+    findings.extend(old.and_then(changes::check_processed));
     let errors = findings.into_errors();
     if !errors.is_empty() {
         return Err(errors);
@@ -221,7 +235,7 @@ fn unknown_app(cluster: &KubeDirectorCluster) -> FieldError {
 /// An encrypted text that was not made here would be that of somebody else.
 fn check_encrypted(findings: &mut Findings, request: Request<'_>, cluster: &KubeDirectorCluster) {
     let old = match request {
-        Request::Stored => return,
+        Request::Stored(_) => return,
         Request::Create => None,
         Request::Update(old) => Some(&old.spec),
     };

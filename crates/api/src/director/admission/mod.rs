@@ -20,6 +20,7 @@ mod changes;
 mod cluster;
 mod config;
 mod defaults;
+mod kept;
 mod roles;
 mod surroundings;
 
@@ -27,6 +28,7 @@ pub use self::{
     app::{admit_app, delete_app, uses},
     cluster::{Defaulted, Request, SecretText, admit, delete_cluster},
     config::{ConfigSurroundings, admit_config, delete_config},
+    kept::{Kept, KeptRole},
     surroundings::{
         AccessMode, Claim, Needs, Review, StorageClasses, Surroundings, VolumeMode, needs,
     },

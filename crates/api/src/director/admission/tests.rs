@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::decode::decode;
-use crate::director::cluster::{ClusterState, ClusterStatus};
+use crate::director::cluster::{
+    AppCatalog, ClusterState, ClusterStatus, FileInjection, NamingScheme,
+};
 use crate::director::config::ConfigSpec;
 use crate::director::{Hidden, KubeDirectorApp, KubeDirectorCluster, KubeDirectorConfig};
 use crate::field::FieldError;
@@ -213,7 +215,91 @@ fn what_nobody_reads_is_not_asked_for() {
     let mut around = with_everything(&cluster, &read(&app()));
     around.reviews = None;
     around.urls = None;
-    assert!(admit(Request::Stored, &cluster, &around).is_ok());
+    assert!(admit(Request::Stored(&Kept::default()), &cluster, &around).is_ok());
+}
+
+#[test]
+fn what_objects_were_made_from_holds_where_the_stored_cluster_does_not_say() {
+    let cluster: KubeDirectorCluster = read(&cluster());
+    let mut around = with_everything(&cluster, &read(&app()));
+    let made = admit(Request::Stored(&Kept::default()), &cluster, &around).unwrap();
+    let (made, _) = made.into_parts();
+    let kept = |cluster: &KubeDirectorCluster| {
+        let roles = cluster.spec.roles.iter().map(|role| {
+            let kept = KeptRole::of(AppCatalog::Local, NamingScheme::Uid, role);
+            let text = serde_json::to_string(&kept).unwrap();
+            (role.id.clone(), serde_json::from_str(&text).unwrap())
+        });
+        roles.collect::<Kept>()
+    };
+    let kept = kept(&made);
+    // Neither a configuration nor an application that comes later makes another cluster of it.
+    around.config = serde_json::from_value(json!({
+        "defaultStorageClassName": "fast", "defaultNamingScheme": "CrNameRole",
+    }))
+    .ok();
+    around.system_app = around.local_app.clone();
+    let again = admit(Request::Stored(&kept), &cluster, &around).unwrap();
+    assert_eq!(again.into_parts().0.spec, made.spec);
+    let around = Surroundings {
+        local_app: None,
+        ..around
+    };
+    let errors = admit(Request::Stored(&kept), &cluster, &around).unwrap_err();
+    assert!(told(&errors).contains("local catalog"), "{errors:?}");
+}
+
+#[test]
+fn without_a_webhook_what_cannot_change_is_told_alone_and_changed_back() {
+    let old: KubeDirectorCluster = read(&cluster());
+    let around = with_everything(&old, &read(&app()));
+    let (made, _) = admit(Request::Create, &old, &around).unwrap().into_parts();
+    let roles = made.spec.roles.iter();
+    let kept: Kept = roles
+        .map(|role| {
+            let kept = KeptRole::of(AppCatalog::Local, NamingScheme::Uid, role);
+            (role.id.clone(), kept)
+        })
+        .collect();
+    let told_of = |change: &dyn Fn(&mut KubeDirectorCluster)| {
+        let mut changed = old.clone();
+        change(&mut changed);
+        let admitted = admit(Request::Stored(&kept), &changed, &around);
+        admitted.map_or_else(|errors| told(&errors), |_| String::new())
+    };
+    for (change, expected) in [
+        (
+            (|it| it.spec.naming_scheme = Some(NamingScheme::Original))
+                as fn(&mut KubeDirectorCluster),
+            "spec.namingScheme: cannot change",
+        ),
+        (
+            |it| {
+                it.spec.roles[0].members = Some(1);
+                it.spec.roles[0].storage = None;
+            },
+            "spec.roles[0].storage: cannot change",
+        ),
+        (
+            |it| {
+                it.spec.roles[1]
+                    .file_injections
+                    .push(FileInjection::default())
+            },
+            "spec.roles[1].fileInjections: cannot change",
+        ),
+        (
+            |it| it.spec.app_catalog = Some(AppCatalog::System),
+            "spec.appCatalog: ",
+        ),
+        (|it| it.spec.roles[1].members = Some(5), ""),
+        (|_| {}, ""),
+    ] {
+        let told = told_of(&change);
+        assert!(told.starts_with(expected), "{expected}: {told}");
+        assert!(told.lines().count() <= 1, "{told}");
+        assert_eq!(told.is_empty(), expected.is_empty(), "{told}");
+    }
 }
 
 #[test]
@@ -431,7 +517,8 @@ proptest! {
         let mut around = with_everything(&cluster, &read(&app()));
         around.config = config.map(|it| serde_json::from_value(it).unwrap());
         let stored = sealed(admit(Request::Create, &cluster, &around).unwrap());
-        for request in [Request::Stored, Request::Update(&stored)] {
+        let nothing = Kept::default();
+        for request in [Request::Stored(&nothing), Request::Update(&stored)] {
             let again = admit(request, &stored, &around).unwrap();
             prop_assert!(again.texts().is_empty());
             prop_assert_eq!(sealed(again), stored.clone());
@@ -441,7 +528,7 @@ proptest! {
             "defaultStorageClassName": "standard", "defaultServiceType": "ClusterIP",
             "defaultNamingScheme": "CrNameRole",
         })).ok();
-        let again = sealed(admit(Request::Stored, &stored, &around).unwrap());
+        let again = sealed(admit(Request::Stored(&nothing), &stored, &around).unwrap());
         prop_assert_eq!(again, stored);
     }
 }
