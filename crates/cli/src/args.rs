@@ -325,6 +325,10 @@ pub struct UpArgs {
     /// Also serve the kinds of virtual clusters (kubedirector.hpe.com/v1beta1). Kept for later starts.
     #[arg(long)]
     pub virtual_clusters: bool,
+    /// Also serve those of the first KubeDirector (kubedirector.bluedata.io/v1alpha1). Kept for later
+    /// starts.
+    #[arg(long, requires = "virtual_clusters")]
+    pub original_kubedirector: bool,
     /// Its applications.
     #[command(flatten)]
     pub original: OriginalArgs,

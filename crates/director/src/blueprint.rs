@@ -11,7 +11,7 @@ use windlass_api::director::app::{
     LifecycleEvent, PackageSource, Service, fold,
 };
 use windlass_api::director::cluster::{
-    AppCatalog, ClusterRole, ClusterSpec, EnvVar, NamingScheme, SecretMount, ServiceType,
+    AppCatalog, ClusterRole, ClusterSpec, EnvVar, SecretMount, ServiceType,
 };
 use windlass_api::director::config::{ConfigSpec, DEFAULT_DOMAIN_BASE};
 use windlass_api::director::{DisruptionBudget, Hidden, KubeDirectorCluster};
@@ -244,13 +244,15 @@ impl Blueprint {
             return Err(errors);
         }
         let metadata = &cluster.metadata;
+        let naming = spec.naming_scheme;
+        let naming = naming.or(sources.config.default_naming_scheme);
         Ok(Self {
             name: metadata.name.clone().unwrap_or_default(),
             namespace: metadata.namespace.clone().unwrap_or_default(),
             uid: metadata.uid.clone().unwrap_or_default(),
             generation: metadata.generation.unwrap_or_default(),
             app: App::new(sources),
-            scheme: scheme(spec.naming_scheme.or(sources.config.default_naming_scheme)),
+            scheme: Scheme::from(naming.unwrap_or_default()),
             service_type: spec
                 .service_type
                 .or(sources.config.default_service_type)
@@ -503,14 +505,6 @@ fn environment(app: &[EnvVar], cluster: &[EnvVar]) -> Vec<EnvVar> {
     let is_set = |it: &&EnvVar| cluster.iter().any(|own| own.name == it.name);
     let app = app.iter().filter(|it| !is_set(it));
     app.chain(cluster).cloned().collect()
-}
-
-fn scheme(naming: Option<NamingScheme>) -> Scheme {
-    match naming.unwrap_or_default() {
-        NamingScheme::Uid => Scheme::Uid,
-        NamingScheme::CrNameRole => Scheme::CrNameRole,
-        NamingScheme::Original => Scheme::Original,
-    }
 }
 
 /// Memory is rounded down to MiB and cores are rounded up, as KubeDirector does.

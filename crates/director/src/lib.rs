@@ -11,13 +11,17 @@
 //!   then; the member itself sees to it that nothing is started twice.
 
 pub mod agent;
+pub mod around;
 pub mod blueprint;
 pub mod build;
 pub mod configmeta;
 pub mod controller;
 pub mod members;
 pub mod names;
+pub mod original;
 pub mod rbac;
+pub mod secret_keys;
+pub mod webhook;
 
 #[cfg(test)]
 mod samples;

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
+use windlass_api::director::cluster::NamingScheme;
 use windlass_api::names::{LABEL_MAX, shorten};
 
 /// On every object of a virtual cluster: the name of the cluster.
@@ -63,7 +64,26 @@ pub enum Scheme {
     Original,
 }
 
+impl From<NamingScheme> for Scheme {
+    fn from(naming: NamingScheme) -> Self {
+        match naming {
+            NamingScheme::Uid => Self::Uid,
+            NamingScheme::CrNameRole => Self::CrNameRole,
+            NamingScheme::Original => Self::Original,
+        }
+    }
+}
+
 impl Scheme {
+    /// As a cluster has it.
+    pub fn naming(self) -> NamingScheme {
+        match self {
+            Self::Uid => NamingScheme::Uid,
+            Self::CrNameRole => NamingScheme::CrNameRole,
+            Self::Original => NamingScheme::Original,
+        }
+    }
+
     /// What stands before a pod's name in the name of its claim.
     pub fn claim_prefix(self) -> &'static str {
         match self {

@@ -8,6 +8,7 @@ pub const DIRECTOR_ROLE: &str = "windlass-director";
 
 const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 const KUBEDIRECTOR: &str = "kubedirector.hpe.com";
+const FIRST_KUBEDIRECTOR: &str = "kubedirector.bluedata.io";
 
 /// What the operator does for virtual clusters.
 pub fn director_rules() -> Vec<PolicyRule> {
@@ -29,6 +30,30 @@ pub fn director_rules() -> Vec<PolicyRule> {
             KUBEDIRECTOR,
             &["kubedirectorclusters/finalizers"],
             &["update"],
+        ),
+        // What the first KubeDirector had is followed, and has one of today that it owns.
+        rule(
+            FIRST_KUBEDIRECTOR,
+            &["kubedirectorclusters", "kubedirectorapps"],
+            &["get", "list", "watch"],
+        ),
+        rule(
+            FIRST_KUBEDIRECTOR,
+            &["kubedirectorclusters/status"],
+            &["update"],
+        ),
+        rule(
+            FIRST_KUBEDIRECTOR,
+            &[
+                "kubedirectorclusters/finalizers",
+                "kubedirectorapps/finalizers",
+            ],
+            &["update"],
+        ),
+        rule(
+            KUBEDIRECTOR,
+            &["kubedirectorclusters", "kubedirectorapps"],
+            &["create", "patch"],
         ),
         // The members of a role.
         rule(
@@ -59,6 +84,15 @@ pub fn director_rules() -> Vec<PolicyRule> {
             "",
             &["persistentvolumeclaims"],
             &["get", "list", "watch", "patch", "delete"],
+        ),
+        // What clusters refer to has to be there.
+        rule("", &["serviceaccounts"], &["get"]),
+        rule("storage.k8s.io", &["storageclasses"], &["get", "list"]),
+        // The webhook asks what the user may do who writes a cluster.
+        rule(
+            "authorization.k8s.io",
+            &["subjectaccessreviews"],
+            &["create"],
         ),
         // Make evictions wait for members.
         rule(

@@ -109,6 +109,10 @@ pub struct OperatorArgs {
     /// them. No KubeDirector may do so beside it.
     #[arg(long)]
     pub virtual_clusters: bool,
+    /// Serve the kinds of the first KubeDirector (kubedirector.bluedata.io/v1alpha1), and be ready when
+    /// the cluster knows them (default: serve them where the cluster knows them at the start).
+    #[arg(long, requires = "virtual_clusters")]
+    pub original_kubedirector: bool,
     /// How drivers are reached.
     #[command(flatten)]
     pub exposing: ExposingArgs,
@@ -162,6 +166,13 @@ pub struct InstallArgs {
     /// Its applications.
     #[command(flatten)]
     pub original: OriginalArgs,
+    /// Also virtual clusters (kubedirector.hpe.com/v1beta1), with their definitions and the rights to
+    /// operate them, which are wide and hold in the whole cluster. No KubeDirector may do so beside it.
+    #[arg(long, conflicts_with = "job_namespaces")]
+    pub virtual_clusters: bool,
+    /// Also the kinds of the first KubeDirector (kubedirector.bluedata.io/v1alpha1).
+    #[arg(long, requires = "virtual_clusters")]
+    pub original_kubedirector: bool,
     /// How drivers are reached.
     #[command(flatten)]
     pub exposing: ExposingArgs,
@@ -185,6 +196,9 @@ pub struct CheckArgs {
     /// Labels of the namespaces whose jobs it runs, as given to install.
     #[arg(long, value_name = "SELECTOR", conflicts_with = "job_namespaces")]
     pub namespace_selector: Option<Selector>,
+    /// Also what virtual clusters need (default: where the operator is told to operate them).
+    #[arg(long)]
+    pub virtual_clusters: bool,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t = Told::Text)]
     pub output: Told,

@@ -13,10 +13,12 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, PostPa
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use windlass_api::names::DnsLabel;
+use windlass_director::rbac::director_rules;
 use windlass_engine::{Object, Selector};
 use windlass_spark::rbac;
 use windlass_spark::survey::{
     Answer, Category, Facts, Finding, KnownBy, Look, Right, Scope, Stage, Verdict, Whose, judge,
+    serves_virtual_clusters,
 };
 
 use super::install::{DRIVER_ACCOUNT, OPERATOR};
@@ -49,6 +51,7 @@ pub async fn check(args: CheckArgs) -> Result<Exit, Failure> {
             None => KnownBy::Name,
         },
         driver_account: DRIVER_ACCOUNT.to_owned(),
+        virtual_clusters: args.virtual_clusters,
     };
     let facts = gather(client, &scope).await?;
     let findings = judge(&scope, &facts, Timestamp::now());
@@ -148,6 +151,8 @@ async fn gather(client: &Client, scope: &Scope) -> Result<Facts, Failure> {
         list(client, &webhook("ValidatingWebhookConfiguration"), &[]).await?,
     );
     let of_scope = &scope.job_namespaces;
+    let deployments = list(client, &kind("apps", "v1", "Deployment"), &[]).await?;
+    let virtual_clusters = serves_virtual_clusters(scope, &deployments);
     Ok(Facts {
         version: version.git_version,
         definitions: list(
@@ -157,7 +162,7 @@ async fn gather(client: &Client, scope: &Scope) -> Result<Facts, Failure> {
         )
         .await?,
         leases: list(client, &kind("coordination.k8s.io", "v1", "Lease"), &[]).await?,
-        deployments: list(client, &kind("apps", "v1", "Deployment"), &[]).await?,
+        deployments,
         webhooks,
         namespaces: list(client, &kind("", "v1", "Namespace"), &[]).await?,
         quotas: list(client, &kind("", "v1", "ResourceQuota"), of_scope).await?,
@@ -169,7 +174,7 @@ async fn gather(client: &Client, scope: &Scope) -> Result<Facts, Failure> {
             of_scope,
         )
         .await?,
-        rights: rights(client, scope).await,
+        rights: rights(client, scope, virtual_clusters).await,
     })
 }
 
@@ -226,11 +231,15 @@ fn both(first: Look, second: Look) -> Look {
 }
 
 /// Asks who may do what: before the installation the person who asks, then the accounts.
-async fn rights(client: &Client, scope: &Scope) -> Vec<Right> {
-    let questions = match scope.stage {
+async fn rights(client: &Client, scope: &Scope, virtual_clusters: bool) -> Vec<Right> {
+    let mut questions = match scope.stage {
         Stage::Before => yours(scope),
         Stage::After => accounts(scope),
     };
+    if virtual_clusters && scope.stage == Stage::After {
+        let rules = director_rules();
+        questions.extend(by_rules(Whose::Operators, &rules, None));
+    }
     stream::iter(questions)
         .map(|right| ask(client, scope, right))
         .buffered(AT_ONCE)
@@ -446,6 +455,7 @@ mod tests {
             job_namespaces: namespaces.iter().map(|&it| it.to_owned()).collect(),
             known_by,
             driver_account: "spark".to_owned(),
+            virtual_clusters: false,
         }
     }
 

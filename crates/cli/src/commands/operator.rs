@@ -10,7 +10,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use windlass_director::controller::{CLUSTER, DirectorConfig, clusters};
+use windlass_director::controller::{
+    CLUSTER, DirectorConfig, ORIGINAL_CLUSTER, clusters, original_apps, original_clusters,
+};
 use windlass_engine::engine::EngineError;
 use windlass_engine::lease::LeaseConfig;
 use windlass_engine::webhook::{Certificates, WebhookConfig};
@@ -53,7 +55,7 @@ impl Operator {
     pub fn start(
         client: Client,
         config: &OperatorConfig,
-        serves_clusters: bool,
+        director: Option<&DirectorConfig>,
         namespace: &str,
     ) -> Result<Self, Failure> {
         let lease = LeaseConfig {
@@ -64,8 +66,7 @@ impl Operator {
             ..LeaseConfig::new(namespace, LEASE, EMBEDDED)
         };
         let desk = PolicyDesk::new(config.policies.clone());
-        let director = serves_clusters.then(|| director(namespace));
-        let engine = build(client, config, director.as_ref(), &desk, |builder| {
+        let engine = build(client, config, director, &desk, |builder| {
             builder.lease(lease)
         })?;
         let stop = CancellationToken::new();
@@ -104,6 +105,11 @@ fn build(
     }
     if let Some(director) = director {
         builder = builder.controller(clusters(director, client), QueueConfig::default());
+        if director.serves_originals {
+            builder = builder
+                .controller(original_apps(), QueueConfig::default())
+                .controller(original_clusters(), QueueConfig::default());
+        }
     }
     let engine = finish(builder).build().map_err(Failure::internal)?;
     metrics.register(&engine);
@@ -210,11 +216,9 @@ pub async fn serves_virtual_clusters(client: &Client) -> Result<bool, Failure> {
     is_served(client, &CLUSTER).await
 }
 
-/// The operator of virtual clusters, where the other one is.
-fn director(namespace: &str) -> DirectorConfig {
-    DirectorConfig {
-        home: namespace.to_owned(),
-    }
+/// Whether the cluster serves the kinds of the first KubeDirector, which are operated where they are.
+pub async fn serves_original_kubedirector(client: &Client) -> Result<bool, Failure> {
+    is_served(client, &ORIGINAL_CLUSTER).await
 }
 
 async fn is_served(client: &Client, kind: &Kind) -> Result<bool, Failure> {
@@ -262,7 +266,7 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
         .await
         .map_err(Failure::unreachable)?;
     if !args.beside_other_operators {
-        refuse_company(&client, &config.territory.namespaces).await?;
+        refuse_company(&client, &config.territory.namespaces, args.virtual_clusters).await?;
     }
     config.exposing = exposing(&args.exposing, &client, &args.namespaces).await?;
     config.old_images = args.original.old_images();
@@ -280,12 +284,19 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
     }
     if args.virtual_clusters && !serves_virtual_clusters(&client).await? {
         talk(&format!(
-            "the cluster does not know {CLUSTER}: apply deploy/director; this operator is not ready before"
+            "the cluster does not know {CLUSTER}: apply what windlass install --virtual-clusters prints; \
+             this operator is not ready before"
         ));
     }
-    let director = args
-        .virtual_clusters
-        .then(|| director(&args.lease_namespace));
+    let director = if args.virtual_clusters {
+        let is_served = serves_original_kubedirector(&client).await?;
+        Some(DirectorConfig {
+            home: args.lease_namespace.clone(),
+            serves_originals: args.original_kubedirector || is_served,
+        })
+    } else {
+        None
+    };
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
         Failure::bad_input(format!(
             "--listen {}: {error}: choose a free address",
@@ -369,20 +380,28 @@ async fn webhook(
             configuration: install::webhook_configuration(home),
         },
     };
+    let mut routes = windlass_spark::webhook::routes(
+        config.settings(),
+        config.old_images.clone(),
+        Arc::clone(desk),
+    );
+    if args.virtual_clusters {
+        routes.push(windlass_director::webhook::route(home));
+    }
     Ok(Some(WebhookConfig {
         listener,
         certificates,
-        routes: windlass_spark::webhook::routes(
-            config.settings(),
-            config.old_images.clone(),
-            Arc::clone(desk),
-        ),
+        routes,
     }))
 }
 
 /// Two operators of the same applications would each start them: the one that comes second does
 /// not start. What may not be looked at is told, and does not stop us.
-async fn refuse_company(client: &Client, ours: &Namespaces) -> Result<(), Failure> {
+async fn refuse_company(
+    client: &Client,
+    ours: &Namespaces,
+    virtual_clusters: bool,
+) -> Result<(), Failure> {
     let mut seen = Vec::new();
     for (group, kind) in [("coordination.k8s.io", "Lease"), ("apps", "Deployment")] {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind));
@@ -406,7 +425,11 @@ async fn refuse_company(client: &Client, ours: &Namespaces) -> Result<(), Failur
                 Look::Refused(_) => None,
             };
             let now = jiff::Timestamp::now();
-            survey::others(leases, deployments, ours, known.as_deref(), now)
+            let mut others = survey::others(leases, deployments, ours, known.as_deref(), now);
+            if virtual_clusters {
+                others.extend(survey::kubedirectors(deployments));
+            }
+            others
         }
         _ => Vec::new(),
     };
@@ -414,8 +437,8 @@ async fn refuse_company(client: &Client, ours: &Namespaces) -> Result<(), Failur
         return Ok(());
     };
     Err(Failure::cluster(format!(
-        "another operator serves the same applications: {}: stop it first{}; its applications are \
-         taken over as they are. --beside-other-operators starts nevertheless",
+        "another operator serves the same objects: {}: stop it first{}; they are taken over as they \
+         are. --beside-other-operators starts nevertheless",
         other.seen,
         other
             .stop

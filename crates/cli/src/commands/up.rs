@@ -35,6 +35,7 @@ pub async fn up(args: UpArgs) -> Result<Exit, Failure> {
     options.old_images = args.original.old_images();
     options.original_api = Served::by_flag(args.original_api);
     options.virtual_clusters = Served::by_flag(args.virtual_clusters);
+    options.original_kubedirector = Served::by_flag(args.original_kubedirector);
     let started = Instant::now();
     let embedded = Embedded::start(options).await?;
     write_private(&data.kubeconfig(), embedded.kubeconfig()).map_err(|error| {
@@ -109,6 +110,9 @@ async fn detach(args: &UpArgs, data: &DataDir) -> Result<Exit, Failure> {
     }
     if args.virtual_clusters {
         command.arg("--virtual-clusters");
+    }
+    if args.original_kubedirector {
+        command.arg("--original-kubedirector");
     }
     if let Some(image) = &args.original.original_image {
         command.arg("--original-image").arg(image.as_str());

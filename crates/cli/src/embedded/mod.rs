@@ -24,7 +24,11 @@ use windlass_node::images::{ImageConfig, SparkInstallation, SparkMinor};
 use windlass_node::{ApiEndpoint, CapacityOverrides, Node, NodeConfig, NodeStreams, Orphans};
 use windlass_spark::controller::OperatorConfig;
 
-use crate::commands::operator::{Operator, serves_originals, serves_virtual_clusters};
+use windlass_director::controller::DirectorConfig;
+
+use crate::commands::operator::{
+    Operator, serves_original_kubedirector, serves_originals, serves_virtual_clusters,
+};
 use crate::exit::Failure;
 use crate::sparks::{self, Installed};
 
@@ -47,6 +51,8 @@ pub struct Options {
     pub original_api: Served,
     /// Whether the kinds of virtual clusters are served.
     pub virtual_clusters: Served,
+    /// Whether those of the first KubeDirector are served, too.
+    pub original_kubedirector: Served,
     /// What becomes of the images of its applications that are too old.
     pub old_images: OldImages,
 }
@@ -60,6 +66,7 @@ impl Options {
             orphans: Orphans::GoOn,
             original_api: Served::default(),
             virtual_clusters: Served::default(),
+            original_kubedirector: Served::default(),
             old_images: OldImages::default(),
         }
     }
@@ -72,6 +79,7 @@ impl Options {
             orphans: Orphans::End,
             original_api: Served::default(),
             virtual_clusters: Served::default(),
+            original_kubedirector: Served::default(),
             old_images: OldImages::default(),
         }
     }
@@ -124,11 +132,16 @@ impl Embedded {
             )));
         };
         let admin = server.client(User::admin());
-        setup::apply(&admin, options.original_api, options.virtual_clusters).await?;
+        setup::apply(&admin, &options).await?;
         let serves_originals =
             options.original_api == Served::Yes || serves_originals(&admin).await?;
         let serves_clusters =
             options.virtual_clusters == Served::Yes || serves_virtual_clusters(&admin).await?;
+        let director = DirectorConfig {
+            home: setup::OPERATOR_NAMESPACE.to_owned(),
+            serves_originals: options.original_kubedirector == Served::Yes
+                || serves_original_kubedirector(&admin).await?,
+        };
 
         let cluster = Cluster::start(
             server.client(User::component("kube-controller-manager")),
@@ -159,7 +172,7 @@ impl Embedded {
                 old_images: options.old_images,
                 ..operator_config(options.orphans)
             },
-            serves_clusters,
+            serves_clusters.then_some(&director),
             setup::OPERATOR_NAMESPACE,
         )?;
         let kubeconfig = server.kubeconfig();

@@ -11,6 +11,7 @@ use windlass_apiserver::User;
 use windlass_director::rbac::{director_cluster_role, director_cluster_role_binding};
 use windlass_spark::rbac;
 
+use super::Options;
 use crate::exit::Failure;
 
 /// Namespace of the operator's own account.
@@ -41,17 +42,17 @@ impl Served {
 }
 
 /// Applies everything that is not bound to a job namespace.
-pub(super) async fn apply(
-    client: &Client,
-    original_api: Served,
-    virtual_clusters: Served,
-) -> Result<(), Failure> {
+pub(super) async fn apply(client: &Client, options: &Options) -> Result<(), Failure> {
+    let virtual_clusters = options.virtual_clusters;
     let mut crds = windlass_api::crds();
-    if original_api == Served::Yes {
+    if options.original_api == Served::Yes {
         crds.push(windlass_api::original_crd());
     }
     if virtual_clusters == Served::Yes {
         crds.extend(windlass_api::director::crds());
+    }
+    if options.original_kubedirector == Served::Yes {
+        crds.extend(windlass_api::director::original_crds());
     }
     try_join_all(crds.into_iter().map(|crd| apply_one(client, crd))).await?;
     apply_one(

@@ -26,7 +26,7 @@ fn the_chart_has_the_content_of_what_install_prints() {
     let policy = root().join("examples/policies/operator.yaml");
     let policy = policy.display().to_string();
     let policy_value = format!("policy={policy}");
-    let cases: [(&[&str], &[&str]); 15] = [
+    let cases: [(&[&str], &[&str]); 18] = [
         (&[], &[]),
         (
             &["--job-namespaces", "etl,ml"],
@@ -117,6 +117,39 @@ fn the_chart_has_the_content_of_what_install_prints() {
             ],
         ),
         (
+            &["--virtual-clusters", "--original-kubedirector"],
+            &["--set", "virtualClusters=true,originalKubedirector=true"],
+        ),
+        (
+            &[
+                "--virtual-clusters",
+                "--webhook",
+                "--selector",
+                "release=next",
+            ],
+            &[
+                "--set",
+                "virtualClusters=true,webhook=true",
+                "--set-json",
+                r#"selector={"matchExpressions":[{"key":"release","operator":"In","values":["next"]}]}"#,
+            ],
+        ),
+        (
+            &[
+                "--virtual-clusters",
+                "--webhook",
+                "--cert-manager",
+                "--namespace-selector",
+                "team=etl",
+            ],
+            &[
+                "--set",
+                "virtualClusters=true,webhook=true,certManager=true",
+                "--set-json",
+                r#"namespaceSelector={"matchExpressions":[{"key":"team","operator":"In","values":["etl"]}]}"#,
+            ],
+        ),
+        (
             &["--registry", "registry.example/data", "--replicas", "3"],
             &["--set", "registry=registry.example/data,replicas=3"],
         ),
@@ -147,6 +180,10 @@ fn the_chart_passes_helms_own_checks_and_refuses_wrong_values() {
         ("namespaceSelector.team=etl", "namespaceSelector"),
         (
             "jobNamespaces={etl},namespaceSelector.matchLabels.team=etl",
+            "exclude each other",
+        ),
+        (
+            "jobNamespaces={etl},virtualClusters=true",
             "exclude each other",
         ),
     ] {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use windlass::args::{ExposingArgs, InstallArgs, OriginalArgs};
 use windlass::commands::install;
 use windlass_api::names::DnsLabel;
+use windlass_director::rbac::DIRECTOR_ROLE;
 use windlass_engine::Selector;
 use windlass_spark::rbac::{self, Extra};
 
@@ -25,6 +26,7 @@ const ANNOTATIONS: &str = "marked-annotations";
 const NAMESPACES: &str = "marked-namespaces";
 const OBJECTS: &str = "marked-objects";
 const ORIGINALS: &str = "marked-originals";
+const DIRECTORS: &str = "marked-directors";
 
 /// Keeps the definitions, and so everybody's applications, when a release is removed.
 const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
@@ -36,12 +38,19 @@ pub(crate) fn files() -> Vec<(String, String)> {
         ("templates/operator.yaml".to_owned(), operator()),
         ("templates/namespaces.yaml".to_owned(), namespaces()),
         ("templates/policy.yaml".to_owned(), policies()),
+        ("templates/virtual-clusters.yaml".to_owned(), directors()),
         ("templates/webhook.yaml".to_owned(), webhook()),
         ("templates/definitions.yaml".to_owned(), definitions()),
     ];
     let usual = windlass_api::crds().into_iter();
     let usual = usual.map(|definition| ("definitions", definition));
-    for (folder, mut definition) in usual.chain([("original", windlass_api::original_crd())]) {
+    let original = [("original", windlass_api::original_crd())];
+    let directors = windlass_api::director::crds().into_iter();
+    let directors = directors.map(|definition| ("director", definition));
+    let firsts = windlass_api::director::original_crds().into_iter();
+    let firsts = firsts.map(|definition| ("director-original", definition));
+    let all = usual.chain(original).chain(directors).chain(firsts);
+    for (folder, mut definition) in all {
         let (key, value) = KEEP;
         definition["metadata"]["annotations"][key] = json!(value);
         let name = definition["metadata"]["name"].as_str().unwrap().to_owned();
@@ -66,8 +75,19 @@ fn definitions() -> String {
              {{{{- end }}}}\n"
         )
     };
-    let original = files("and .Values.definitions .Values.originalApi", "original");
-    files(".Values.definitions", "definitions") + &original
+    [
+        files(".Values.definitions", "definitions"),
+        files("and .Values.definitions .Values.originalApi", "original"),
+        files(
+            "and .Values.definitions .Values.virtualClusters",
+            "director",
+        ),
+        files(
+            "and .Values.definitions .Values.virtualClusters .Values.originalKubedirector",
+            "director-original",
+        ),
+    ]
+    .concat()
 }
 
 fn about() -> String {
@@ -102,6 +122,29 @@ fn operator() -> String {
     filled(&text)
 }
 
+/// The rights of whoever operates virtual clusters.
+fn directors() -> String {
+    let less = args(Serving::Everywhere, Hook::None);
+    let more = InstallArgs {
+        virtual_clusters: true,
+        ..args(Serving::Everywhere, Hook::None)
+    };
+    let roles = yaml(&but(&marked(&more), &marked(&less)));
+    // Of two operators with selectors each has roles of its own.
+    let own =
+        "{{ if or .Values.selector .Values.namespaceSelector }}-{{ .Release.Namespace }}{{ end }}";
+    let roles = roles
+        .replace(DIRECTOR_ROLE, &format!("{DIRECTOR_ROLE}{own}"))
+        .replace(HOME, "{{ .Release.Namespace }}");
+    format!(
+        "{{{{- if .Values.virtualClusters }}}}\n\
+         {{{{- if .Values.jobNamespaces }}}}\n\
+         {{{{- fail \"jobNamespaces and virtualClusters exclude each other: virtual clusters are operated in the whole cluster, or by namespaceSelector\" }}}}\n\
+         {{{{- end }}}}\n\
+         ---\n{roles}{{{{- end }}}}\n"
+    )
+}
+
 /// Puts what depends on values into the places that are marked for it.
 fn filled(text: &str) -> String {
     let blocks = [
@@ -112,16 +155,14 @@ fn filled(text: &str) -> String {
         (ANNOTATIONS, policy_annotations()),
         (RULES, rules()),
         (NAMESPACES, namespace_selector()),
-        (
-            OBJECTS,
-            owned(&[
-                "{{- with .Values.selector }}",
-                "objectSelector: {{ toJson . }}",
-                "{{- end }}",
-            ]),
-        ),
+        (OBJECTS, object_selector()),
         (ORIGINALS, originals()),
+        (DIRECTORS, director_hooks()),
     ];
+    filled_with(text, &blocks)
+}
+
+fn filled_with(text: &str, blocks: &[(&str, Vec<String>)]) -> String {
     let line = |line: &str| {
         let words = line.trim_start();
         let mark = words.trim_start_matches("- ").split(':').next();
@@ -263,6 +304,12 @@ fn arguments() -> Vec<String> {
         "{{- with .Values.originalImage }}",
         "- {{ printf \"--original-image=%s\" . | quote }}",
         "{{- end }}",
+        "{{- if .Values.virtualClusters }}",
+        "- --virtual-clusters",
+        "{{- if .Values.originalKubedirector }}",
+        "- --original-kubedirector",
+        "{{- end }}",
+        "{{- end }}",
     ]);
     let exposing = owned(&[
         "{{- with .Values.gateway }}",
@@ -356,6 +403,37 @@ fn namespace_selector() -> Vec<String> {
         "{{- end }}",
     ]);
     [under(".Values.jobNamespaces", &by_name), by_label].concat()
+}
+
+/// The objects that a webhook is asked about.
+fn object_selector() -> Vec<String> {
+    owned(&[
+        "{{- with .Values.selector }}",
+        "objectSelector: {{ toJson . }}",
+        "{{- end }}",
+    ])
+}
+
+/// What a webhook is asked besides where there are virtual clusters.
+fn director_hooks() -> Vec<String> {
+    let hooks = |virtual_clusters: bool| {
+        let objects = marked(&InstallArgs {
+            virtual_clusters,
+            selector: Some(LABEL.parse().unwrap()),
+            ..args(Serving::Named, Hook::Own)
+        });
+        let configuration = of_kind(objects, "MutatingWebhookConfiguration");
+        configuration["webhooks"].as_array().unwrap().clone()
+    };
+    let (less, mut more) = (hooks(false), hooks(true));
+    more.retain(|hook| !less.contains(hook));
+    let blocks = [
+        (NAMESPACES, namespace_selector()),
+        (OBJECTS, object_selector()),
+    ];
+    let hooks = filled_with(&yaml(&[json!(more)]), &blocks);
+    let hooks = hooks.replace(HOME, "{{ .Release.Namespace }}");
+    under(".Values.virtualClusters", &hooks)
 }
 
 /// What a webhook is asked about besides where the API of the first operator is installed.
@@ -506,6 +584,8 @@ fn args(serving: Serving, hook: Hook) -> InstallArgs {
         cert_manager_issuer: (hook == Hook::CertManager).then_some(issuer),
         original_api: false,
         original: OriginalArgs::default(),
+        virtual_clusters: false,
+        original_kubedirector: false,
         exposing: ExposingArgs::default(),
         further: Vec::new(),
     }
@@ -535,8 +615,10 @@ fn with_room(mut object: Value) -> Value {
         object["rules"].as_array_mut().unwrap().push(json!(RULES));
     }
     let by_label = LABEL.parse::<Selector>().unwrap().as_field();
-    let webhooks = object.get_mut("webhooks").and_then(Value::as_array_mut);
-    for webhook in webhooks.into_iter().flatten() {
+    let is_validating = object["kind"] == "ValidatingWebhookConfiguration";
+    let is_mutating = object["kind"] == "MutatingWebhookConfiguration";
+    let mut webhooks = object.get_mut("webhooks").and_then(Value::as_array_mut);
+    for webhook in webhooks.iter_mut().flat_map(|it| it.iter_mut()) {
         let webhook = webhook.as_object_mut().unwrap();
         if webhook.remove("namespaceSelector").is_some() {
             webhook.insert(NAMESPACES.to_owned(), json!(true));
@@ -545,9 +627,14 @@ fn with_room(mut object: Value) -> Value {
         if webhook.get("objectSelector") == by_label.as_ref() {
             webhook.remove("objectSelector");
             webhook.insert(OBJECTS.to_owned(), json!(true));
-            let rules = &mut webhook["rules"];
-            rules.as_array_mut().unwrap().push(json!(ORIGINALS));
+            if is_validating {
+                let rules = &mut webhook["rules"];
+                rules.as_array_mut().unwrap().push(json!(ORIGINALS));
+            }
         }
+    }
+    if let Some(webhooks) = webhooks.filter(|_| is_mutating) {
+        webhooks.push(json!(DIRECTORS));
     }
     object
 }

@@ -182,7 +182,7 @@ fn a_cluster_that_cannot_be_says_why_and_comes_when_it_can() {
         (degraded["status"] == "True").then(|| degraded["message"].as_str().unwrap().to_owned())
     });
     assert!(
-        message.contains("there is no KubeDirectorApp notes"),
+        message.contains("spec.app: \"notes\": is no KubeDirectorApp in this namespace"),
         "{message}"
     );
     let folder = tempfile::tempdir().unwrap();

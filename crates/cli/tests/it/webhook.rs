@@ -129,6 +129,68 @@ fn applications_of_the_first_operator_are_judged_where_their_api_is_served() {
     assert_eq!(good.code, 0, "{}", good.stderr);
 }
 
+#[test]
+fn virtual_clusters_are_judged_and_stored_with_their_defaults_where_they_are_operated() {
+    let mut command = Command::new("sh");
+    let line = format!("exec {WINDLASS} \"$@\" --virtual-clusters");
+    command.args(["-c", &line, "sh"]);
+    let up = Up::launched(tempfile::tempdir().unwrap(), command);
+    let (up, _operator, _) = served_on(up, &["--virtual-clusters"]);
+    let cluster = |members: u32| {
+        json!({
+            "apiVersion": "kubedirector.hpe.com/v1beta1",
+            "kind": "KubeDirectorCluster",
+            "metadata": {"name": "db"},
+            "spec": {"app": "db", "roles": [{
+                "id": "seed", "members": members,
+                "resources": {"limits": {"memory": "64Mi", "cpu": "100m"}},
+            }]},
+        })
+    };
+    let refused = until("the webhook to refuse", PATIENCE, || {
+        let answer = create(&up, &cluster(1));
+        if answer.code == 0 {
+            up.kubectl_ok(&["delete", "kubedirectorcluster", "db"]);
+        }
+        let is_refused = answer.stderr.contains("denied the request");
+        is_refused.then_some(answer.stderr)
+    });
+    let expected =
+        "admission webhook \"admit-virtual-clusters.windlass.dev\" denied the request: spec.app";
+    assert!(refused.contains(expected), "{refused}");
+    let app = json!({
+        "apiVersion": "kubedirector.hpe.com/v1beta1",
+        "kind": "KubeDirectorApp",
+        "metadata": {"name": "db"},
+        "spec": {
+            "label": {"name": "Database"}, "distroID": "example/db", "version": "1",
+            "configSchemaVersion": 8, "defaultImageRepoTag": "local/none:1",
+            "roles": [{"id": "seed", "cardinality": "1+"}],
+            "config": {"selectedRoles": ["seed"], "roleServices": []},
+        },
+    });
+    assert_eq!(create(&up, &app).code, 0);
+    let stored = up.get(&["kubedirectorapp", "db"]).unwrap();
+    assert_eq!(stored["spec"]["roles"][0]["imageRepoTag"], "local/none:1");
+    let refused = create(&up, &cluster(0));
+    assert!(
+        refused.stderr.contains("spec.roles[0].members: 0"),
+        "{refused:?}"
+    );
+    let good = create(&up, &cluster(1));
+    assert_eq!(good.code, 0, "{}", good.stderr);
+    let stored = up.get(&["kubedirectorcluster", "db"]).unwrap();
+    assert_eq!(stored["spec"]["appCatalog"], "local");
+    let deleted = up.kubectl(&["delete", "kubedirectorapp", "db"]).output();
+    let deleted: Answer = deleted.unwrap().into();
+    assert!(
+        deleted.stderr.contains("in use by default/db"),
+        "{deleted:?}"
+    );
+    up.kubectl_ok(&["delete", "kubedirectorcluster", "db"]);
+    up.kubectl_ok(&["delete", "kubedirectorapp", "db"]);
+}
+
 /// A cluster whose API server asks the webhook of an operator, and the authority it believes.
 fn served() -> (Up, Operator, Value) {
     served_on(Up::start(), &[])
@@ -140,7 +202,7 @@ fn served_on(up: Up, arguments: &[&str]) -> (Up, Operator, Value) {
     let port = free.local_addr().unwrap().port();
     drop(free);
     install(&up, port, arguments);
-    let operator = start(&up, port);
+    let operator = start(&up, port, arguments);
     let authority = has_authority(&up);
     (up, operator, authority)
 }
@@ -160,8 +222,13 @@ fn refusal(up: &Up, object: &Value) -> String {
 
 /// What `windlass install --webhook` prints of it; the Service leads to this machine.
 fn install(up: &Up, port: u16, arguments: &[&str]) {
-    let always = ["install", "--webhook", "--job-namespaces", "default"];
-    let printed = windlass(&[&always[..], arguments].concat());
+    let everywhere = arguments.contains(&"--virtual-clusters");
+    let place: &[&str] = if everywhere {
+        &[]
+    } else {
+        &["--job-namespaces", "default"]
+    };
+    let printed = windlass(&[&["install", "--webhook"], place, arguments].concat());
     assert_eq!(printed.code, 0, "{}", printed.stderr);
     let objects = windlass_api::parse::objects(&printed.stdout).unwrap();
     for mut object in objects {
@@ -188,7 +255,7 @@ fn install(up: &Up, port: u16, arguments: &[&str]) {
 }
 
 /// An operator that stands by, and serves the webhook all the same.
-fn start(up: &Up, port: u16) -> Operator {
+fn start(up: &Up, port: u16, told: &[&str]) -> Operator {
     let kubeconfig = up.data.path().join("kubeconfig").display().to_string();
     let listen = format!("127.0.0.1:{port}");
     let arguments = [
@@ -200,7 +267,7 @@ fn start(up: &Up, port: u16) -> Operator {
         "--webhook-listen",
         &listen,
     ];
-    let mut command = up.command(&arguments);
+    let mut command = up.command(&[&arguments[..], told].concat());
     let log = std::fs::File::create(up.data.path().join("operator.log")).unwrap();
     Operator(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
 }

@@ -30,6 +30,9 @@ use crate::names::{
 
 /// On every object, and on every pod: the hash of what it was made from.
 pub const HASH_ANNOTATION: &str = "windlass.dev/made-from";
+/// On every StatefulSet: what of the role it was made from cannot change, as
+/// [`KeptRole`](windlass_api::director::admission::KeptRole).
+pub const KEPT_ANNOTATION: &str = "windlass.dev/kept";
 /// On the Secret of the delivery: the version of configmeta.json in it.
 pub const GENERATION_ANNOTATION: &str = "windlass.dev/generation";
 /// On the Secret of the delivery: the hash of what the members are told.

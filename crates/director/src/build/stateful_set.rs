@@ -1,9 +1,10 @@
 //! The StatefulSet of a role.
 
 use serde_json::{Value, json};
+use windlass_api::director::admission::KeptRole;
 use windlass_api::director::cluster::BlockStorage;
 
-use super::{HASH_ANNOTATION, hash, metadata, owner, pod, role_selector};
+use super::{HASH_ANNOTATION, KEPT_ANNOTATION, hash, metadata, owner, pod, role_selector};
 use crate::blueprint::{Blueprint, Role};
 use crate::names::{Names, block_claim_template};
 
@@ -37,6 +38,11 @@ pub fn stateful_set(
     }
     let mut metadata = metadata(blueprint, names.stateful_set(&role.id), Some(role));
     metadata["annotations"][HASH_ANNOTATION] = json!(made_from);
+    let naming = blueprint.scheme.naming();
+    let kept = KeptRole::of(blueprint.app.catalog, naming, &role.spec);
+    // Serializing plain data cannot fail.
+    let kept = serde_json::to_string(&kept).unwrap_or_default();
+    metadata["annotations"][KEPT_ANNOTATION] = json!(kept);
     spec["replicas"] = json!(replicas);
     json!({
         "apiVersion": "apps/v1",

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
+use windlass_api::director::admission::{Kept, KeptRole};
 use windlass_api::director::cluster::{ClusterStatus, Connections as Wanted};
 use windlass_engine::api::ApiError;
 use windlass_engine::plan::Plan;
@@ -16,14 +17,17 @@ use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, W
 
 use super::index::{Connection, Shared};
 use super::{APP, BUDGET, CLAIM, CLUSTER, CONFIG, SECRET, STATEFUL_SET, exec, sight, sources};
+use crate::around::{Lately, Reader};
 use crate::blueprint::Blueprint;
-use crate::build::Seed;
+use crate::build::{KEPT_ANNOTATION, Seed};
 use crate::configmeta::Connections;
 use crate::members::{
     self, HookKey, HookState, Observed, ObservedClaim, ObservedDelivery, ObservedPod, ObservedSet,
     Outcome, Present, Spec,
 };
-use crate::names::{CLUSTER_LABEL, CONFIG_MAP_TYPE_LABEL, SECRET_TYPE_LABEL, label_value};
+use crate::names::{
+    CLUSTER_LABEL, CONFIG_MAP_TYPE_LABEL, ROLE_LABEL, SECRET_TYPE_LABEL, label_value,
+};
 
 /// How often a name that somebody else has leads to the next one before the plan says so.
 const NAMES_TRIED: usize = 8;
@@ -38,6 +42,8 @@ pub struct KubeDirectorClusters {
     salt: String,
     /// What each cluster is to be, by its uid, as of the last look: what a hook is made from.
     blueprints: Mutex<HashMap<String, Arc<Blueprint>>>,
+    /// What clusters need, and was there a moment ago.
+    lately: Lately,
 }
 
 /// One look at a cluster.
@@ -56,6 +62,24 @@ impl KubeDirectorClusters {
             references: Shared::default(),
             salt: Uuid::new_v4().simple().to_string(),
             blueprints: Mutex::default(),
+            lately: Lately::default(),
+        }
+    }
+
+    fn reader<'a>(&'a self, view: &'a View) -> Reader<'a> {
+        Reader::controller(view, &self.lately, &self.home)
+    }
+
+    /// What another cluster is: one whose specification may not be is what it was.
+    async fn other(&self, object: &Object, view: &View) -> Result<Option<Blueprint>, ApiError> {
+        let kept = kept(object, view).await?;
+        if let Ok(blueprint) = sources::blueprint(object, &kept, self.reader(view)).await? {
+            return Ok(Some(blueprint));
+        }
+        let known = self.blueprints.lock().get(object.uid()).cloned();
+        match known {
+            Some(known) => Ok(Some((*known).clone())),
+            None => sources::described(object, self.reader(view)).await,
         }
     }
 
@@ -82,7 +106,7 @@ impl KubeDirectorClusters {
             let Some(other) = view.get(&CLUSTER, &key(name)).await? else {
                 continue;
             };
-            let Ok(blueprint) = sources::blueprint(&other, &self.home, view).await? else {
+            let Some(blueprint) = self.other(&other, view).await? else {
                 continue;
             };
             let observed = own_objects(&other, view).await?;
@@ -145,6 +169,21 @@ async fn own_objects(cluster: &Object, view: &View) -> Result<Observed, ApiError
         delivery: secrets.first().map(ObservedDelivery::of),
         ..Observed::default()
     })
+}
+
+/// What the cluster's StatefulSets were made from. One that no earlier version wrote it on keeps nothing.
+async fn kept(cluster: &Object, view: &View) -> Result<Kept, ApiError> {
+    let label = label_value(cluster.name());
+    let namespace = cluster.namespace();
+    let sets = view
+        .labelled(&STATEFUL_SET, namespace, CLUSTER_LABEL, &label)
+        .await?;
+    let own = sets.iter().filter(|set| is_own(set, cluster));
+    let roles = own.filter_map(|set| {
+        let kept: KeptRole = serde_json::from_str(set.annotation(KEPT_ANNOTATION)?).ok()?;
+        Some((set.label(ROLE_LABEL)?.to_owned(), kept))
+    });
+    Ok(roles.collect())
 }
 
 /// Whether an object is this cluster's.
@@ -269,7 +308,8 @@ impl Controller for KubeDirectorClusters {
         let blueprint = if object.is_deleting() {
             Err(Vec::new())
         } else {
-            sources::blueprint(object, &self.home, view).await?
+            let kept = kept(object, view).await?;
+            sources::blueprint(object, &kept, self.reader(view)).await?
         };
         let mut observed = Observed::default();
         if let Ok(blueprint) = &blueprint {

@@ -9,12 +9,14 @@
 mod clusters;
 mod exec;
 mod index;
+mod original;
 mod sight;
 mod sources;
 
 use windlass_engine::Kind;
 
 pub use clusters::{ClusterSight, KubeDirectorClusters};
+pub use original::Originals;
 
 /// `kubedirectorclusters.kubedirector.hpe.com`.
 pub const CLUSTER: Kind = Kind::namespaced(
@@ -37,6 +39,20 @@ pub const CONFIG: Kind = Kind::namespaced(
     "KubeDirectorConfig",
     "kubedirectorconfigs",
 );
+/// `kubedirectorapps.kubedirector.bluedata.io`.
+pub const ORIGINAL_APP: Kind = Kind::namespaced(
+    "kubedirector.bluedata.io",
+    "v1alpha1",
+    "KubeDirectorApp",
+    "kubedirectorapps",
+);
+/// `kubedirectorclusters.kubedirector.bluedata.io`.
+pub const ORIGINAL_CLUSTER: Kind = Kind::namespaced(
+    "kubedirector.bluedata.io",
+    "v1alpha1",
+    "KubeDirectorCluster",
+    "kubedirectorclusters",
+);
 const STATEFUL_SET: Kind = Kind::namespaced("apps", "v1", "StatefulSet", "statefulsets");
 const SECRET: Kind = Kind::namespaced("", "v1", "Secret", "secrets");
 const CLAIM: Kind = Kind::namespaced("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims");
@@ -53,9 +69,21 @@ pub struct DirectorConfig {
     /// The namespace of the operator: where the `system` catalog of applications is, and the
     /// KubeDirectorConfig.
     pub home: String,
+    /// Whether the kinds of the first KubeDirector are served, too.
+    pub serves_originals: bool,
 }
 
 /// The controller of KubeDirectorClusters. It runs hooks through `client`.
 pub fn clusters(config: &DirectorConfig, client: kube::Client) -> KubeDirectorClusters {
     KubeDirectorClusters::new(config.home.clone(), client)
+}
+
+/// The controller of applications of the first KubeDirector.
+pub fn original_apps() -> Originals {
+    Originals::apps()
+}
+
+/// The controller of clusters of the first KubeDirector.
+pub fn original_clusters() -> Originals {
+    Originals::clusters()
 }

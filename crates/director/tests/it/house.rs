@@ -165,6 +165,7 @@ impl Drop for House {
 async fn run_operator(client: kube::Client, namespace: &str) {
     let config = DirectorConfig {
         home: namespace.to_owned(),
+        serves_originals: false,
     };
     let controller = clusters(&config, client.clone());
     let engine = Engine::builder(client)

@@ -1,5 +1,6 @@
 //! The operator of virtual clusters against the embedded API server, with only the rights it asks for.
-//! Pods are started by the test; what is run in them is the agent itself, in a directory for each.
+//! Pods are started by the test; what is run in them is the agent itself, in a directory for each. Where
+//! only what is made and said matters, there are none.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,5 +10,9 @@
 )]
 
 mod house;
+mod judged;
 mod members;
+mod originals;
+mod room;
 mod sweep;
+mod webhook;

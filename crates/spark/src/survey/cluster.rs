@@ -134,7 +134,12 @@ fn summed_up(rights: &[&Right]) -> String {
 
 /// Are our definitions there, and are they ours? That of the first operator is looked for when the
 /// operator was told to serve it.
-pub(super) fn definitions(scope: &Scope, found: &Look, originals: Originals) -> Vec<Finding> {
+pub(super) fn definitions(
+    scope: &Scope,
+    found: &Look,
+    originals: Originals,
+    virtual_clusters: bool,
+) -> Vec<Finding> {
     if let Look::Refused(why) = found {
         return vec![Finding::unseen(
             Category::Definitions,
@@ -145,13 +150,22 @@ pub(super) fn definitions(scope: &Scope, found: &Look, originals: Originals) -> 
     const USUAL: &str = "windlass crd | kubectl apply -f -";
     const ORIGINAL: &str = "apply what windlass install --original-api prints, or take --original-api \
                             and --original-image from the operator's arguments";
+    const DIRECTOR: &str = "apply what windlass install --virtual-clusters prints, or take \
+                            --virtual-clusters from the operator's arguments";
     let usual = windlass_api::crds().into_iter().map(|ours| (ours, USUAL));
     let original = match originals {
         Originals::AskedFor => Some((windlass_api::original_crd(), ORIGINAL)),
         Originals::NotAskedFor => None,
     };
+    let directors = if virtual_clusters {
+        windlass_api::director::crds()
+    } else {
+        Vec::new()
+    };
+    let directors = directors.into_iter().map(|ours| (ours, DIRECTOR));
     usual
         .chain(original)
+        .chain(directors)
         .map(|(ours, apply)| {
             let found = found.objects().iter().find(|it| name(it) == name(&ours));
             definition(scope.stage, &ours, apply, found)

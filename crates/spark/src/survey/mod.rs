@@ -9,6 +9,7 @@
 
 mod applications;
 mod cluster;
+mod directors;
 mod namespaces;
 mod operators;
 
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use directors::{kubedirectors, serves_virtual_clusters};
 pub use operators::{OtherOperator, is_live, others};
 
 /// When the cluster is looked at.
@@ -43,6 +45,8 @@ pub struct Scope {
     pub known_by: KnownBy,
     /// The ServiceAccount of drivers.
     pub driver_account: String,
+    /// Whether it is to operate virtual clusters, whatever its arguments say.
+    pub virtual_clusters: bool,
 }
 
 /// How an operator knows the namespaces that it serves.
@@ -256,8 +260,10 @@ pub fn judge(scope: &Scope, facts: &Facts, now: Timestamp) -> Vec<Finding> {
         scope,
         &facts.definitions,
         operators::asks_for_originals(scope, &facts.deployments),
+        serves_virtual_clusters(scope, &facts.deployments),
     ));
     findings.extend(operators::judge(scope, facts, now));
+    findings.extend(directors::judge(scope, &facts.deployments));
     findings.extend(namespaces::judge(scope, facts));
     findings.extend(applications::judge(scope, facts, now));
     findings

@@ -8,6 +8,7 @@ use serde_json::Value;
 use windlass_engine::{Namespaces, Object, Selector};
 
 use super::cluster::condition;
+use super::directors::is_kubedirector;
 use super::{Category, Facts, Finding, Look, Scope, Stage, listed, name, namespace, text};
 
 /// The name of the operator's Deployment and of its Lease.
@@ -16,6 +17,8 @@ const WINDLASS: &str = "windlass-operator";
 const KUBEFLOW_IMAGE: &str = "/spark-operator";
 /// How the Lease of the Kubeflow operator ends, whatever its Helm release is called.
 const KUBEFLOW_LEASES: [&str; 2] = ["spark-operator-controller-lock", "spark-operator-lock"];
+/// The Service of the webhook of a KubeDirector, which refuses everything while nobody answers.
+const KUBEDIRECTOR_SERVICE: &str = "kubedirector-validator";
 /// A Lease without a duration is taken to last this long.
 const USUAL_LEASE: i64 = 15;
 /// Clocks of machines differ, and renewals are late.
@@ -186,8 +189,8 @@ fn values<'a>(
     arguments.iter().enumerate().filter_map(value)
 }
 
-/// A webhook that asks a Kubeflow operator which is not there any more: it stops people's work, or
-/// does nothing.
+/// A webhook that asks a Kubeflow operator, or a KubeDirector, which is not there any more: it stops
+/// people's work, or does nothing.
 fn left_over(configuration: &Value, deployments: &[Value]) -> Option<Finding> {
     let kind = match text(configuration, "/kind") {
         "" => "webhook configuration",
@@ -196,14 +199,24 @@ fn left_over(configuration: &Value, deployments: &[Value]) -> Option<Finding> {
     let webhooks = configuration.pointer("/webhooks")?.as_array()?;
     let webhook = webhooks.iter().find(|it| {
         let service = text(it, "/clientConfig/service/name");
-        service.contains("spark-operator") || service.contains("spark-webhook")
+        ["spark-operator", "spark-webhook", KUBEDIRECTOR_SERVICE]
+            .iter()
+            .any(|part| service.contains(part))
     })?;
+    let service = text(webhook, "/clientConfig/service/name");
+    let is_its = |image: &str| {
+        if service.contains(KUBEDIRECTOR_SERVICE) {
+            is_kubedirector(image)
+        } else {
+            is_kubeflow_image(image)
+        }
+    };
     let home = text(webhook, "/clientConfig/service/namespace");
     let answers = deployments.iter().any(|it| {
         let replicas = it.pointer("/spec/replicas").and_then(Value::as_i64);
         namespace(it) == home
             && replicas != Some(0)
-            && containers(it).any(|it| is_kubeflow_image(text(it, "/image")))
+            && containers(it).any(|it| is_its(text(it, "/image")))
     });
     let name = name(configuration);
     let next = format!("kubectl delete {} {name}", kind.to_lowercase());
@@ -254,7 +267,7 @@ pub(super) fn asks_for_originals(scope: &Scope, deployments: &Look) -> Originals
     }
 }
 
-fn our_deployment<'a>(scope: &Scope, deployments: &'a [Value]) -> Option<&'a Value> {
+pub(super) fn our_deployment<'a>(scope: &Scope, deployments: &'a [Value]) -> Option<&'a Value> {
     let is_ours = |it: &&Value| namespace(it) == scope.home && name(it) == WINDLASS;
     deployments.iter().find(is_ours)
 }
@@ -387,12 +400,12 @@ fn is_kubeflow_image(image: &str) -> bool {
         .is_some_and(|(_, path)| format!("/{path}").contains(KUBEFLOW_IMAGE))
 }
 
-fn containers(deployment: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn containers(deployment: &Value) -> impl Iterator<Item = &Value> {
     let containers = deployment.pointer("/spec/template/spec/containers");
     containers.and_then(Value::as_array).into_iter().flatten()
 }
 
-fn words<'a>(container: &'a Value, pointer: &str) -> impl Iterator<Item = &'a str> {
+pub(super) fn words<'a>(container: &'a Value, pointer: &str) -> impl Iterator<Item = &'a str> {
     let words = container.pointer(pointer).and_then(Value::as_array);
     words.into_iter().flatten().filter_map(Value::as_str)
 }

@@ -14,6 +14,7 @@ fn scope(stage: Stage, job_namespaces: &[&str]) -> Scope {
         job_namespaces: job_namespaces.iter().map(|&it| it.to_owned()).collect(),
         known_by: KnownBy::Name,
         driver_account: "spark".to_owned(),
+        virtual_clusters: false,
     }
 }
 
@@ -547,4 +548,103 @@ fn facts_of_any_shape_are_judged() {
         before(&facts);
         after(&facts);
     }
+}
+
+fn of_kubedirector(replicas: u32) -> Value {
+    let mut found = deployment("kd", "kubedirector", "bluek8s/kubedirector:0.11.0", &[]);
+    found["spec"]["replicas"] = json!(replicas);
+    found
+}
+
+fn with_deployment(more: Value) -> Facts {
+    let mut facts = well();
+    let Look::Seen(deployments) = &mut facts.deployments else {
+        panic!("they are seen")
+    };
+    deployments.push(more);
+    facts
+}
+
+#[test]
+fn a_kubedirector_that_lives_is_a_problem_for_who_wants_virtual_clusters_and_a_note_for_others() {
+    let wants = Scope {
+        virtual_clusters: true,
+        ..scope(Stage::Before, &[])
+    };
+    let facts = with_deployment(of_kubedirector(1));
+    let all = told(&wants, &facts);
+    for expected in [
+        "a KubeDirector lives: Deployment kd/kubedirector with image bluek8s/kubedirector:0.11.0",
+        "kubectl --namespace kd scale deployment kubedirector --replicas 0",
+    ] {
+        assert!(all.contains(expected), "{all}");
+    }
+    let verdict = |scope: &Scope, facts: &Facts| {
+        let findings = judge(scope, facts, NOW.parse().unwrap());
+        let mut found = findings
+            .into_iter()
+            .filter(|it| it.what.contains("KubeDirector"));
+        found.next().map(|it| it.verdict)
+    };
+    assert_eq!(verdict(&wants, &facts), Some(Verdict::Problem));
+    let without = scope(Stage::Before, &[]);
+    assert_eq!(verdict(&without, &facts), Some(Verdict::Note));
+    let stopped = with_deployment(of_kubedirector(0));
+    assert_eq!(verdict(&wants, &stopped), None);
+    // A registry or a folder of that name is none.
+    for image in ["kubedirector/spark:1", "registry.kubedirector:5000/app"] {
+        let other = with_deployment(deployment("kd", "other", image, &[]));
+        assert_eq!(verdict(&wants, &other), None, "{image}");
+    }
+}
+
+#[test]
+fn definitions_of_virtual_clusters_are_missed_where_the_operator_is_to_have_them() {
+    let missing = |scope: &Scope, facts: &Facts| {
+        let findings = judge(scope, facts, NOW.parse().unwrap());
+        let missing = findings.into_iter().filter(|it| {
+            it.verdict == Verdict::Problem
+                && it.what.ends_with(".kubedirector.hpe.com is not there")
+        });
+        missing.count()
+    };
+    let after = scope(Stage::After, &[]);
+    assert_eq!(missing(&after, &well()), 0);
+    let asked = Scope {
+        virtual_clusters: true,
+        ..scope(Stage::After, &[])
+    };
+    assert_eq!(missing(&asked, &well()), 4);
+    let mut told = well();
+    told.deployments = Look::Seen(vec![deployment(
+        "windlass-system",
+        "windlass-operator",
+        "registry.example/windlass:0.1.0",
+        &["operator", "--virtual-clusters"],
+    )]);
+    assert_eq!(missing(&after, &told), 4);
+    let own = windlass_api::director::crds().into_iter();
+    let all = definitions().into_iter().chain(own.map(established));
+    told.definitions = Look::Seen(all.collect());
+    assert_eq!(missing(&after, &told), 0);
+}
+
+#[test]
+fn the_webhook_of_a_kubedirector_that_is_gone_stops_people() {
+    let webhook = json!({
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "kubedirector-webhook"},
+        "webhooks": [{
+            "failurePolicy": "Fail",
+            "clientConfig": {"service": {"name": "kubedirector-validator", "namespace": "kd"}},
+        }],
+    });
+    let mut facts = with_deployment(of_kubedirector(0));
+    facts.webhooks = Look::Seen(vec![webhook]);
+    let all = told(&scope(Stage::Before, &[]), &facts);
+    let expected = "kubectl delete mutatingwebhookconfiguration kubedirector-webhook";
+    assert!(
+        all.contains("objects are refused") && all.contains(expected),
+        "{all}"
+    );
 }

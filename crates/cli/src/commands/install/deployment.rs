@@ -50,6 +50,12 @@ pub(super) fn deployment(args: &InstallArgs, policy: Option<&str>) -> Result<Val
     }
     let image = args.original.original_image.as_ref();
     arguments.extend(image.map(|image| format!("--original-image={image}")));
+    if args.virtual_clusters {
+        arguments.push("--virtual-clusters".to_owned());
+    }
+    if args.original_kubedirector {
+        arguments.push("--original-kubedirector".to_owned());
+    }
     arguments.extend(args.exposing.arguments());
     check_further(&arguments, &args.further)?;
     arguments.extend(args.further.iter().cloned());

@@ -1,6 +1,6 @@
 //! `windlass install`: what a cluster needs for the operator, as manifests.
 //!
-//! Laws: every rule is one of [`windlass_spark::rbac`], none has a wildcard; the Deployment's pods
+//! Laws: every rule is one of [`windlass_spark::rbac`] or [`windlass_director::rbac`], none has a wildcard; the Deployment's pods
 //! pass the restricted profile of Kubernetes' pod security standards.
 
 mod deployment;
@@ -12,6 +12,7 @@ mod tests;
 use serde::Serialize;
 use serde_json::{Value, json};
 use windlass_api::names::DnsLabel;
+use windlass_director::rbac as director;
 use windlass_engine::Selector;
 use windlass_spark::rbac;
 
@@ -38,9 +39,17 @@ pub fn install(args: &InstallArgs) -> Result<Exit, Failure> {
 fn documents(args: &InstallArgs) -> Result<String, Failure> {
     let crds = windlass_api::crds();
     let original = args.original_api.then(windlass_api::original_crd);
+    let mut directors = Vec::new();
+    if args.virtual_clusters {
+        directors.extend(windlass_api::director::crds());
+    }
+    if args.original_kubedirector {
+        directors.extend(windlass_api::director::original_crds());
+    }
     let mut all = crds
         .iter()
         .chain(&original)
+        .chain(&directors)
         .map(object)
         .collect::<Result<Vec<_>, _>>()?;
     all.extend(objects(args)?);
@@ -66,7 +75,13 @@ pub fn objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
     ];
     // Whoever serves a part of what has labels is not alone in the cluster, or in a namespace.
     let is_alone = selector(args).is_none() && label_selector(args).is_none();
-    let named = |object: Value| if is_alone { object } else { own(object, home) };
+    let named = |object: Value| {
+        if is_alone {
+            object
+        } else {
+            own(object, rbac::OPERATOR_ROLE, home)
+        }
+    };
     if selector(args).is_some() {
         let (role, binding) = rbac::selecting_cluster_role(home, OPERATOR, &extras);
         objects.push(object(&role)?);
@@ -98,6 +113,18 @@ pub fn objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
             DRIVER_ACCOUNT,
         ))?);
     }
+    if args.virtual_clusters {
+        let role = object(&director::director_cluster_role())?;
+        let binding = object(&director::director_cluster_role_binding(home, OPERATOR))?;
+        let roles = [role, binding].into_iter();
+        objects.extend(roles.map(|it| {
+            if is_alone {
+                it
+            } else {
+                own(it, director::DIRECTOR_ROLE, home)
+            }
+        }));
+    }
     let policy = policy(args)?;
     objects.extend(policy.as_deref().map(|text| policy_object(home, text)));
     objects.push(deployment(args, policy.as_deref())?);
@@ -120,8 +147,8 @@ fn label_selector(args: &InstallArgs) -> Option<&Selector> {
 }
 
 /// A role, or its binding, of this operator and not of the others of the cluster.
-fn own(mut object: Value, home: &str) -> Value {
-    let name = json!(format!("{}-{home}", rbac::OPERATOR_ROLE));
+fn own(mut object: Value, role: &str, home: &str) -> Value {
+    let name = json!(format!("{role}-{home}"));
     if object["roleRef"].is_object() {
         object["roleRef"]["name"] = name.clone();
     }

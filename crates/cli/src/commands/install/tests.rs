@@ -22,6 +22,8 @@ fn args(job_namespaces: &[&str]) -> InstallArgs {
         cert_manager_issuer: None,
         original_api: false,
         original: OriginalArgs::default(),
+        virtual_clusters: false,
+        original_kubedirector: false,
         exposing: ExposingArgs::default(),
         further: Vec::new(),
     }
@@ -326,4 +328,41 @@ fn policies_are_read_before_they_are_printed_and_another_text_is_another_pod() {
 #[test]
 fn the_deployment_is_this() {
     insta::assert_yaml_snapshot!(deployment(&args(&["etl", "ml"]), None).unwrap());
+}
+
+#[test]
+fn virtual_clusters_are_printed_with_all_they_need_where_they_are_wanted() {
+    let with = |args: InstallArgs| InstallArgs {
+        virtual_clusters: true,
+        webhook: true,
+        ..args
+    };
+    let without = InstallArgs {
+        webhook: true,
+        ..args(&[])
+    };
+    let less = objects(&without).unwrap();
+    let more = objects(&with(args(&[]))).unwrap();
+    let mut added: Vec<&Value> = more.iter().filter(|it| !less.contains(it)).collect();
+    added.retain(|it| it["kind"] != "Deployment");
+    insta::assert_yaml_snapshot!(added);
+    let of_deployment = more.iter().find(|it| it["kind"] == "Deployment").unwrap();
+    let container = &of_deployment["spec"]["template"]["spec"]["containers"][0];
+    let told = container["args"].as_array().unwrap();
+    assert!(told.contains(&json!("--virtual-clusters")), "{told:?}");
+    let printed = documents(&with(args(&[]))).unwrap();
+    for definition in windlass_api::director::crds() {
+        let name = definition["metadata"]["name"].as_str().unwrap();
+        assert!(printed.contains(name), "{name}");
+    }
+    // Of two operators with selectors each has roles of its own.
+    let selecting = with(InstallArgs {
+        selector: Some("release=next".parse().unwrap()),
+        ..args(&[])
+    });
+    let printed = names(&objects(&selecting).unwrap());
+    assert!(
+        printed.contains("ClusterRole windlass-director-windlass-system"),
+        "{printed}"
+    );
 }

@@ -2,6 +2,7 @@
 //! which they reach it, and whoever makes its certificates.
 
 use serde_json::{Value, json};
+use windlass_director::webhook as director;
 use windlass_engine::Selector;
 use windlass_spark::{rbac, webhook};
 
@@ -116,12 +117,39 @@ pub(super) fn webhook_objects(args: &InstallArgs) -> Result<Vec<Value>, Failure>
     mutating["objectSelector"] = json!({ "matchExpressions": [
         { "key": "spark-role", "operator": "In", "values": ["driver", "executor"] },
     ]});
+    let mut all_mutating = vec![mutating];
+    if args.virtual_clusters {
+        all_mutating.extend(virtual_cluster_hooks(args)?);
+    }
     objects.extend([
         service,
         configuration("ValidatingWebhookConfiguration", &[validating, of_policies]),
-        configuration("MutatingWebhookConfiguration", &[mutating]),
+        configuration("MutatingWebhookConfiguration", &all_mutating),
     ]);
     Ok(objects)
+}
+
+/// Virtual clusters are judged and given their defaults by one call, also when they go. What labels the
+/// operator goes by, clusters have; applications and the configuration are everybody's.
+fn virtual_cluster_hooks(args: &InstallArgs) -> Result<[Value; 2], Failure> {
+    let written = |resources: &[&str]| {
+        json!([{
+            "apiGroups": ["kubedirector.hpe.com"],
+            "apiVersions": ["v1beta1"],
+            "resources": resources,
+            "operations": ["CREATE", "UPDATE", "DELETE"],
+            "scope": "Namespaced",
+        }])
+    };
+    let path = director::ADMIT;
+    let rules = written(&["kubedirectorclusters"]);
+    let mut clusters = hook(args, "admit-virtual-clusters.windlass.dev", path, &rules)?;
+    if let Some(selector) = label_selector(args) {
+        clusters["objectSelector"] = in_manifest(selector, "--selector")?;
+    }
+    let rules = written(&["kubedirectorapps", "kubedirectorconfigs"]);
+    let name = "admit-virtual-applications.windlass.dev";
+    Ok([clusters, hook(args, name, path, &rules)?])
 }
 
 /// What makes cert-manager keep the webhook's certificates in a Secret. The operator needs no rights
