@@ -138,7 +138,7 @@ pub(crate) fn everything() -> Blueprint {
                     "packageURL": "configmap://setup/all.tgz", "useNewSetupLayout": true,
                 },
                 "persistDirs": ["/data", "/usr/local", "/etc/all"],
-                "containerSpec": {"stdin": true, "tty": true, "idle": true},
+                "containerSpec": {"stdin": true, "tty": true, "idle": true, "runAsUser": 0},
                 "env": [{"name": "MODE", "value": "app"}, {"name": "HEAP", "value": "1g"}],
                 "disruptionBudget": {"maxUnavailable": 1},
             }],

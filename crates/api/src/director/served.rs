@@ -88,6 +88,7 @@ fn what_a_schema_can_say_the_api_server_refuses() {
             "/spec/roles/0/containerSpec",
             json!({ "idle": true, "args": ["x"] }),
         ),
+        ("/spec/roles/0/containerSpec", json!({ "runAsUser": -1 })),
         ("/spec/services/0/endpoint/isDashboard", json!(true)),
         (
             "/spec/services/0/endpoint/healthCheck",

@@ -258,9 +258,16 @@ fn app_container(blueprint: &Blueprint, role: &Role, volumes: &Volumes) -> Value
     if !ports.is_empty() {
         set("ports", json!(ports));
     }
+    let mut security = Map::new();
     if !blueprint.app.capabilities.is_empty() {
-        let added = json!({"capabilities": {"add": blueprint.app.capabilities}});
-        set("securityContext", added);
+        let added = json!({"add": blueprint.app.capabilities});
+        security.insert("capabilities".to_owned(), added);
+    }
+    if let Some(user) = role.container.run_as_user {
+        security.insert("runAsUser".to_owned(), json!(user));
+    }
+    if !security.is_empty() {
+        set("securityContext", Value::Object(security));
     }
     if role.container.idle {
         let agent = format!("{MOUNT}/agent");

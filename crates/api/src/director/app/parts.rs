@@ -189,6 +189,12 @@ pub struct ContainerSpec {
     /// images whose entry point does not stay. Not known to KubeDirector.
     #[serde(default, skip_serializing_if = "is_false")]
     pub idle: bool,
+    /// The number of the user that it runs as, in the place of the image's. Setup packages write where
+    /// only root may, and images of today often have another user: Spark's own, for one. Not known to
+    /// KubeDirector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub run_as_user: Option<i32>,
 }
 
 /// Which of the roles there are, and what each serves.

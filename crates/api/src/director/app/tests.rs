@@ -233,6 +233,10 @@ fn each_mistake_is_told_with_its_field_and_what_to_do() {
             with_role(&json!({ "containerSpec": { "idle": true, "command": ["init"] } })),
         ),
         (
+            "a user that is none",
+            with_role(&json!({ "containerSpec": { "runAsUser": -1 } })),
+        ),
+        (
             "a variable without a name",
             with_role(&json!({ "env": [{ "name": "A" }, { "name": "B=" }, { "name": "" }] })),
         ),

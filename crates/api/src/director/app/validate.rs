@@ -219,6 +219,9 @@ fn check_role(findings: &mut Findings, role: &AppRole, at: &FieldPath) {
         if container.command.as_ref().is_some_and(Vec::is_empty) {
             findings.missing(at.field("command"), "must name a program");
         }
+        if let Some(user) = container.run_as_user.filter(|it| *it < 0) {
+            findings.invalid(at.field("runAsUser"), user, "must be at least 0");
+        }
     }
     let names = role.env.iter().map(|it| it.name.as_str());
     findings.environment(&at.field("env"), names);
