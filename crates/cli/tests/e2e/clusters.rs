@@ -82,13 +82,32 @@ pub(crate) struct Kubernetes {
     pub(crate) namespace: String,
     kubectl: Kubectl,
     operator: Option<Operator>,
+    serves: Serves,
     home: tempfile::TempDir,
+}
+
+/// What an operator is told to operate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Serves {
+    Spark,
+    /// Virtual clusters, too.
+    All,
 }
 
 impl Kubernetes {
     /// Applies what a user would, makes a namespace and starts an operator.
     pub(crate) fn prepare() -> Self {
+        Self::prepared(Serves::Spark)
+    }
+
+    /// The same for virtual clusters.
+    pub(crate) fn prepare_for_virtual_clusters() -> Self {
+        Self::prepared(Serves::All)
+    }
+
+    fn prepared(serves: Serves) -> Self {
         let mut kubernetes = Self::without_operator();
+        kubernetes.serves = serves;
         // What the operator of a user gets, from the same files.
         let crds = Command::new(WINDLASS).arg("crd").output().unwrap();
         let crds = String::from_utf8(crds.stdout).unwrap();
@@ -96,6 +115,12 @@ impl Kubernetes {
         let file = |name: &str| root().join("deploy/rbac").join(name);
         let rules = file("operator.yaml").display().to_string();
         kubernetes.kubectl_ok(&["apply", "-f", &rules]);
+        if serves == Serves::All {
+            for more in ["deploy/director", "deploy/rbac/director.yaml"] {
+                let more = root().join(more).display().to_string();
+                kubernetes.kubectl_ok(&["apply", "-f", &more]);
+            }
+        }
         let token = ["-n", SYSTEM, "create", "token", "windlass-operator"];
         let token = kubernetes.kubectl_ok(&token);
         let operator = Kubectl {
@@ -139,6 +164,7 @@ impl Kubernetes {
             namespace,
             kubectl,
             operator: None,
+            serves: Serves::Spark,
             home,
         }
     }
@@ -151,7 +177,7 @@ impl Kubernetes {
 
     /// One more operator, which is not waited for.
     pub(crate) fn another_operator(&self) -> Operator {
-        Operator::start(&self.home.path().join("operator"))
+        Operator::start(&self.home.path().join("operator"), self.serves)
     }
 
     /// Kills the operator as a crash would.
@@ -203,13 +229,14 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    fn start(kubeconfig: &Path) -> Self {
+    fn start(kubeconfig: &Path, serves: Serves) -> Self {
         let log = tempfile::NamedTempFile::new().unwrap();
         // An operator that outlived its test would work for the next one, too.
         let process = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", WINDLASS])
             .args(["-v", "operator", "--listen", "127.0.0.1:0", "--kubeconfig"])
             .arg(kubeconfig)
+            .args((serves == Serves::All).then_some("--virtual-clusters"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log.reopen().unwrap())

@@ -24,4 +24,5 @@ mod kills;
 mod kubernetes;
 mod languages;
 mod real;
+mod standalone;
 mod warm;
