@@ -90,6 +90,16 @@ pub fn find() -> Vec<Installed> {
     found
 }
 
+/// The Cassandra that `hack/cassandra.sh` has installed: its version, and its home.
+pub fn cassandra() -> Option<(String, PathBuf)> {
+    let mut homes = children(&cache().join("cassandra"));
+    homes.retain(|home| home.join(".complete").exists());
+    homes.sort();
+    let home = homes.pop()?;
+    let version = home.file_name()?.to_str()?.to_owned();
+    Some((version, home))
+}
+
 /// The Java to run Spark with: where JAVA_HOME points, else the home of the `java` on the path.
 /// Containers have a path of their own, so it matters where that leads.
 pub fn java_home() -> Option<PathBuf> {

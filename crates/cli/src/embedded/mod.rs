@@ -20,7 +20,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use windlass_api::spark::original::OldImages;
 use windlass_apiserver::{ApiServer, Config, StartError, User};
 use windlass_cluster::{Cluster, ClusterConfig, EVERY_NAMESPACE};
-use windlass_node::images::{ImageConfig, SparkInstallation, SparkMinor};
+use windlass_node::images::{ImageConfig, SoftwareInstallation, SparkInstallation, SparkMinor};
 use windlass_node::{ApiEndpoint, CapacityOverrides, Node, NodeConfig, NodeStreams, Orphans};
 use windlass_spark::controller::OperatorConfig;
 
@@ -295,8 +295,17 @@ fn images(found: Vec<Installed>) -> ImageConfig {
             },
         );
     }
+    let cassandra = sparks::cassandra().map(|(version, home)| {
+        let installation = SoftwareInstallation {
+            version,
+            home,
+            java_home,
+        };
+        ("cassandra".to_owned(), installation)
+    });
     ImageConfig {
         spark,
+        software: cassandra.into_iter().collect(),
         install_hint: Some(sparks::INSTALL_HINT.to_owned()),
         // Beside the Sparks, so that the cluster of one run finds what the one before has pulled.
         store: Some(sparks::cache().join("images")),

@@ -6,6 +6,7 @@
 //! | name | stands for |
 //! |---|---|
 //! | `[docker.io/][library/\|apache/]spark[-py]:TAG` | the configured Spark of the tag's minor version |
+//! | `[docker.io/][library/]cassandra:TAG` | the configured Cassandra, where it is of that version |
 //! | `local/host:latest` | the programs of this machine, for plain commands |
 //! | `dir:/absolute/path` | a root file system in a directory, with an optional `config.json` |
 //! | `oci:/absolute/path[:TAG]` | an image in a directory of the OCI image layout |
@@ -40,6 +41,8 @@ pub const HOST_IMAGE: &str = "local/host:latest";
 pub struct ImageConfig {
     /// Installed Sparks by minor version.
     pub spark: BTreeMap<SparkMinor, SparkInstallation>,
+    /// Other installed software, by the name that its image has in Docker's library.
+    pub software: BTreeMap<String, SoftwareInstallation>,
     /// What the user can run to get the Spark of a minor version, with `{minor}` in its place:
     /// shown when an image cannot be had.
     pub install_hint: Option<String>,
@@ -59,6 +62,18 @@ pub struct SparkInstallation {
     /// An archive of Spark's classes for its JVMs to start from, with the class path it holds for
     /// in a file of the same name and `.classpath`.
     pub class_archive: Option<PathBuf>,
+}
+
+/// Installed software that runs on Java: its directory is `/opt/NAME` in containers, which `NAME_HOME`
+/// says, too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SoftwareInstallation {
+    /// Its version, which a tag names as a whole or by its first parts.
+    pub version: String,
+    /// The directory with `lib/`.
+    pub home: PathBuf,
+    /// The Java installation; `None` means whatever `java` is on the machine's PATH.
+    pub java_home: Option<PathBuf>,
 }
 
 /// Bytes as lower case hexadecimal digits, as digests are written.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::credentials::Credentials;
-use super::{ImageError, ImageSource, ImageStore, SparkInstallation};
+use super::{ImageError, ImageSource, ImageStore, SoftwareInstallation, SparkInstallation};
 
 /// The entry point of Spark containers, and the script its decommissioning hook calls.
 const SPARK_ENTRYPOINT: &str = include_str!("entrypoint.sh");
@@ -145,6 +145,10 @@ pub(crate) async fn provide(
             let image = spark(installation, &minor.to_string());
             return image.map(there).map_err(unusable);
         }
+        ImageSource::Software { name, installation } => {
+            let image = software(name, installation);
+            return image.map(there).map_err(unusable);
+        }
         ImageSource::Directory(path) => return directory(path).map(there).map_err(unusable),
         ImageSource::Layout { path, tag } => {
             let image = store.unpack_layout(path.clone(), tag.clone()).await;
@@ -192,20 +196,13 @@ fn spark(installation: &SparkInstallation, minor: &str) -> Result<Image, String>
         // The entry point also serves images of a real cluster, whose pods have networks of their own.
         ("WINDLASS_SHARED_NETWORK".to_owned(), "true".to_owned()),
     ];
-    if let Some(java_home) = &installation.java_home {
-        let java = java_home.join("bin/java");
-        if !java.exists() {
-            return Err(format!("{} does not exist", java.display()));
-        }
-        env.push(("JAVA_HOME".to_owned(), java_home.display().to_string()));
-        path.push(java_home.join("bin").display().to_string());
-        exposed.extend(link_chain(java_home));
-    } else if !DEFAULT_PATH
-        .split(':')
-        .any(|folder| Path::new(folder).join("java").exists())
-    {
-        return Err("Spark needs Java, and this machine has none: install a JRE of version 17 or newer, or set JAVA_HOME".to_owned());
-    }
+    java(
+        "Spark",
+        installation.java_home.as_deref(),
+        &mut env,
+        &mut path,
+        &mut exposed,
+    )?;
     if let Some(python) = &installation.python {
         exposed.extend(python_prefixes(python)?);
         env.push((
@@ -247,6 +244,76 @@ fn spark(installation: &SparkInstallation, minor: &str) -> Result<Image, String>
         entrypoint: vec!["/opt/entrypoint.sh".to_owned()],
         cmd: vec![],
         working_dir: PathBuf::from(SPARK_HOME).join("work-dir"),
+        user: None,
+    })
+}
+
+/// Puts Java on the path of a container whose software needs it.
+fn java(
+    who: &str,
+    home: Option<&Path>,
+    env: &mut Vec<(String, String)>,
+    path: &mut Vec<String>,
+    exposed: &mut Vec<PathBuf>,
+) -> Result<(), String> {
+    let Some(home) = home else {
+        let mut folders = DEFAULT_PATH.split(':').map(Path::new);
+        let found = folders.any(|folder| folder.join("java").exists());
+        let missing = || {
+            format!(
+                "{who} needs Java, and this machine has none: install a JRE of version 17 or newer, or set JAVA_HOME"
+            )
+        };
+        return found.then_some(()).ok_or_else(missing);
+    };
+    let java = home.join("bin/java");
+    if !java.exists() {
+        return Err(format!("{} does not exist", java.display()));
+    }
+    env.push(("JAVA_HOME".to_owned(), home.display().to_string()));
+    path.push(home.join("bin").display().to_string());
+    exposed.extend(link_chain(home));
+    Ok(())
+}
+
+fn software(name: &str, installation: &SoftwareInstallation) -> Result<Image, String> {
+    let lib = installation.home.join("lib");
+    if !lib.is_dir() {
+        return Err(format!("{} does not exist", lib.display()));
+    }
+    let home = PathBuf::from("/opt").join(name);
+    let mut env = vec![
+        (
+            format!("{}_HOME", name.to_uppercase()),
+            home.display().to_string(),
+        ),
+        ("WINDLASS_SHARED_NETWORK".to_owned(), "true".to_owned()),
+    ];
+    let (mut path, mut exposed) = (Vec::new(), Vec::new());
+    java(
+        name,
+        installation.java_home.as_deref(),
+        &mut env,
+        &mut path,
+        &mut exposed,
+    )?;
+    path.push(DEFAULT_PATH.to_owned());
+    env.push(("PATH".to_owned(), path.join(":")));
+    Ok(Image {
+        id: format!(
+            "{name}:{}@{}",
+            installation.version,
+            installation.home.display()
+        ),
+        root: ImageRoot::Host {
+            overlays: vec![(installation.home.clone(), home)],
+            exposed,
+            scripts: vec![],
+        },
+        env,
+        entrypoint: vec![],
+        cmd: vec!["/bin/sh".to_owned()],
+        working_dir: PathBuf::from("/"),
         user: None,
     })
 }

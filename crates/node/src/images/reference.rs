@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use oci_client::Reference;
 
-use super::{HOST_IMAGE, ImageConfig, SparkInstallation};
+use super::{HOST_IMAGE, ImageConfig, SoftwareInstallation, SparkInstallation};
 
 /// A minor version of Spark, such as 3.5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +28,13 @@ pub enum ImageSource {
         minor: SparkMinor,
         /// Where it is.
         installation: SparkInstallation,
+    },
+    /// Other installed software.
+    Software {
+        /// Its name.
+        name: String,
+        /// Where it is.
+        installation: SoftwareInstallation,
     },
     /// A directory that holds a root file system.
     Directory(PathBuf),
@@ -145,6 +152,9 @@ impl ImageConfig {
             Ok(reference) => reference,
             Err(error) => return invalid(&format!("{error}")),
         };
+        if let Some(found) = self.software(repository, tag) {
+            return Ok(found);
+        }
         let version = tag.filter(|tag| *tag != "latest").map(SparkMinor::of_tag);
         if !is_spark(repository) || version == Some(None) {
             return Ok(ImageSource::Registry(reference));
@@ -161,6 +171,22 @@ impl ImageConfig {
             }),
             None => Err(self.not_installed(image, minor)),
         }
+    }
+
+    /// Software other than Spark, where it is installed in this version; what is not is in a registry.
+    fn software(&self, repository: &str, tag: Option<&str>) -> Option<ImageSource> {
+        let name = repository.strip_prefix("docker.io/").unwrap_or(repository);
+        let name = name.strip_prefix("library/").unwrap_or(name);
+        let installation = self.software.get(name)?;
+        let rest = match tag {
+            None | Some("latest") => Some(""),
+            Some(tag) => installation.version.strip_prefix(tag),
+        };
+        let is_it = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        is_it.then(|| ImageSource::Software {
+            name: name.to_owned(),
+            installation: installation.clone(),
+        })
     }
 
     fn not_installed(&self, image: &str, minor: Option<SparkMinor>) -> ImageError {
@@ -244,11 +270,17 @@ mod tests {
             java_home: None,
             class_archive: None,
         };
+        let cassandra = SoftwareInstallation {
+            version: "5.0.9".to_owned(),
+            home: PathBuf::from("/cassandras/5.0.9"),
+            java_home: None,
+        };
         ImageConfig {
             spark: ["3.5", "4.3"]
                 .iter()
                 .map(|m| (m.parse().unwrap(), home(m)))
                 .collect(),
+            software: [("cassandra".to_owned(), cassandra)].into(),
             install_hint: Some("get-spark {minor}".to_owned()),
             store: None,
         }
@@ -281,12 +313,21 @@ mod tests {
             "spark@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
             "registry.example/team/etl:1.2",
             "spark-r:3.5.9",
+            "cassandra",
+            "docker.io/library/cassandra:5.0",
+            "cassandra:5.0.9",
+            "cassandra:5.0.8",
+            "cassandra:5.0.90",
+            "someone/cassandra:5.0",
         ];
         let mut lines = String::new();
         for image in table {
             let said = match config().resolve(image) {
                 Ok(ImageSource::Host) => "host".to_owned(),
                 Ok(ImageSource::Spark { minor, .. }) => format!("Spark {minor}"),
+                Ok(ImageSource::Software { name, installation }) => {
+                    format!("{name} {}", installation.version)
+                }
                 Ok(ImageSource::Directory(path)) => format!("directory {}", path.display()),
                 Ok(ImageSource::Layout { path, tag }) => {
                     format!("layout {} {tag:?}", path.display())
