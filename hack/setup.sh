@@ -13,8 +13,8 @@
 #   --registry  also a registry of container images, unpacked into the cache and not installed:
 #               the package would start it as a service
 #   --clients   also what PySpark's client of Spark Connect needs, in each environment of Spark 4;
-#               Airflow, Helm, a server of object storage and the Kubernetes clients for Python,
-#               Node.js and Go of crates/cli/tests/clients
+#               Airflow, Helm, a server of object storage, Cassandra with its client, and the
+#               Kubernetes clients for Python, Node.js and Go of crates/cli/tests/clients
 #
 # Safe to run again and to interrupt: what is there is left alone, what is half there is redone.
 # Root gets missing Debian packages installed; anybody else is told which ones to ask for.
@@ -211,6 +211,7 @@ if $wants_clients; then
     python_client python "the Kubernetes client for Python"
     python_client airflow "Airflow with its provider for Kubernetes (once; some 280 MB)"
     python_client moto "a server that speaks the language of S3 (once; some 140 MB)"
+    python_client cassandra "Cassandra's client for Python"
 fi
 if $wants_clients && ! is_current node package-lock.json; then
     home="$cache/clients/node"
@@ -230,3 +231,4 @@ if $wants_clients && ! is_current go go.sum; then
     cp "$clients/go/go.sum" "$cache/clients/go/.complete"
 fi
 ! $wants_clients || "$(dirname "$0")/helm.sh" >/dev/null
+! $wants_clients || "$(dirname "$0")/cassandra.sh"

@@ -12,6 +12,7 @@
 mod common;
 
 mod allocation;
+mod cassandra;
 mod clients;
 mod clusters;
 mod connect;

@@ -74,10 +74,10 @@ fn every_command_about_virtual_clusters_does_what_it_says() {
     let home = tempfile::tempdir().unwrap();
     let text = std::fs::read_to_string(root().join("docs/virtual-clusters.md")).unwrap();
     let mut session = String::from("set -euo pipefail\n");
-    // The long tests have a real Spark.
+    // The long tests have real software.
     for line in shell_lines(&text)
         .iter()
-        .filter(|it| !it.contains("catalog/spark"))
+        .filter(|it| !it.contains("catalog/"))
     {
         // Other clusters of this machine may have the usual port.
         let line = line.replace("windlass up --detach", "windlass up --detach --port 0");
