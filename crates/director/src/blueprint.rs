@@ -210,6 +210,17 @@ pub struct Sources<'a> {
 }
 
 impl Blueprint {
+    /// The same where the cluster may serve no PodDisruptionBudgets: then no role has one.
+    #[must_use]
+    pub fn as_served(mut self, serves_budgets: bool) -> Self {
+        if !serves_budgets {
+            for role in &mut self.roles {
+                role.budget = None;
+            }
+        }
+        self
+    }
+
     /// Puts a cluster together with what it is made of.
     ///
     /// # Errors

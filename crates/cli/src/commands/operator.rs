@@ -18,8 +18,9 @@ use windlass_engine::lease::LeaseConfig;
 use windlass_engine::webhook::{Certificates, WebhookConfig};
 use windlass_engine::{Engine, EngineBuilder, Kind, Namespaces, QueueConfig, Territory};
 use windlass_spark::controller::{
-    HTTP_ROUTE, ORIGINAL_SPARK_APPLICATION, OperatorConfig, POD_MONITOR, PolicyDesk, SPARK_POLICY,
-    original_spark_application, scheduled_spark_application, spark_application, spark_connect,
+    HTTP_ROUTE, ORIGINAL_SPARK_APPLICATION, OperatorConfig, POD_DISRUPTION_BUDGET, POD_MONITOR,
+    PolicyDesk, SPARK_POLICY, original_spark_application, scheduled_spark_application,
+    spark_application, spark_connect,
 };
 use windlass_spark::lower::{Exposing, IpFamily, Offer};
 use windlass_spark::queue::Policy;
@@ -268,6 +269,13 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
     if !args.beside_other_operators {
         refuse_company(&client, &config.territory.namespaces, args.virtual_clusters).await?;
     }
+    config.serves_budgets = is_served(&client, &POD_DISRUPTION_BUDGET).await?;
+    if !config.serves_budgets {
+        talk(&format!(
+            "the cluster does not serve {POD_DISRUPTION_BUDGET}, which Kubernetes does since 1.21: \
+             nothing makes evictions wait for drivers"
+        ));
+    }
     config.exposing = exposing(&args.exposing, &client, &args.namespaces).await?;
     config.old_images = args.original.old_images();
     let has_originals = serves_originals(&client).await?;
@@ -293,6 +301,7 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
         Some(DirectorConfig {
             home: args.lease_namespace.clone(),
             serves_originals: args.original_kubedirector || is_served,
+            serves_budgets: config.serves_budgets,
         })
     } else {
         None

@@ -141,6 +141,7 @@ impl Embedded {
             home: setup::OPERATOR_NAMESPACE.to_owned(),
             serves_originals: options.original_kubedirector == Served::Yes
                 || serves_original_kubedirector(&admin).await?,
+            serves_budgets: true,
         };
 
         let cluster = Cluster::start(

@@ -16,7 +16,9 @@ use windlass_engine::plan::Plan;
 use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, Watch};
 
 use super::index::{Connection, Shared};
-use super::{APP, BUDGET, CLAIM, CLUSTER, CONFIG, SECRET, STATEFUL_SET, exec, sight, sources};
+use super::{
+    APP, BUDGET, CLAIM, CLUSTER, CONFIG, DirectorConfig, SECRET, STATEFUL_SET, exec, sight, sources,
+};
 use crate::around::{Lately, Reader};
 use crate::blueprint::Blueprint;
 use crate::build::{KEPT_ANNOTATION, Seed};
@@ -35,6 +37,7 @@ const NAMES_TRIED: usize = 8;
 /// Keeps virtual clusters as they are specified.
 pub struct KubeDirectorClusters {
     home: String,
+    serves_budgets: bool,
     client: Client,
     references: Shared,
     /// What random texts of new clusters come from: of this process, so that a plan that is made twice
@@ -55,9 +58,10 @@ pub struct ClusterSight {
 }
 
 impl KubeDirectorClusters {
-    pub(super) fn new(home: String, client: Client) -> Self {
+    pub(super) fn new(config: DirectorConfig, client: Client) -> Self {
         Self {
-            home,
+            home: config.home,
+            serves_budgets: config.serves_budgets,
             client,
             references: Shared::default(),
             salt: Uuid::new_v4().simple().to_string(),
@@ -109,7 +113,7 @@ impl KubeDirectorClusters {
             let Some(blueprint) = self.other(&other, view).await? else {
                 continue;
             };
-            let observed = own_objects(&other, view).await?;
+            let observed = self.own_objects(&other, view).await?;
             let names = observed.names(&blueprint);
             let sizes = &observed.sets;
             let seed = observed.delivery.as_ref().and_then(|it| it.seed.clone());
@@ -137,38 +141,43 @@ impl KubeDirectorClusters {
         }
         Ok(found)
     }
-}
 
-/// What the cluster has made.
-async fn own_objects(cluster: &Object, view: &View) -> Result<Observed, ApiError> {
-    let label = label_value(cluster.name());
-    let namespace = cluster.namespace();
-    let labelled = async |kind: &Kind| view.labelled(kind, namespace, CLUSTER_LABEL, &label).await;
-    let own = |objects: Vec<Object>| {
-        let own = objects.into_iter().filter(|it| is_own(it, cluster));
-        own.collect::<Vec<_>>()
-    };
-    let present = |objects: &[Object]| objects.iter().map(Present::of).collect::<Vec<_>>();
-    let sets = own(labelled(&STATEFUL_SET).await?);
-    let pods = labelled(&Kind::POD).await?;
-    let claims = labelled(&CLAIM).await?;
-    let (headless, services): (Vec<Object>, Vec<Object>) = own(labelled(&Kind::SERVICE).await?)
-        .into_iter()
-        .partition(|service| service.spec()["clusterIP"] == "None");
-    let secrets = own(labelled(&SECRET).await?);
-    Ok(Observed {
-        headless: headless.first().map(Present::of),
-        sets: sets.iter().filter_map(ObservedSet::of).collect(),
-        pods: pods.iter().filter_map(ObservedPod::of).collect(),
-        claims: claims
-            .iter()
-            .filter_map(|claim| ObservedClaim::of(claim, cluster.uid()))
-            .collect(),
-        services: present(&services),
-        budgets: present(&own(labelled(&BUDGET).await?)),
-        delivery: secrets.first().map(ObservedDelivery::of),
-        ..Observed::default()
-    })
+    /// What the cluster has made.
+    async fn own_objects(&self, cluster: &Object, view: &View) -> Result<Observed, ApiError> {
+        let label = label_value(cluster.name());
+        let namespace = cluster.namespace();
+        let labelled =
+            async |kind: &Kind| view.labelled(kind, namespace, CLUSTER_LABEL, &label).await;
+        let own = |objects: Vec<Object>| {
+            let own = objects.into_iter().filter(|it| is_own(it, cluster));
+            own.collect::<Vec<_>>()
+        };
+        let present = |objects: &[Object]| objects.iter().map(Present::of).collect::<Vec<_>>();
+        let sets = own(labelled(&STATEFUL_SET).await?);
+        let pods = labelled(&Kind::POD).await?;
+        let claims = labelled(&CLAIM).await?;
+        let (headless, services): (Vec<Object>, Vec<Object>) = own(labelled(&Kind::SERVICE).await?)
+            .into_iter()
+            .partition(|service| service.spec()["clusterIP"] == "None");
+        let secrets = own(labelled(&SECRET).await?);
+        let budgets = match self.serves_budgets {
+            true => own(labelled(&BUDGET).await?),
+            false => Vec::new(),
+        };
+        Ok(Observed {
+            headless: headless.first().map(Present::of),
+            sets: sets.iter().filter_map(ObservedSet::of).collect(),
+            pods: pods.iter().filter_map(ObservedPod::of).collect(),
+            claims: claims
+                .iter()
+                .filter_map(|claim| ObservedClaim::of(claim, cluster.uid()))
+                .collect(),
+            services: present(&services),
+            budgets: present(&budgets),
+            delivery: secrets.first().map(ObservedDelivery::of),
+            ..Observed::default()
+        })
+    }
 }
 
 /// What the cluster's StatefulSets were made from. One that no earlier version wrote it on keeps nothing.
@@ -255,8 +264,9 @@ impl Controller for KubeDirectorClusters {
             let watch = Watch::all(kind).labels(CLUSTER_LABEL).index(CLUSTER_LABEL);
             Child::labelled(watch, CLUSTER_LABEL)
         };
-        let kinds = [STATEFUL_SET, Kind::POD, CLAIM, Kind::SERVICE, BUDGET];
+        let kinds = [STATEFUL_SET, Kind::POD, CLAIM, Kind::SERVICE];
         let mut children: Vec<Child> = kinds.map(labelled).into();
+        children.extend(self.serves_budgets.then(|| labelled(BUDGET)));
         let (references, home) = (Arc::clone(&self.references), self.home.clone());
         children.push(Child::mapped(Watch::all(APP), move |app| {
             references.of_app(app, &home)
@@ -309,12 +319,13 @@ impl Controller for KubeDirectorClusters {
             Err(Vec::new())
         } else {
             let kept = kept(object, view).await?;
-            sources::blueprint(object, &kept, self.reader(view)).await?
+            let blueprint = sources::blueprint(object, &kept, self.reader(view)).await?;
+            blueprint.map(|blueprint| blueprint.as_served(self.serves_budgets))
         };
         let mut observed = Observed::default();
         if let Ok(blueprint) = &blueprint {
             self.remember(object.uid(), blueprint);
-            observed = own_objects(object, view).await?;
+            observed = self.own_objects(object, view).await?;
             taken(blueprint, &mut observed, object, view).await?;
             let wanted = Wanted::deserialize(&object.spec()["connections"]).unwrap_or_default();
             observed.connections = self.connections(object, &wanted, view).await?;

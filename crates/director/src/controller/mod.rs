@@ -56,6 +56,7 @@ pub const ORIGINAL_CLUSTER: Kind = Kind::namespaced(
 const STATEFUL_SET: Kind = Kind::namespaced("apps", "v1", "StatefulSet", "statefulsets");
 const SECRET: Kind = Kind::namespaced("", "v1", "Secret", "secrets");
 const CLAIM: Kind = Kind::namespaced("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims");
+/// `poddisruptionbudgets.policy`, as Kubernetes has them since 1.21.
 const BUDGET: Kind = Kind::namespaced(
     "policy",
     "v1",
@@ -71,11 +72,13 @@ pub struct DirectorConfig {
     pub home: String,
     /// Whether the kinds of the first KubeDirector are served, too.
     pub serves_originals: bool,
+    /// Whether the cluster serves PodDisruptionBudgets of `policy/v1`; where not, roles have none.
+    pub serves_budgets: bool,
 }
 
 /// The controller of KubeDirectorClusters. It runs hooks through `client`.
 pub fn clusters(config: &DirectorConfig, client: kube::Client) -> KubeDirectorClusters {
-    KubeDirectorClusters::new(config.home.clone(), client)
+    KubeDirectorClusters::new(config.clone(), client)
 }
 
 /// The controller of applications of the first KubeDirector.

@@ -166,6 +166,7 @@ async fn run_operator(client: kube::Client, namespace: &str) {
     let config = DirectorConfig {
         home: namespace.to_owned(),
         serves_originals: false,
+        serves_budgets: true,
     };
     let controller = clusters(&config, client.clone());
     let engine = Engine::builder(client)

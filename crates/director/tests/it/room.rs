@@ -191,6 +191,7 @@ impl Room {
         let config = DirectorConfig {
             home: HOME.to_owned(),
             serves_originals: true,
+            serves_budgets: true,
         };
         let controller = clusters(&config, client.clone());
         let mut builder = Engine::builder(client)

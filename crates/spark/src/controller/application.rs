@@ -178,7 +178,7 @@ impl SparkApplications {
             node_loss: app.map_or(NodeLoss::Wait, node_loss),
             time_to_live: time_to_live
                 .map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0))),
-            protected: app.is_some_and(|app| lower::is_protected(app, &self.settings)),
+            protected: app.is_some_and(|app| lower::has_budget(app, &self.settings)),
             fitness: Fitness::Unassessed,
             least: None,
         }
@@ -230,7 +230,10 @@ impl SparkApplications {
             }
         }
         findings.exposers = self.find_exposers(object, reading, view).await?;
-        if let Some(name) = reading.name_of_budget() {
+        if let Some(name) = reading
+            .name_of_budget()
+            .filter(|_| self.settings.serves_budgets)
+        {
             findings.budget = view.get(&POD_DISRUPTION_BUDGET, &key(name)).await?;
         }
         if let Some(group) = reading.leftover_group() {
@@ -266,10 +269,14 @@ impl Controller for SparkApplications {
         let mut children = vec![
             Child::labelled(pods.index(APP_NAME).trim(observe::POD), APP_NAME),
             Child::labelled(others(Kind::CONFIG_MAP).trim(observe::CHILD), APP_NAME),
-            Child::labelled(others(POD_DISRUPTION_BUDGET).trim(observe::CHILD), APP_NAME),
             self.quotas(),
             self.concerned.policies(),
         ];
+        let budgets = self
+            .settings
+            .serves_budgets
+            .then(|| others(POD_DISRUPTION_BUDGET).trim(observe::CHILD));
+        children.extend(budgets.map(|watch| Child::labelled(watch, APP_NAME)));
         let exposers = self.exposer_kinds().map(kind_of);
         children.extend(
             exposers.map(|kind| Child::labelled(others(kind).trim(observe::EXPOSER), APP_NAME)),

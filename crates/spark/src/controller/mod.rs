@@ -77,7 +77,8 @@ pub const SPARK_CONNECT: Kind = Kind::namespaced(
 /// `sparkpolicies.windlass.dev`.
 pub const SPARK_POLICY: Kind =
     Kind::namespaced("windlass.dev", "v1alpha1", "SparkPolicy", "sparkpolicies");
-const POD_DISRUPTION_BUDGET: Kind = Kind::namespaced(
+/// `poddisruptionbudgets.policy`, as Kubernetes has them since 1.21.
+pub const POD_DISRUPTION_BUDGET: Kind = Kind::namespaced(
     "policy",
     "v1",
     "PodDisruptionBudget",
@@ -137,6 +138,9 @@ pub struct OperatorConfig {
     pub tracked_executors: usize,
     /// Whether evictions have to wait for drivers whose application does not say otherwise.
     pub protect_drivers: bool,
+    /// Whether the cluster serves PodDisruptionBudgets of `policy/v1`; a watch of what is not served
+    /// never begins.
+    pub serves_budgets: bool,
     /// What may run at once in namespaces whose quotas do not say it.
     pub queue: Policy,
     /// How drivers are reached from outside.
@@ -170,6 +174,7 @@ impl Default for OperatorConfig {
             silent_node_deadline: limits.silent_node,
             tracked_executors: limits.live_executors,
             protect_drivers: settings.protect_drivers,
+            serves_budgets: settings.serves_budgets,
             queue: Policy::default(),
             exposing: settings.exposing,
             pod_addresses: settings.pod_addresses,
@@ -203,6 +208,7 @@ impl OperatorConfig {
             driver_service_account: self.default_driver_service_account.clone(),
             user: self.spark_user.clone(),
             protect_drivers: self.protect_drivers,
+            serves_budgets: self.serves_budgets,
             exposing: self.exposing.clone(),
             pod_addresses: self.pod_addresses,
         }

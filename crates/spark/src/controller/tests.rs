@@ -72,6 +72,25 @@ fn stored(effect: &Effect, status: Value) -> Object {
 }
 
 #[test]
+fn budgets_are_neither_watched_nor_made_where_the_cluster_does_not_serve_them() {
+    let watched = |serves_budgets: bool| {
+        let config = OperatorConfig {
+            serves_budgets,
+            ..OperatorConfig::default()
+        };
+        let operator = spark_application(&config);
+        let reading = operator.read(&pi(&Value::Null), &Policies::default());
+        let children = operator.children();
+        let watched = children
+            .iter()
+            .any(|child| child.watch.kind == POD_DISRUPTION_BUDGET);
+        (watched, reading.unwrap().spec.protected)
+    };
+    assert_eq!(watched(true), (true, true));
+    assert_eq!(watched(false), (false, false));
+}
+
+#[test]
 fn an_application_becomes_a_driver_pod_and_then_what_the_driver_owns() {
     let (intended, plan) = settle(pi(&Value::Null), &Findings::default());
     assert_eq!(plan.basis, Basis::Live, "{}", intended.status());

@@ -47,7 +47,7 @@ pub use self::{
     },
     group::pod_group_ref,
     identity::{ATTEMPT_LABEL, driver_pod_name, submit_ids},
-    protect::{disruption_budget, is_protected},
+    protect::{disruption_budget, has_budget},
     server::IpFamily,
 };
 use self::{
@@ -71,6 +71,9 @@ pub struct Settings {
     pub user: String,
     /// Whether drivers are protected from evictions, unless the application says otherwise.
     pub protect_drivers: bool,
+    /// Whether the cluster serves PodDisruptionBudgets of `policy/v1`: Kubernetes does since 1.21.
+    /// Where not, drivers have their annotations and no budget.
+    pub serves_budgets: bool,
     /// How drivers are reached from outside.
     pub exposing: Exposing,
     /// The family of pods' addresses, unless a server's settings say otherwise.
@@ -84,6 +87,7 @@ impl Default for Settings {
             driver_service_account: None,
             user: "spark".to_owned(),
             protect_drivers: true,
+            serves_budgets: true,
             exposing: Exposing::default(),
             pod_addresses: IpFamily::default(),
         }
@@ -252,7 +256,7 @@ fn lower_to(
     let (profile, _) = Profile::of(&context.version);
     let demand = Demand::of(&submission, profile)?;
     group::annotate(app, &demand, &mut submission);
-    if is_protected(app, settings) {
+    if protect::is_protected(app, settings) {
         protect::annotate(&mut submission);
     }
     Ok(Lowered {
@@ -314,7 +318,7 @@ pub fn render(
     objects.push(submission.driver.clone());
     objects.extend(submission.objects.iter().cloned());
     objects.extend(expose(app, &attempt.spark_application_id, &settings.exposing).objects);
-    objects.extend(is_protected(app, settings).then(|| disruption_budget(app)));
+    objects.extend(has_budget(app, settings).then(|| disruption_budget(app)));
     Ok((objects, lowered))
 }
 

@@ -17,9 +17,14 @@ const DO_NOT_EVICT: [(&str, &str); 2] = [
 ];
 
 /// Whether the driver is to be protected: the application says so, else the operator.
-pub fn is_protected(app: &SparkApplication, settings: &Settings) -> bool {
+pub(super) fn is_protected(app: &SparkApplication, settings: &Settings) -> bool {
     let own = app.spec.driver_pod_disruption_budget;
     own.unwrap_or(settings.protect_drivers)
+}
+
+/// Whether evictions are to wait for the driver, and can.
+pub fn has_budget(app: &SparkApplication, settings: &Settings) -> bool {
+    settings.serves_budgets && is_protected(app, settings)
 }
 
 /// Annotates the driver pod; what its user has set stays.

@@ -9,6 +9,8 @@ use super::{Answer, Category, Finding, Look, Right, Scope, Stage, Whose, listed,
 
 /// The oldest minor version that is meant to work.
 const OLDEST: u32 = 20;
+/// From this minor version on PodDisruptionBudgets are served as we make them.
+const BUDGETS_SINCE: u32 = 21;
 /// From this minor version on the API server itself checks the rules in our definitions.
 const RULES_SINCE: u32 = 25;
 
@@ -36,6 +38,16 @@ pub(super) fn version(version: &str) -> Finding {
         ),
         Some(_) => Finding::ok(Category::Cluster, about("")),
     }
+}
+
+/// What a version that will do lacks nevertheless.
+pub(super) fn lacks(version: &str) -> Option<Finding> {
+    let minor = minor(version).filter(|minor| (OLDEST..BUDGETS_SINCE).contains(minor))?;
+    Some(Finding::note(
+        Category::Cluster,
+        format!("Kubernetes 1.{minor} does not serve PodDisruptionBudgets of policy/v1"),
+        Some("nothing makes evictions wait for drivers; upgrade the cluster for that".to_owned()),
+    ))
 }
 
 /// The 35 of `v1.35.4+k3s1`.

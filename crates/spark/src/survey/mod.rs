@@ -255,6 +255,7 @@ impl Finding {
 /// Judges a cluster; findings come by category, in the order of [`Category`].
 pub fn judge(scope: &Scope, facts: &Facts, now: Timestamp) -> Vec<Finding> {
     let mut findings = vec![cluster::version(&facts.version)];
+    findings.extend(cluster::lacks(&facts.version));
     findings.extend(cluster::permissions(scope, &facts.rights));
     findings.extend(cluster::definitions(
         scope,

@@ -127,7 +127,9 @@ fn versions_are_told_apart() {
         })
     };
     assert_eq!(of("v1.35.4+k3s1"), "");
-    insta::assert_snapshot!([of("v1.19.3"), of("v1.24.17-eks"), of("dev")].join("\n"));
+    insta::assert_snapshot!(
+        [of("v1.19.3"), of("v1.20.15"), of("v1.24.17-eks"), of("dev")].join("\n")
+    );
 }
 
 #[test]
