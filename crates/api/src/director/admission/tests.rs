@@ -284,7 +284,7 @@ fn without_a_webhook_what_cannot_change_is_told_alone_and_changed_back() {
             |it| {
                 it.spec.roles[1]
                     .file_injections
-                    .push(FileInjection::default())
+                    .push(FileInjection::default());
             },
             "spec.roles[1].fileInjections: cannot change",
         ),
