@@ -7,14 +7,16 @@ export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin
 tool=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repository=$(cd "$tool/../.." && pwd)
 
-# Versions. Kubernetes's and etcd's are those of go/kubernetes/go.mod, CoreDNS's of go/coredns.
-kubernetes_version=$(sed -nE 's/^\tk8s.io\/kubernetes (v[0-9.]+)$/\1/p' "$tool/go/kubernetes/go.mod")
+# Versions. Kubernetes's and etcd's are those of go/kubernetes/go.mod, CoreDNS's of go/coredns. With
+# WINDLASS_KUBERNETES_MINOR=1.20 it is the oldest Kubernetes that Windlass is tried on instead: that of
+# go/floor/go.mod, with the CoreDNS of go/floor-coredns. See floor.sh.
+floor=1.20
+version_of() { sed -nE 's/^\tk8s.io\/kubernetes (v[0-9.]+)( .*)?$/\1/p' "$tool/go/$1/go.mod"; }
 spark_versions=(3.5.9 4.3.0)
 
 # Places. The state is thrown away by each start; binaries and containerd's store are kept.
 cache="${WINDLASS_CACHE:-${XDG_CACHE_HOME:-${HOME:-$(echo ~)}/.cache}/windlass}"
 home=$cache/kubernetes
-binaries=$home/bin
 store=$home/containerd
 state=$home/state
 kubeconfig=$home/kubeconfig
@@ -29,9 +31,8 @@ dns_service=$network.128.10
 host_address=$network.255.1
 node_address=$network.255.2
 
-# Images of our own, of the binaries that build.sh builds.
+# An image of our own, of a binary that build.sh builds, as is that of CoreDNS.
 pause_image=windlass.local/pause:1
-dns_image=windlass.local/coredns:1
 
 # Names that are the machine's, so that there is one such cluster per machine.
 node_name=windlass-node
@@ -44,6 +45,27 @@ fail() {
     exit 1
 }
 has() { command -v "$1" >/dev/null 2>&1; }
+
+# Which Kubernetes this is about.
+newest=$(version_of kubernetes | sed -E 's/^v(.*)\..*/\1/')
+use_minor() { # minor
+    minor=$1
+    case "$minor" in
+        "$newest")
+            kubernetes_version=$(version_of kubernetes)
+            binaries=$home/bin
+            dns_image=windlass.local/coredns:1
+            ;;
+        "$floor")
+            kubernetes_version=$(version_of floor)
+            binaries=$home/bin-$floor
+            dns_image=windlass.local/coredns:$floor
+            ;;
+        *) fail "WINDLASS_KUBERNETES_MINOR=$minor: hack/kubernetes has $newest and $floor" ;;
+    esac
+}
+is_floor() { [ "$minor" = "$floor" ]; }
+use_minor "${WINDLASS_KUBERNETES_MINOR:-$newest}"
 
 # Waits until a command succeeds:  wait_for SECONDS "what for" COMMAND...
 wait_for() {

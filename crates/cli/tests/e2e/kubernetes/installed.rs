@@ -14,6 +14,8 @@ use crate::real::{self, JOB, application, completed, drivers, eventually};
 const HOME: &str = "windlass-installed";
 const DEPLOYMENT: &str = "deployment/windlass-operator";
 const VERSION: &str = "4.3.0";
+/// The minor version from which on namespaces can refuse pods by a profile.
+const POD_SECURITY_SINCE: u32 = 23;
 
 #[test]
 fn the_operator_that_install_prints_runs_as_a_restricted_pod_and_goes_without_a_trace() {
@@ -109,6 +111,13 @@ fn job_that_outlives_its_operator(cluster: &Kubectl) {
     assert!(!log.to_lowercase().contains("forbidden"), "{log}");
 }
 
+/// The minor version of the API server.
+fn minor(cluster: &Kubectl) -> u32 {
+    let version: Value =
+        serde_json::from_str(&cluster.kubectl_ok(&["get", "--raw", "/version"])).unwrap();
+    version["minor"].as_str().unwrap().parse().unwrap()
+}
+
 /// The pod and its process are as little as can be, and the namespace takes nothing else.
 fn is_restricted(cluster: &Kubectl, jobs: &str, pod: &Value) {
     let status = &pod["status"]["containerStatuses"][0];
@@ -117,7 +126,8 @@ fn is_restricted(cluster: &Kubectl, jobs: &str, pod: &Value) {
     let other = cluster.kubectl(&[&other[..], &["-n", HOME, "--dry-run=server"]].concat());
     let refused: Answer = { other }.output().unwrap().into();
     let said = &refused.stderr;
-    assert!(said.contains("violates PodSecurity \"restricted"), "{said}");
+    let is_refused = said.contains("violates PodSecurity \"restricted");
+    assert_eq!(is_refused, minor(cluster) >= POD_SECURITY_SINCE, "{said}");
 
     let processes = processes(&format!("--namespaces={jobs}"));
     let [pid] = processes[..] else {
