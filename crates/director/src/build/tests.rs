@@ -41,6 +41,20 @@ fn a_cluster_with_everything_consists_of_these_objects() {
 }
 
 #[test]
+fn only_budgets_are_missing_where_the_cluster_does_not_serve_them() {
+    let budgets = |serves_budgets: bool| {
+        let shown = shown(&samples::everything().as_served(serves_budgets));
+        let kinds = shown.lines().filter(|line| line.starts_with("kind: "));
+        let (budgets, others): (Vec<&str>, Vec<&str>) =
+            kinds.partition(|line| line.ends_with("PodDisruptionBudget"));
+        (budgets.len(), others.len())
+    };
+    let (with, others) = budgets(true);
+    assert_eq!(with, 1);
+    assert_eq!(budgets(false), (0, others));
+}
+
+#[test]
 fn growing_changes_no_template() {
     let template = |members| {
         let blueprint = samples::spark(members);
