@@ -160,9 +160,10 @@ impl KubeDirectorClusters {
             .into_iter()
             .partition(|service| service.spec()["clusterIP"] == "None");
         let secrets = own(labelled(&SECRET).await?);
-        let budgets = match self.serves_budgets {
-            true => own(labelled(&BUDGET).await?),
-            false => Vec::new(),
+        let budgets = if self.serves_budgets {
+            own(labelled(&BUDGET).await?)
+        } else {
+            Vec::new()
         };
         Ok(Observed {
             headless: headless.first().map(Present::of),
