@@ -62,13 +62,12 @@ lint: rust ## Check formatting and lints.
 	cargo clippy --workspace --test e2e -- -D warnings
 
 e2e: rust ## Run the long tests with every Spark version.
-	hack/prepare-e2e.sh
-	'$(WINDLASS)' warm $(SPARK_ALL)
+	hack/prepare-e2e.sh $(SPARK_ALL)
 	hack/e2e.sh
 
 e2e-floor: export WINDLASS_KUBERNETES_MINOR := 1.20
 e2e-floor: rust ## Run the long tests that need Kubernetes on the oldest one.
-	hack/prepare-e2e.sh
+	hack/prepare-e2e.sh $(SPARK_ALL)
 	@# Documents are about the current one.
 	hack/e2e.sh kubernetes:: --skip kubernetes::documents
 

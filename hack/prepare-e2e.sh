@@ -2,7 +2,9 @@
 # Makes everything that `make e2e` needs on this machine. Kubernetes is compiled beside all else: one of
 # the two has always something to fetch while the other one has something to compile.
 #
-#   hack/prepare-e2e.sh    without Kubernetes where WINDLASS_TEST_KUBECONFIG names one
+#   hack/prepare-e2e.sh SPARK-VERSION...
+#
+# Without Kubernetes where WINDLASS_TEST_KUBECONFIG names one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,5 +22,7 @@ if [ -z "${WINDLASS_TEST_KUBECONFIG:-}" ]; then
 fi
 make setup-all
 cargo build --workspace --bins
+"${CARGO_TARGET_DIR:-target}/debug/windlass" warm "$@"
+cargo test --workspace --no-run --test e2e
 [ -z "$building" ] || wait "$building"
 building=
