@@ -33,6 +33,8 @@ setup-test: rust
 
 setup-all: rust
 	@hack/setup.sh --kubectl --promtool --jdk --registry --clients $(SPARK_ALL)
+	@hack/informer.sh >/dev/null
+	@hack/helm.sh >/dev/null
 
 rust:
 	@command -v cargo >/dev/null 2>&1 || { echo "windlass: cargo is missing: install Rust first (rustup, see rust-lang.org)" >&2; exit 1; }

@@ -13,8 +13,8 @@
 #   --registry  also a registry of container images, unpacked into the cache and not installed:
 #               the package would start it as a service
 #   --clients   also what PySpark's client of Spark Connect needs, in each environment of Spark 4;
-#               Airflow, Helm, a server of object storage, Cassandra with its client, and the
-#               Kubernetes clients for Python, Node.js and Go of crates/cli/tests/clients
+#               Airflow, a server of object storage, Cassandra with its client, and the Kubernetes
+#               clients for Python and Node.js of crates/cli/tests/clients
 #
 # Safe to run again and to interrupt: what is there is left alone, what is half there is redone.
 # Root gets missing Debian packages installed; anybody else is told which ones to ask for.
@@ -221,14 +221,4 @@ if $wants_clients && ! is_current node package-lock.json; then
     npm --prefix "$home" ci --silent --ignore-scripts --no-audit --no-fund >&2
     cp "$clients/node/package-lock.json" "$home/.complete"
 fi
-if $wants_clients && ! is_current go go.sum; then
-    go=$("$(dirname "$0")/go.sh")
-    say "building the program of the Kubernetes client for Go (once; takes minutes)"
-    mkdir -p "$cache/clients/go"
-    # With the flags of hack/kubernetes, which has much of it compiled then.
-    (cd "$clients/go" && CGO_ENABLED=0 "$go" build -mod=readonly -trimpath -buildvcs=false \
-        -o "$cache/clients/go/informer" .) >&2
-    cp "$clients/go/go.sum" "$cache/clients/go/.complete"
-fi
-! $wants_clients || "$(dirname "$0")/helm.sh" >/dev/null
 ! $wants_clients || "$(dirname "$0")/cassandra.sh"
