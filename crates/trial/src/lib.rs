@@ -9,7 +9,17 @@
     reason = "a test stops at the first surprise"
 )]
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 pub mod mishaps;
 mod objects;
 
-pub use objects::{Objects, resource};
+pub use objects::{Objects, define, resource};
+
+/// The octet of a network of its own for each cluster of a test, also beside the tests of another
+/// process.
+pub fn loopback_octet() -> u8 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let place = std::process::id().wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+    40 + u8::try_from(place % 200).unwrap()
+}

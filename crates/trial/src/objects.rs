@@ -10,7 +10,7 @@ use kube::api::{
     WatchParams,
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const DEADLINE: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -48,14 +48,15 @@ impl Objects {
 
     /// Makes one, and returns it as the API has it.
     pub async fn create(&self, object: impl Serialize) -> Value {
+        self.try_create(object).await.unwrap()
+    }
+
+    /// The same; the error is how the API refuses it.
+    pub async fn try_create(&self, object: impl Serialize) -> Result<Value, String> {
         let object = serde_json::to_value(object).unwrap();
         let object: DynamicObject = serde_json::from_value(object).unwrap();
-        let created = self
-            .0
-            .create(&PostParams::default(), &object)
-            .await
-            .unwrap();
-        serde_json::to_value(created).unwrap()
+        let created = self.0.create(&PostParams::default(), &object).await;
+        told(created.map(|object| serde_json::to_value(object).unwrap()))
     }
 
     /// Everything that happens to these objects, from the beginning.
@@ -84,10 +85,24 @@ impl Objects {
 
     /// Merges this into one.
     pub async fn merge(&self, name: &str, patch: Value) {
-        self.0
-            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+        self.try_merge(name, patch).await.unwrap();
+    }
+
+    /// The same; the error is how the API refuses it.
+    pub async fn try_merge(&self, name: &str, patch: Value) -> Result<Value, String> {
+        self.patch(name, Patch::Merge(patch)).await
+    }
+
+    /// Replaces one value, or adds it; the error is how the API refuses it.
+    pub async fn try_replace(&self, name: &str, path: &str, value: Value) -> Result<Value, String> {
+        let patch = json!([{"op": "add", "path": path, "value": value}]);
+        self.patch(name, Patch::Json(serde_json::from_value(patch).unwrap()))
             .await
-            .unwrap();
+    }
+
+    async fn patch(&self, name: &str, patch: Patch<Value>) -> Result<Value, String> {
+        let patched = self.0.patch(name, &PatchParams::default(), &patch).await;
+        told(patched.map(|object| serde_json::to_value(object).unwrap()))
     }
 
     /// Merges this into one, through its status.
@@ -101,7 +116,32 @@ impl Objects {
 
     /// Asks for the removal of one.
     pub async fn delete(&self, name: &str) {
-        self.0.delete(name, &DeleteParams::default()).await.unwrap();
+        self.try_delete(name).await.unwrap();
+    }
+
+    /// The same; the error is how the API refuses it.
+    pub async fn try_delete(&self, name: &str) -> Result<(), String> {
+        let deleted = self.0.delete(name, &DeleteParams::default()).await;
+        told(deleted.map(|_| ()))
+    }
+
+    /// Waits until one of them is as wanted.
+    pub async fn until_one(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let waited = tokio::time::timeout(DEADLINE, async {
+            loop {
+                if let Some(found) = self.list().await.into_iter().find(&wanted) {
+                    return found;
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        });
+        waited.await.unwrap()
+    }
+
+    /// Waits until the object is there and as wanted.
+    pub async fn until_there(&self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.until(name, |found| found.as_ref().is_some_and(&wanted))
+            .await
     }
 
     /// Waits until the object, or its absence, is as wanted.
@@ -125,6 +165,31 @@ impl Objects {
     pub async fn until_gone(&self, name: &str) {
         self.until(name, Option::is_none).await;
     }
+}
+
+fn told<T>(result: Result<T, kube::Error>) -> Result<T, String> {
+    result.map_err(|error| match error {
+        kube::Error::Api(status) => status.message,
+        other => other.to_string(),
+    })
+}
+
+/// Makes a kind known, and waits until it is served.
+pub async fn define(client: &Client, crd: impl Serialize) {
+    let definitions = Objects::of_all(
+        client,
+        "apiextensions.k8s.io/v1",
+        "CustomResourceDefinition",
+        "customresourcedefinitions",
+    );
+    let crd = definitions.create(crd).await;
+    let is_served = |crd: &Value| {
+        let conditions = crd["status"]["conditions"].as_array();
+        let mut conditions = conditions.into_iter().flatten();
+        conditions.any(|it| it["type"] == "Established" && it["status"] == "True")
+    };
+    let name = crd["metadata"]["name"].as_str().unwrap();
+    definitions.until_there(name, is_served).await;
 }
 
 /// What the client has to know of a kind; `api_version` as in manifests.

@@ -20,11 +20,10 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use windlass_api::spark::original::OldImages;
 use windlass_apiserver::{ApiServer, Config, StartError, User};
 use windlass_cluster::{Cluster, ClusterConfig, EVERY_NAMESPACE};
+use windlass_director::controller::DirectorConfig;
 use windlass_node::images::{ImageConfig, SoftwareInstallation, SparkInstallation, SparkMinor};
 use windlass_node::{ApiEndpoint, CapacityOverrides, Node, NodeConfig, NodeStreams, Orphans};
 use windlass_spark::controller::OperatorConfig;
-
-use windlass_director::controller::DirectorConfig;
 
 use crate::commands::operator::{
     Operator, serves_original_kubedirector, serves_originals, serves_virtual_clusters,

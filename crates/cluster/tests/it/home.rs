@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use kube::api::{
@@ -31,10 +30,7 @@ impl Home {
     }
 
     pub(crate) async fn with_jobs(job_manifests: Vec<Value>) -> Self {
-        // Each cluster has a network of its own, also beside the tests of another process.
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let place = std::process::id().wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let octet = 40 + u8::try_from(place % 200).unwrap();
+        let octet = windlass_trial::loopback_octet();
         let data = tempfile::tempdir().unwrap();
         let config = Config {
             listen: false,

@@ -17,7 +17,8 @@ use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, W
 
 use super::index::{Connection, Shared};
 use super::{
-    APP, BUDGET, CLAIM, CLUSTER, CONFIG, DirectorConfig, SECRET, STATEFUL_SET, exec, sight, sources,
+    APP, BUDGET, CLAIM, CLUSTER, CONFIG, DirectorConfig, SECRET, STATEFUL_SET, exec, of_object,
+    sight, sources,
 };
 use crate::around::{Lately, Reader};
 use crate::blueprint::Blueprint;
@@ -358,19 +359,8 @@ impl Controller for KubeDirectorClusters {
             Err(_) => ClusterStatus::default(),
         };
         let plan = members::plan(&sight.spec, &before, &sight.observed, now);
-        let unchanged = plan.status == before && sight.status.is_ok();
-        Plan {
-            // Serializing plain data cannot fail; a null would be refused by the API.
-            status: if unchanged {
-                object.status().clone()
-            } else {
-                serde_json::to_value(&plan.status).unwrap_or_default()
-            },
-            effects: plan.effects,
-            events: plan.events,
-            wake_at: plan.wake_at,
-            basis: plan.basis,
-        }
+        let says_news = plan.status != before || sight.status.is_err();
+        of_object(plan, object, says_news)
     }
 
     async fn external(&self, object: Object, key: String) -> Result<Value, String> {

@@ -12,7 +12,7 @@ use windlass_engine::api::ApiError;
 use windlass_engine::plan::Plan;
 use windlass_engine::{Child, Class, Controller, Kind, Object, View, Watch};
 
-use super::{APP, CLUSTER, ORIGINAL_APP, ORIGINAL_CLUSTER};
+use super::{APP, CLUSTER, ORIGINAL_APP, ORIGINAL_CLUSTER, of_object};
 use crate::original::{Observed, Standing, Wanted, plan};
 
 /// Keeps an application or a cluster of today for each of that time.
@@ -110,18 +110,7 @@ impl Controller for Originals {
         let plan = plan(object, &self.twin, &wanted, observed, now);
         let before: Option<original::ClusterStatus> =
             serde_json::from_value(object.status().clone()).ok();
-        let unchanged = before.as_ref() == Some(&plan.status) || !self.has_status();
-        Plan {
-            // Serializing plain data cannot fail.
-            status: if unchanged {
-                object.status().clone()
-            } else {
-                serde_json::to_value(&plan.status).unwrap_or_default()
-            },
-            effects: plan.effects,
-            events: plan.events,
-            wake_at: plan.wake_at,
-            basis: plan.basis,
-        }
+        let says_news = before.as_ref() != Some(&plan.status) && self.has_status();
+        of_object(plan, object, says_news)
     }
 }

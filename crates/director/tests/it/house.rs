@@ -1,7 +1,6 @@
 //! An API server, the cluster's own controllers, members, and operators of virtual clusters.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -15,8 +14,8 @@ use windlass_director::controller::{DirectorConfig, clusters};
 use windlass_director::names::CONFIG_MAP_TYPE_LABEL;
 use windlass_director::rbac::{director_cluster_role, director_cluster_role_binding};
 use windlass_engine::{Engine, QueueConfig, Territory};
-use windlass_trial::Objects;
 use windlass_trial::mishaps::Script;
+use windlass_trial::{Objects, define};
 
 use crate::members::Members;
 
@@ -51,9 +50,7 @@ pub(crate) struct Place {
 impl House {
     /// With everything in it but an operator.
     pub(crate) async fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let place = std::process::id().wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let octet = 40 + u8::try_from(place % 200).unwrap();
+        let octet = windlass_trial::loopback_octet();
         let data = tempfile::tempdir().unwrap();
         let members = Arc::new(Members::new(data.path().join("members")));
         // What is run in members comes over connections that become others.
@@ -89,22 +86,8 @@ impl House {
 
     async fn furnish(&self) {
         let all = |version, kind, plural| Objects::of_all(&self.client, version, kind, plural);
-        let crds = all(
-            "apiextensions.k8s.io/v1",
-            "CustomResourceDefinition",
-            "customresourcedefinitions",
-        );
         for crd in windlass_api::director::crds() {
-            let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
-            crds.create(crd).await;
-            let is_served = |crd: &Option<Value>| {
-                let conditions = crd
-                    .as_ref()
-                    .and_then(|it| it["status"]["conditions"].as_array());
-                let mut conditions = conditions.into_iter().flatten();
-                conditions.any(|it| it["type"] == "Established" && it["status"] == "True")
-            };
-            crds.until(&name, is_served).await;
+            define(&self.client, crd).await;
         }
         let rbac = "rbac.authorization.k8s.io/v1";
         let roles = all(rbac, "ClusterRole", "clusterroles");

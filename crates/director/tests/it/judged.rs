@@ -7,12 +7,12 @@ use crate::room::{Room, app, cluster, condition};
 #[tokio::test]
 async fn nothing_is_made_of_a_cluster_that_may_not_be_and_who_corrects_it_gets_it() {
     let room = Room::start().await;
-    room.apps().create(app()).await.unwrap();
+    room.apps().try_create(app()).await.unwrap();
     let wrong = cluster("prod", &json!({"members": 0, "serviceAccountName": "db"}));
-    room.clusters().create(wrong).await.unwrap();
+    room.clusters().try_create(wrong).await.unwrap();
     let told = room
         .clusters()
-        .until("prod", |it| condition(it, "Degraded", "True").is_some())
+        .until_there("prod", |it| condition(it, "Degraded", "True").is_some())
         .await;
     let message = condition(&told, "Degraded", "True").unwrap();
     for expected in [
@@ -36,14 +36,14 @@ async fn nothing_is_made_of_a_cluster_that_may_not_be_and_who_corrects_it_gets_i
 
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "db"}});
     room.here("v1", "ServiceAccount")
-        .create(account)
+        .try_create(account)
         .await
         .unwrap();
     let clusters = room.clusters();
     let path = "/spec/roles/0/members";
-    clusters.replace("prod", path, json!(2)).await.unwrap();
+    clusters.try_replace("prod", path, json!(2)).await.unwrap();
     room.clusters()
-        .until("prod", |it| condition(it, "Degraded", "False").is_some())
+        .until_there("prod", |it| condition(it, "Degraded", "False").is_some())
         .await;
     let set = only_set(&room).await;
     assert_eq!(set["spec"]["replicas"], 2);
@@ -54,11 +54,14 @@ async fn nothing_is_made_of_a_cluster_that_may_not_be_and_who_corrects_it_gets_i
 #[tokio::test]
 async fn a_change_that_may_not_be_touches_nothing_of_what_runs() {
     let room = Room::start().await;
-    room.apps().create(app()).await.unwrap();
+    room.apps().try_create(app()).await.unwrap();
     let clusters = room.clusters();
-    clusters.create(cluster("prod", &json!({}))).await.unwrap();
+    clusters
+        .try_create(cluster("prod", &json!({})))
+        .await
+        .unwrap();
     let has_set = |it: &Value| it["status"]["roles"][0]["statefulSet"].is_string();
-    clusters.until("prod", has_set).await;
+    clusters.until_there("prod", has_set).await;
     let before = only_set(&room).await;
     let name = before["metadata"]["name"].as_str().unwrap();
     assert!(name.starts_with("kdss-"), "{name}");
@@ -87,12 +90,12 @@ async fn a_change_that_may_not_be_touches_nothing_of_what_runs() {
         change(&mut wrong);
         wrong["roles"][0]["members"] = json!(5);
         clusters
-            .merge("prod", json!({"spec": wrong}))
+            .try_merge("prod", json!({"spec": wrong}))
             .await
             .unwrap();
         let is_told =
             |it: &Value| condition(it, "Degraded", "True").is_some_and(|it| it.contains(expected));
-        clusters.until("prod", is_told).await;
+        clusters.until_there("prod", is_told).await;
         let set = only_set(&room).await;
         assert_eq!(set["metadata"]["name"], name);
         assert_eq!(set["spec"], before["spec"], "{expected}");
@@ -101,12 +104,15 @@ async fn a_change_that_may_not_be_touches_nothing_of_what_runs() {
         if good.get("namingScheme").is_none() {
             back["namingScheme"] = Value::Null;
         }
-        clusters.merge("prod", json!({"spec": back})).await.unwrap();
+        clusters
+            .try_merge("prod", json!({"spec": back}))
+            .await
+            .unwrap();
         let is_well = |it: &Value| {
             it["status"]["observedGeneration"] == it["metadata"]["generation"]
                 && condition(it, "Degraded", "False").is_some()
         };
-        clusters.until("prod", is_well).await;
+        clusters.until_there("prod", is_well).await;
         assert_eq!(only_set(&room).await["spec"], before["spec"]);
     }
 }
@@ -114,7 +120,7 @@ async fn a_change_that_may_not_be_touches_nothing_of_what_runs() {
 #[tokio::test]
 async fn a_configuration_says_what_a_cluster_does_not_and_not_afterwards() {
     let room = Room::start().await;
-    room.apps().create(app()).await.unwrap();
+    room.apps().try_create(app()).await.unwrap();
     let config = |naming: &str| {
         json!({
             "apiVersion": "kubedirector.hpe.com/v1beta1",
@@ -123,20 +129,26 @@ async fn a_configuration_says_what_a_cluster_does_not_and_not_afterwards() {
             "spec": {"defaultNamingScheme": naming},
         })
     };
-    room.configs().create(config("CrNameRole")).await.unwrap();
+    room.configs()
+        .try_create(config("CrNameRole"))
+        .await
+        .unwrap();
     let clusters = room.clusters();
-    clusters.create(cluster("prod", &json!({}))).await.unwrap();
+    clusters
+        .try_create(cluster("prod", &json!({})))
+        .await
+        .unwrap();
     let has_set = |it: &Value| it["status"]["roles"][0]["statefulSet"].is_string();
-    let made = clusters.until("prod", has_set).await;
+    let made = clusters.until_there("prod", has_set).await;
     let name = made["status"]["roles"][0]["statefulSet"].as_str().unwrap();
     assert!(name.starts_with("prod-seed-"), "{name}");
     let configs = room.configs();
-    let told = configs.merge("kd-global-config", config("UID")).await;
+    let told = configs.try_merge("kd-global-config", config("UID")).await;
     told.unwrap();
-    let patched = clusters.replace("prod", "/spec/roles/0/members", json!(3));
+    let patched = clusters.try_replace("prod", "/spec/roles/0/members", json!(3));
     let patched = patched.await.unwrap();
     let seen = clusters
-        .until("prod", |it| {
+        .until_there("prod", |it| {
             it["status"]["observedGeneration"] == patched["metadata"]["generation"]
         })
         .await;

@@ -49,13 +49,13 @@ fn cluster(workers: u32) -> Value {
 async fn a_cluster_of_that_time_has_one_of_today_and_says_how_it_stands_in_its_own_words() {
     let room = Room::start().await;
     room.here(API, "KubeDirectorApp")
-        .create(app())
+        .try_create(app())
         .await
         .unwrap();
     let originals = room.here(API, "KubeDirectorCluster");
-    originals.create(cluster(1)).await.unwrap();
+    originals.try_create(cluster(1)).await.unwrap();
     let stands = |it: &Value| it["status"]["roles"][1]["members"][0]["pod"].is_string();
-    let seen = originals.until("sql", stands).await;
+    let seen = originals.until_there("sql", stands).await;
     let status = &seen["status"];
     assert_eq!(status["state"], "creating", "{status:#}");
     let controller = &status["roles"][0];
@@ -71,19 +71,19 @@ async fn a_cluster_of_that_time_has_one_of_today_and_says_how_it_stands_in_its_o
     );
     assert_eq!(made["spec"]["serviceType"], "NodePort");
 
-    let patched = originals.merge("sql", cluster(3)).await.unwrap();
+    let patched = originals.try_merge("sql", cluster(3)).await.unwrap();
     let has_three = |it: &Value| {
         let workers = it["status"]["roles"][1]["members"].as_array();
         it["status"]["observedGeneration"] == patched["metadata"]["generation"]
             && workers.is_some_and(|workers| workers.len() == 3)
     };
-    originals.until("sql", has_three).await;
+    originals.until_there("sql", has_three).await;
 
     // A change that cannot be is told, and nothing of it arrives.
-    let wrong = originals.replace("sql", "/spec/roles/1/replicas", json!(-1));
+    let wrong = originals.try_replace("sql", "/spec/roles/1/replicas", json!(-1));
     wrong.await.unwrap();
     let told = originals
-        .until("sql", |it| it["status"]["message"].is_string())
+        .until_there("sql", |it| it["status"]["message"].is_string())
         .await;
     let message = told["status"]["message"].as_str().unwrap();
     assert!(message.contains("spec.roles[1]"), "{message}");

@@ -1,13 +1,9 @@
 //! A room without members: an API server with the kinds of virtual clusters, and their operator.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams,
-};
-use serde::Serialize;
+use kube::api::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +13,7 @@ use windlass_director::{rbac, webhook};
 use windlass_engine::webhook::{Certificates, WebhookConfig};
 use windlass_engine::{Engine, QueueConfig};
 use windlass_streaming::backend::NoNode;
+use windlass_trial::{Objects, define};
 
 const DEADLINE: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -66,7 +63,7 @@ impl Room {
             let bundle = &found["webhooks"][0]["clientConfig"]["caBundle"];
             bundle.as_str().is_some_and(|it| !it.is_empty())
         };
-        configurations.until(HOOK, is_told).await;
+        configurations.until_there(HOOK, is_told).await;
         room.until_webhook_answers().await;
         room
     }
@@ -81,8 +78,8 @@ impl Room {
         });
         let waited = tokio::time::timeout(DEADLINE, async {
             loop {
-                match self.configs().create(&probe).await {
-                    Ok(_) => self.configs().delete("probe").await.unwrap(),
+                match self.configs().try_create(&probe).await {
+                    Ok(_) => self.configs().delete("probe").await,
                     Err(refused) if refused.contains("metadata.name") => return,
                     Err(_) => {}
                 }
@@ -93,12 +90,10 @@ impl Room {
     }
 
     async fn empty() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let place = std::process::id().wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
         let data = tempfile::tempdir().unwrap();
         let config = Config {
             listen: false,
-            loopback_octet: 40 + u8::try_from(place % 200).unwrap(),
+            loopback_octet: windlass_trial::loopback_octet(),
             ..Config::for_tests(data.path())
         };
         let server = ApiServer::start(config, Arc::new(NoNode)).await.unwrap();
@@ -114,30 +109,25 @@ impl Room {
     }
 
     async fn furnish(&self) {
-        let definitions = self.all("apiextensions.k8s.io/v1", "CustomResourceDefinition");
         let originals = windlass_api::director::original_crds();
         for crd in windlass_api::director::crds().into_iter().chain(originals) {
-            let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
-            definitions.create(crd).await.unwrap();
-            let is_served = |crd: &Value| {
-                let conditions = crd["status"]["conditions"].as_array();
-                let mut conditions = conditions.into_iter().flatten();
-                conditions.any(|it| it["type"] == "Established" && it["status"] == "True")
-            };
-            definitions.until(&name, is_served).await;
+            define(&self.client, crd).await;
         }
         for name in [HOME, "team"] {
             let namespace = json!({
                 "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name},
             });
-            self.all("v1", "Namespace").ensure(namespace).await;
+            let namespaces = self.all("v1", "Namespace");
+            if namespaces.get(name).await.is_none() {
+                namespaces.create(namespace).await;
+            }
         }
         let group = "rbac.authorization.k8s.io/v1";
         let roles = self.all(group, "ClusterRole");
         let bindings = self.all(group, "ClusterRoleBinding");
-        roles.create(rbac::director_cluster_role()).await.unwrap();
+        roles.create(rbac::director_cluster_role()).await;
         let binding = rbac::director_cluster_role_binding(HOME, "operator");
-        bindings.create(binding).await.unwrap();
+        bindings.create(binding).await;
         // What install adds for a webhook.
         let rules = json!([
             {
@@ -152,12 +142,11 @@ impl Room {
                 "apiVersion": group, "kind": "ClusterRole", "metadata": {"name": HOOK},
                 "rules": rules,
             }))
-            .await
-            .unwrap();
+            .await;
         let mut binding = json!(rbac::director_cluster_role_binding(HOME, "operator"));
         binding["metadata"]["name"] = json!(HOOK);
         binding["roleRef"]["name"] = json!(HOOK);
-        bindings.create(binding).await.unwrap();
+        bindings.create(binding).await;
     }
 
     async fn configure_webhook(&self, port: u16) {
@@ -183,7 +172,7 @@ impl Room {
         });
         let group = "admissionregistration.k8s.io/v1";
         let configurations = self.all(group, "MutatingWebhookConfiguration");
-        configurations.create(configuration).await.unwrap();
+        configurations.create(configuration).await;
     }
 
     fn operate(&self, webhook: Option<WebhookConfig>) {
@@ -208,10 +197,7 @@ impl Room {
 
     /// The objects of a kind that is in no namespace.
     pub(crate) fn all(&self, api_version: &str, kind: &str) -> Objects {
-        Objects(Api::all_with(
-            self.client.clone(),
-            &resource(api_version, kind),
-        ))
+        Objects::of_all(&self.client, api_version, kind, &plural(kind))
     }
 
     /// The objects of a kind in the namespace `team`.
@@ -258,115 +244,11 @@ impl Drop for Room {
 }
 
 fn objects(client: &kube::Client, namespace: &str, api_version: &str, kind: &str) -> Objects {
-    let resource = resource(api_version, kind);
-    Objects(Api::namespaced_with(client.clone(), namespace, &resource))
+    Objects::of(client, namespace, api_version, kind, &plural(kind))
 }
 
-fn resource(api_version: &str, kind: &str) -> ApiResource {
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
-}
-
-/// The objects of one kind, as raw JSON. What is refused is told in the words of the API.
-pub(crate) struct Objects(Api<DynamicObject>);
-
-impl Objects {
-    pub(crate) async fn create(&self, object: impl Serialize) -> Result<Value, String> {
-        let object = serde_json::to_value(object).unwrap();
-        let object: DynamicObject = serde_json::from_value(object).unwrap();
-        let created = self.0.create(&PostParams::default(), &object).await;
-        told(created.map(|object| serde_json::to_value(object).unwrap()))
-    }
-
-    /// Creates what may be there.
-    async fn ensure(&self, object: Value) {
-        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
-        if self.get(&name).await.is_none() {
-            self.create(object).await.unwrap();
-        }
-    }
-
-    pub(crate) async fn get(&self, name: &str) -> Option<Value> {
-        let found = self.0.get_opt(name).await.unwrap();
-        found.map(|object| serde_json::to_value(object).unwrap())
-    }
-
-    pub(crate) async fn list(&self) -> Vec<Value> {
-        let list = self
-            .0
-            .list(&kube::api::ListParams::default())
-            .await
-            .unwrap();
-        let objects = list.items.into_iter();
-        objects
-            .map(|object| serde_json::to_value(object).unwrap())
-            .collect()
-    }
-
-    pub(crate) async fn merge(&self, name: &str, patch: Value) -> Result<Value, String> {
-        let patched = self
-            .0
-            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
-            .await;
-        told(patched.map(|object| serde_json::to_value(object).unwrap()))
-    }
-
-    /// Replaces one value.
-    pub(crate) async fn replace(
-        &self,
-        name: &str,
-        path: &str,
-        value: Value,
-    ) -> Result<Value, String> {
-        let patch = json!([{"op": "add", "path": path, "value": value}]);
-        let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
-        let patch = Patch::Json::<()>(patch);
-        let patched = self.0.patch(name, &PatchParams::default(), &patch).await;
-        told(patched.map(|object| serde_json::to_value(object).unwrap()))
-    }
-
-    pub(crate) async fn delete(&self, name: &str) -> Result<(), String> {
-        let deleted = self.0.delete(name, &DeleteParams::default()).await;
-        told(deleted.map(|_| ()))
-    }
-
-    /// Waits until one of the objects is as wanted.
-    pub(crate) async fn until_one(&self, wanted: impl Fn(&Value) -> bool) -> Value {
-        let waited = tokio::time::timeout(DEADLINE, async {
-            loop {
-                let found = self.list().await.into_iter().find(&wanted);
-                if let Some(found) = found {
-                    return found;
-                }
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-        });
-        waited.await.unwrap()
-    }
-
-    /// Waits until the object is as wanted.
-    pub(crate) async fn until(&self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let mut last = None;
-        let waited = tokio::time::timeout(DEADLINE, async {
-            loop {
-                last = self.get(name).await;
-                if last.as_ref().is_some_and(&wanted) {
-                    return;
-                }
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-        });
-        let waited = waited.await;
-        assert!(waited.is_ok(), "{name} stayed {last:#?}");
-        last.unwrap()
-    }
-}
-
-fn told<T>(result: Result<T, kube::Error>) -> Result<T, String> {
-    result.map_err(|error| match error {
-        kube::Error::Api(status) => status.message,
-        other => other.to_string(),
-    })
+fn plural(kind: &str) -> String {
+    ApiResource::from_gvk(&GroupVersionKind::gvk("", "", kind)).plural
 }
 
 /// An application of two roles.

@@ -2,7 +2,6 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -53,9 +52,7 @@ struct Operator {
 impl House {
     /// With everything in it but the operator.
     pub(crate) async fn empty() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let place = std::process::id().wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let octet = 40 + u8::try_from(place % 200).unwrap();
+        let octet = windlass_trial::loopback_octet();
         let data = tempfile::tempdir().unwrap();
         let config = Config {
             listen: false,
@@ -122,23 +119,7 @@ impl House {
 
     /// Makes a kind known, and waits until it is served.
     pub(crate) async fn install(&self, crd: Value) {
-        let crds = self.all(
-            "apiextensions.k8s.io/v1",
-            "CustomResourceDefinition",
-            "customresourcedefinitions",
-        );
-        let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
-        crds.create(crd).await;
-        crds.until(&name, |crd| {
-            let conditions = crd
-                .as_ref()
-                .and_then(|crd| crd["status"]["conditions"].as_array());
-            conditions
-                .into_iter()
-                .flatten()
-                .any(|it| it["type"] == "Established" && it["status"] == "True")
-        })
-        .await;
+        windlass_trial::define(&self.client, crd).await;
     }
 
     /// Adds a kind of somebody else, whatever its fields.
