@@ -12,7 +12,7 @@
 mod common;
 
 mod allocation;
-mod cassandra;
+mod catalog;
 mod clients;
 mod clusters;
 mod connect;
@@ -25,5 +25,4 @@ mod kills;
 mod kubernetes;
 mod languages;
 mod real;
-mod standalone;
 mod warm;
