@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::ops::Deref;
 use std::process::{Child, Command, Stdio};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::Virtual;
 use crate::clusters::Kubernetes;
-use crate::common::{Answer, Kubectl, Up, WINDLASS, root, windlass, write};
+use crate::common::{Answer, Kubectl, write};
 use crate::real::{QUICK_START, eventually};
 
 const VERSION: &str = "4.3.0";
@@ -76,27 +78,20 @@ mod kubernetes {
 
 /// Controller, two workers and a notebook; four workers, and one.
 fn the_original_demo() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("left out: members are set up by root alone");
-        return;
-    }
-    let mut up = Command::new("sh");
-    let line = format!("exec {WINDLASS} \"$@\" --virtual-clusters");
-    up.args(["-c", &line, "sh"]);
-    let up = Up::launched(tempfile::tempdir().unwrap(), up);
-    let demo = Demo { kubectl: &up };
+    let Some(up) = super::embedded() else { return };
+    let demo = Demo::on(&up);
     demo.apply(1);
-    demo.settled(2);
+    demo.settled("worker", 2);
     demo.the_notebook_answers();
 
     let notebook = demo.pod("jupyter", 0);
     let job = demo.submit(&notebook);
     job.runs_on(&demo.workers(2));
-    demo.resize(4);
-    demo.settled(4);
+    demo.resize("worker", 4);
+    demo.settled("worker", 4);
     job.runs_on(&demo.workers(4));
-    demo.resize(1);
-    demo.settled(1);
+    demo.resize("worker", 1);
+    demo.settled("worker", 1);
     job.runs_on(&demo.workers(1));
     job.end();
 
@@ -109,19 +104,17 @@ fn the_original_demo() {
 /// There is no notebook: it comes from PyPI, which the pods of hack/kubernetes do not reach.
 fn on_kubernetes() {
     let kubernetes = Kubernetes::prepare_for_virtual_clusters();
-    let demo = Demo {
-        kubectl: &kubernetes,
-    };
+    let demo = Demo::on(&kubernetes);
     demo.apply(0);
-    demo.settled(2);
+    demo.settled("worker", 2);
     let controller = demo.pod("controller", 0);
     let job = demo.submit(&controller);
     job.runs_on(&demo.workers(2));
-    demo.resize(3);
-    demo.settled(3);
+    demo.resize("worker", 3);
+    demo.settled("worker", 3);
     job.runs_on(&demo.workers(3));
-    demo.resize(1);
-    demo.settled(1);
+    demo.resize("worker", 1);
+    demo.settled("worker", 1);
     job.runs_on(&demo.workers(1));
     job.end();
     for pod in [&controller, &demo.pod("worker", 0)] {
@@ -139,78 +132,46 @@ fn on_kubernetes() {
 }
 
 /// The cluster of the catalog.
-struct Demo<'c> {
-    kubectl: &'c Kubectl,
+struct Demo<'c>(Virtual<'c>);
+
+impl<'c> Deref for Demo<'c> {
+    type Target = Virtual<'c>;
+
+    fn deref(&self) -> &Virtual<'c> {
+        &self.0
+    }
 }
 
-impl Demo<'_> {
+impl<'c> Demo<'c> {
+    fn on(kubectl: &'c Kubectl) -> Self {
+        Self(Virtual {
+            kubectl,
+            name: NAME,
+        })
+    }
+
     /// Applies the catalog as its documentation says. In difference to it all members are told who comes
     /// and goes, and JVMs start quickly.
     fn apply(&self, notebooks: usize) {
-        let catalog = root().join("catalog/spark");
-        let app = windlass(&["app", "package", &catalog.display().to_string()]);
-        assert_eq!(app.code, 0, "{}", app.stderr);
-        for mut object in windlass_api::parse::objects(&app.stdout).unwrap() {
-            if let Some(spec) = object["spec"].as_object_mut() {
-                spec.remove("defaultEventList");
-            }
-            self.kubectl.apply(&object);
-        }
-        let cluster = fs::read_to_string(catalog.join("cluster.yaml")).unwrap();
-        for mut object in windlass_api::parse::objects(&cluster).unwrap() {
-            for role in object["spec"]["roles"].as_array_mut().unwrap() {
+        self.0.apply(
+            |app| {
+                app["spec"]
+                    .as_object_mut()
+                    .unwrap()
+                    .remove("defaultEventList");
+            },
+            |role| {
                 if role["id"] == "jupyter" {
                     role["members"] = json!(notebooks);
                 }
                 role["env"] = json!([{ "name": "SPARK_DAEMON_JAVA_OPTS", "value": QUICK_START }]);
-            }
-            self.kubectl.apply(&object);
-        }
-    }
-
-    fn resize(&self, workers: usize) {
-        let path = "/spec/roles/1/members";
-        let patch = json!([{ "op": "replace", "path": path, "value": workers }]).to_string();
-        let object = ["kubedirectorcluster", NAME];
-        let patch = ["--type=json", "-p", &patch];
-        self.kubectl
-            .kubectl_ok(&[&["patch"][..], &object, &patch].concat());
-    }
-
-    /// Waits until there are so many workers, all are set up, and nothing is left to do.
-    fn settled(&self, workers: usize) {
-        eventually(&format!("{workers} workers to be set up"), || {
-            let cluster = self.cluster();
-            let status = &cluster["status"];
-            let members = status["roles"][1]["members"].as_array()?;
-            let seen = status["observedGeneration"] == cluster["metadata"]["generation"];
-            let done = status["state"] == "configured" && members.len() == workers;
-            let failed = status["memberStateRollup"]["configErrors"] == true;
-            assert!(!failed, "{status:#}");
-            (seen && done).then_some(())
-        });
-    }
-
-    fn cluster(&self) -> Value {
-        self.kubectl.get(&["kubedirectorcluster", NAME]).unwrap()
-    }
-
-    /// The pod of a member.
-    fn pod(&self, role: &str, ordinal: usize) -> String {
-        let status = self.cluster()["status"].clone();
-        let roles = status["roles"].as_array().unwrap();
-        let role = roles.iter().find(|it| it["id"] == role).unwrap();
-        format!("{}-{ordinal}", role["statefulSet"].as_str().unwrap())
+            },
+        );
     }
 
     /// The pods of the first so many workers.
     fn workers(&self, number: usize) -> BTreeSet<String> {
         (0..number).map(|it| self.pod("worker", it)).collect()
-    }
-
-    fn in_pod(&self, pod: &str, command: &[&str]) -> String {
-        self.kubectl
-            .kubectl_ok(&[&["exec", pod, "--"], command].concat())
     }
 
     fn the_notebook_answers(&self) {
