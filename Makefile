@@ -20,7 +20,7 @@ SPARK_DEFAULT := 4.3.0
 SPARK_ALL := 3.5.9 4.3.0
 WINDLASS := $(CARGO_TARGET_DIR)/debug/windlass
 
-.PHONY: help install demo test lint e2e e2e-floor bench gen build rust setup setup-test setup-all
+.PHONY: help install demo test lint e2e e2e-apps e2e-floor bench gen build rust setup setup-test setup-all
 
 help: ## Show the commands.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,6 +66,11 @@ lint: rust ## Check formatting and lints.
 e2e: rust ## Run the long tests with every Spark version.
 	hack/prepare-e2e.sh $(SPARK_ALL)
 	hack/e2e.sh
+
+e2e-apps: setup-all ## Run large applications on embedded clusters: the catalog, Airflow.
+	cargo build --workspace --bins
+	'$(WINDLASS)' warm $(SPARK_ALL)
+	hack/e2e.sh --apps
 
 e2e-floor: export WINDLASS_KUBERNETES_MINOR := 1.20
 e2e-floor: rust ## Run the long tests that need Kubernetes on the oldest one.

@@ -10,6 +10,11 @@
 # WINDLASS_TEST_KUBECONFIG names the kubeconfig of another Kubernetes instead, which is left as it
 # is but for Windlass's own objects. Its nodes must see this machine's temporary folders and have
 # the images apache/spark:VERSION.
+#
+#   hack/e2e.sh --apps
+#
+# runs what is left out of it instead: large applications that people run on Windlass or beside it, which
+# take long and need an embedded cluster only.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
@@ -32,6 +37,12 @@ apart=(
     no_acknowledged_write_is_lost
     the_embedded_api_answers_as_a_real_one
 )
+# What runs with --apps.
+apps=(
+    catalog::
+    airflow::
+    warm::
+)
 skip=()
 long_tests() { cargo test --workspace --no-fail-fast --test e2e -- "$@"; }
 
@@ -42,19 +53,29 @@ for name in "${needs_our_node[@]}"; do
         exit 1
     }
 done
-for name in "${apart[@]}"; do
+for name in "${apart[@]}" "${apps[@]}"; do
     grep -qF "$name" <<<"$known" || {
         echo "windlass: hack/e2e.sh lists $name, which no test has in its name: correct the list" >&2
         exit 1
     }
 done
 
+if [ "${1:-}" = --apps ]; then
+    long_tests --test-threads=1 --skip kubernetes:: "${apps[@]}"
+    exit
+fi
+
+# What each row has said, by its name.
+said=$(mktemp -d)
 rows=()
-stop_all() {
+node=
+end_all() {
     local row
     for row in "${rows[@]}"; do kill -- "-$row" 2>/dev/null || true; done
-    "$root/hack/kubernetes/down"
+    [ -z "$node" ] || "$root/hack/kubernetes/down"
+    rm -rf "$said"
 }
+trap end_all EXIT
 if [ -n "${WINDLASS_TEST_KUBECONFIG:-}" ]; then
     echo "==> left out, since $WINDLASS_TEST_KUBECONFIG is not the cluster of hack/kubernetes:" >&2
     for name in "${needs_our_node[@]}"; do
@@ -65,7 +86,7 @@ else
     binary=$(hack/static.sh)
     image=$("$binary" install | sed -nE 's/^ *image: *"?([^"]+)"?$/\1/p')
     hack/kubernetes/warm "$binary"
-    trap stop_all EXIT
+    node=ours
     WINDLASS_TEST_KUBECONFIG=$(hack/kubernetes/up)
     export WINDLASS_TEST_KUBECONFIG
     hack/kubernetes/image "$image" "$binary"
@@ -77,19 +98,25 @@ if [ $# != 0 ]; then
 fi
 # Each row in a process group of its own, which can be ended as a whole.
 set -m
-start_row() { # title, then what the tests have in their names...
-    long_tests --test-threads=1 "${skip[@]}" "${@:2}" > >(sed -u "s/^/[$1] /" >&2) 2>&1 &
+start_row() { # name, then what the tests have in their names...
+    (long_tests --test-threads=1 "${skip[@]}" "${@:2}" 2>&1 | tee "$said/$1" | sed -u "s/^/[$1] /" >&2) &
     rows+=($!)
 }
 start_row apiserver "${apart[@]}"
 start_row kubernetes kubernetes::
 set +m
+others=(--skip kubernetes::)
+for name in "${apart[@]}" "${apps[@]}"; do others+=(--skip "$name"); done
 failed=()
-long_tests --test-threads=1 --skip kubernetes:: "${apart[@]/#/--skip=}" || failed+=("embedded clusters")
-wait "${rows[0]}" || failed+=("the API server")
-wait "${rows[1]}" || failed+=("Kubernetes")
+long_tests --test-threads=1 "${others[@]}" 2>&1 | tee "$said/embedded" ||
+    failed+=(embedded)
+wait "${rows[0]}" || failed+=(apiserver)
+wait "${rows[1]}" || failed+=(kubernetes)
 rows=()
-[ ${#failed[@]} = 0 ] || {
-    printf 'windlass: the tests on %s failed; what they said is above\n' "${failed[@]}" >&2
-    exit 1
-}
+[ ${#failed[@]} != 0 ] || exit 0
+# What was said about a failure may lie thousands of lines back, among what other rows said.
+for row in "${failed[@]}"; do
+    sed -n '/^failures:$/,/^test result:/p' "$said/$row" | tail -n 200 | sed "s/^/[$row] /" >&2
+done
+printf 'windlass: the row %s failed; what it said is above, its failures once more at the end\n' "${failed[@]}" >&2
+exit 1
