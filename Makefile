@@ -54,6 +54,8 @@ demo: build ## Set up, build, and run real Spark jobs on the embedded cluster.
 	@'$(WINDLASS)' warm $(SPARK_DEFAULT)
 	@hack/demo.sh '$(WINDLASS)'
 
+# One test more than there are processors, since tests wait as well as they work.
+test: export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) + 1)))
 test: setup-test ## Run the tests.
 	cargo test --workspace
 

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service};
 
 /// How far apart the tried points of a life are that costs little.
-pub const USUAL_STEP: usize = 20;
+pub const USUAL_STEP: usize = 40;
 
 /// How a call goes wrong, or a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

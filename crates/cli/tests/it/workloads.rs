@@ -1,6 +1,8 @@
 //! Workloads under kubectl, with pods that run.
 
-use crate::common::{Up, write};
+use std::time::Duration;
+
+use crate::common::{Up, until, write};
 
 const WEB: &str = r#"
 apiVersion: apps/v1
@@ -105,8 +107,10 @@ fn a_deployment_is_rolled_out_undone_scaled_and_adopted_by_kubectl() {
     assert_eq!(pods(), before);
     kubectl(&up, &apply);
     rolled_out();
-    let left = pods();
-    assert_eq!(left.len(), 2, "{left:?}");
+    // A roll-out does not wait for pods that end.
+    let left = until("two pods to be left", Duration::from_mins(2), || {
+        Some(pods()).filter(|left| left.len() == 2)
+    });
     assert!(
         left.iter().all(|pod| before.contains(pod)),
         "{left:?} of {before:?}"

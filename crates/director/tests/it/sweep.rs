@@ -14,7 +14,7 @@ use crate::house::{CANARY, CLUSTER, House, Place};
 /// How many lives go on at the same time.
 const AT_ONCE: usize = 16;
 /// How far apart the tried points are: a life takes the CPU for more than a second.
-const STEP: usize = 480;
+const STEP: usize = 960;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mishap_at_any_call_changes_nothing_about_the_life_of_a_cluster() {
