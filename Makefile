@@ -86,5 +86,6 @@ bench: setup-all ## Measure what docs/benchmarks.md says.
 	cargo bench --workspace --bench servers
 
 gen: rust ## Regenerate the files that code is the source of.
-	cargo run -q -p xtask -- gen
-	WINDLASS_GENERATE=1 cargo test -q -p windlass --test it -- generated
+	cargo build -q --workspace --bins
+	'$(CARGO_TARGET_DIR)/debug/xtask' gen
+	WINDLASS_GENERATE=1 cargo test -q --workspace --test it -- generated

@@ -1,5 +1,5 @@
-//! Generates the files that code is the source of: `cargo run -p xtask -- gen`, and the trimmed
-//! API description of Kubernetes: `cargo run -p xtask -- kubernetes OPENAPI API APIMACHINERY`.
+//! Generates the files that code is the source of (`make gen`), and the trimmed
+//! API description of Kubernetes: `xtask kubernetes OPENAPI API APIMACHINERY`.
 
 mod kubernetes;
 

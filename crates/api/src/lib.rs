@@ -78,10 +78,7 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
         for (name, text) in crd_files().unwrap() {
             let found = std::fs::read_to_string(folder.join(&name)).unwrap_or_default();
-            assert!(
-                found == text,
-                "deploy/{name} is old: run `cargo run -p xtask -- gen`"
-            );
+            assert!(found == text, "deploy/{name} is old: run `make gen`");
         }
     }
 
