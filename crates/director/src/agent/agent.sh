@@ -153,17 +153,21 @@ install_configcli() {
             return 0
         fi
     done
-    python=
+    source=$mounted/configcli
+    interpreter=
     for name in python3 python python2; do
-        if python=$(command -v "$name" 2>/dev/null); then
+        if interpreter=$(command -v "$name" 2>/dev/null); then
             break
         fi
     done
-    [ -n "$python" ] || python=/usr/bin/python3
+    if [ -z "$interpreter" ]; then
+        source=$mounted/configcli.sh
+        interpreter=/bin/sh
+    fi
     mkdir -p "$root/usr/local/bin" || fail 75 "cannot make $root/usr/local/bin"
     {
-        printf '#!%s\n' "$python"
-        cat "$mounted/configcli"
+        printf '#!%s\n' "$interpreter"
+        cat "$source"
     } | replace "$home" && chmod 755 "$home" || fail 75 "cannot write $home"
     link "$home" "$root/usr/local/bin"
     if [ "$1" = new ] && [ -d "$root/usr/bin" ]; then

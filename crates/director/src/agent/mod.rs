@@ -11,6 +11,8 @@ pub const SCRIPT: &str = include_str!("agent.sh");
 /// What answers scripts that ask about their cluster, as it is mounted; whoever installs it puts a
 /// line with the interpreter before it.
 pub const CONFIGCLI: &str = include_str!("configcli.py");
+/// The same for images without Python.
+pub const CONFIGCLI_WITHOUT_PYTHON: &str = include_str!("configcli.sh");
 
 /// Where the script and all that a member is told are mounted.
 pub const MOUNT: &str = "/opt/windlass";

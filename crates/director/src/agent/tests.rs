@@ -32,6 +32,7 @@ impl Member {
         fs::create_dir_all(member.path("usr/bin")).unwrap();
         member.write("opt/windlass/agent", SCRIPT);
         member.write("opt/windlass/configcli", CONFIGCLI);
+        member.write("opt/windlass/configcli.sh", CONFIGCLI_WITHOUT_PYTHON);
         member
     }
 
@@ -475,6 +476,37 @@ fn wrong_calls_are_told() {
 #[test]
 fn configcli_answers_as_the_resolver_does() {
     let member = Member::prepared();
+    let configcli = member.read("usr/local/bin/configcli");
+    assert!(configcli.ends_with(CONFIGCLI), "{configcli}");
+    answers_as_the_resolver_does(&member);
+}
+
+#[test]
+fn configcli_answers_the_same_where_there_is_no_python() {
+    let member = Member::new();
+    fs::create_dir(member.path("bin")).unwrap();
+    for program in ["cat", "chmod", "grep", "ln", "mkdir", "mv", "sh"] {
+        let found = ["/usr/bin", "/bin"].map(|it| Path::new(it).join(program));
+        let found = found.iter().find(|it| it.exists()).unwrap();
+        std::os::unix::fs::symlink(found, member.path("bin").join(program)).unwrap();
+    }
+    let none = Command::Prepare {
+        layout: Layout::New,
+        package: None,
+    };
+    let installed = member
+        .process(&none.argv())
+        .env("PATH", member.path("bin"))
+        .output()
+        .unwrap();
+    assert!(installed.status.success(), "{installed:?}");
+    let configcli = member.read("usr/local/bin/configcli");
+    assert!(configcli.ends_with(CONFIGCLI_WITHOUT_PYTHON), "{configcli}");
+    answers_as_the_resolver_does(&member);
+}
+
+/// Asks for keys and members of the sample.
+fn answers_as_the_resolver_does(member: &Member) {
     let file = crate::configmeta::sample_file();
     member.write("etc/guestconfig/configmeta.json", &file);
     let meta: Value = serde_json::from_str(&file).unwrap();

@@ -91,9 +91,17 @@ fn the_delivery_has_all_that_members_are_told_and_shows_it_to_no_debug() {
         .keys()
         .cloned()
         .collect();
-    let mut expected: Vec<String> = ["agent", "common", "configcli", "generation", "memo", "seed"]
-        .map(str::to_owned)
-        .into();
+    let mut expected: Vec<String> = [
+        "agent",
+        "common",
+        "configcli",
+        "configcli.sh",
+        "generation",
+        "memo",
+        "seed",
+    ]
+    .map(str::to_owned)
+    .into();
     expected.extend(pods.iter().map(|pod| format!("node.{pod}")));
     expected.push("token.node".to_owned());
     expected.sort();
