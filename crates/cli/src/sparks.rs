@@ -90,14 +90,21 @@ pub fn find() -> Vec<Installed> {
     found
 }
 
-/// The Cassandra that `hack/cassandra.sh` has installed: its version, and its home.
-pub fn cassandra() -> Option<(String, PathBuf)> {
-    let mut homes = children(&cache().join("cassandra"));
-    homes.retain(|home| home.join(".complete").exists());
-    homes.sort();
-    let home = homes.pop()?;
-    let version = home.file_name()?.to_str()?.to_owned();
-    Some((version, home))
+/// Other software that hack/ has installed, by the name that its image has on Docker Hub: its version, and its
+/// home.
+pub fn software() -> impl Iterator<Item = (&'static str, String, PathBuf)> {
+    let found = |image: &'static str| {
+        let name = image.rsplit('/').next()?;
+        let mut homes = children(&cache().join(name));
+        homes.retain(|home| home.join(".complete").exists());
+        homes.sort();
+        let home = homes.pop()?;
+        let version = home.file_name()?.to_str()?.to_owned();
+        Some((image, version, home))
+    };
+    ["library/cassandra", "apache/kafka", "tensorflow/tensorflow"]
+        .into_iter()
+        .filter_map(found)
 }
 
 /// The Java to run Spark with: where JAVA_HOME points, else the home of the `java` on the path.

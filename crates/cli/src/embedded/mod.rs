@@ -21,7 +21,9 @@ use windlass_api::spark::original::OldImages;
 use windlass_apiserver::{ApiServer, Config, StartError, User};
 use windlass_cluster::{Cluster, ClusterConfig, EVERY_NAMESPACE};
 use windlass_director::controller::DirectorConfig;
-use windlass_node::images::{ImageConfig, SoftwareInstallation, SparkInstallation, SparkMinor};
+use windlass_node::images::{
+    ImageConfig, Runtime, SoftwareInstallation, SparkInstallation, SparkMinor,
+};
 use windlass_node::{ApiEndpoint, CapacityOverrides, Node, NodeConfig, NodeStreams, Orphans};
 use windlass_spark::controller::OperatorConfig;
 
@@ -295,17 +297,22 @@ fn images(found: Vec<Installed>) -> ImageConfig {
             },
         );
     }
-    let cassandra = sparks::cassandra().map(|(version, home)| {
+    let software = sparks::software().map(|(image, version, home)| {
+        let runtime = if home.join("pyvenv.cfg").exists() {
+            Runtime::Python
+        } else {
+            Runtime::Java(java_home.clone())
+        };
         let installation = SoftwareInstallation {
             version,
             home,
-            java_home,
+            runtime,
         };
-        ("cassandra".to_owned(), installation)
+        (image.to_owned(), installation)
     });
     ImageConfig {
         spark,
-        software: cassandra.into_iter().collect(),
+        software: software.collect(),
         install_hint: Some(sparks::INSTALL_HINT.to_owned()),
         // Beside the Sparks, so that the cluster of one run finds what the one before has pulled.
         store: Some(sparks::cache().join("images")),

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `[docker.io/][library/\|apache/]spark[-py]:TAG` | the configured Spark of the tag's minor version |
 //! | `[docker.io/][library/]cassandra:TAG` | the configured Cassandra, where it is of that version |
+//! | `[docker.io/]PUBLISHER/NAME:TAG` | other configured software, likewise |
 //! | `local/host:latest` | the programs of this machine, for plain commands |
 //! | `dir:/absolute/path` | a root file system in a directory, with an optional `config.json` |
 //! | `oci:/absolute/path[:TAG]` | an image in a directory of the OCI image layout |
@@ -41,7 +42,7 @@ pub const HOST_IMAGE: &str = "local/host:latest";
 pub struct ImageConfig {
     /// Installed Sparks by minor version.
     pub spark: BTreeMap<SparkMinor, SparkInstallation>,
-    /// Other installed software, by the name that its image has in Docker's library.
+    /// Other installed software, by the name that its image has on Docker Hub, such as `library/cassandra`.
     pub software: BTreeMap<String, SoftwareInstallation>,
     /// What the user can run to get the Spark of a minor version, with `{minor}` in its place:
     /// shown when an image cannot be had.
@@ -64,16 +65,25 @@ pub struct SparkInstallation {
     pub class_archive: Option<PathBuf>,
 }
 
-/// Installed software that runs on Java: its directory is `/opt/NAME` in containers, which `NAME_HOME`
-/// says, too.
+/// Installed software: its directory is `/opt/NAME` in containers, which `NAME_HOME` says, too; the name is the
+/// last part of that of its image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SoftwareInstallation {
     /// Its version, which a tag names as a whole or by its first parts.
     pub version: String,
     /// The directory with `lib/`.
     pub home: PathBuf,
+    /// What it runs on.
+    pub runtime: Runtime,
+}
+
+/// What installed software runs on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Runtime {
     /// The Java installation; `None` means whatever `java` is on the machine's PATH.
-    pub java_home: Option<PathBuf>,
+    Java(Option<PathBuf>),
+    /// The software's directory is a virtual environment of Python.
+    Python,
 }
 
 /// Bytes as lower case hexadecimal digits, as digests are written.

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::credentials::Credentials;
-use super::{ImageError, ImageSource, ImageStore, SoftwareInstallation, SparkInstallation};
+use super::{
+    ImageError, ImageSource, ImageStore, Runtime, SoftwareInstallation, SparkInstallation,
+};
 
 /// The entry point of Spark containers, and the script its decommissioning hook calls.
 const SPARK_ENTRYPOINT: &str = include_str!("entrypoint.sh");
@@ -290,13 +292,20 @@ fn software(name: &str, installation: &SoftwareInstallation) -> Result<Image, St
         ("WINDLASS_SHARED_NETWORK".to_owned(), "true".to_owned()),
     ];
     let (mut path, mut exposed) = (Vec::new(), Vec::new());
-    java(
-        name,
-        installation.java_home.as_deref(),
-        &mut env,
-        &mut path,
-        &mut exposed,
-    )?;
+    match &installation.runtime {
+        Runtime::Java(java_home) => java(
+            name,
+            java_home.as_deref(),
+            &mut env,
+            &mut path,
+            &mut exposed,
+        )?,
+        // An environment is one wherever it lies, but its programs name the interpreter where it was made.
+        Runtime::Python => {
+            exposed.extend(python_prefixes(&installation.home.join("bin/python3"))?);
+            path.push(home.join("bin").display().to_string());
+        }
+    }
     path.push(DEFAULT_PATH.to_owned());
     env.push(("PATH".to_owned(), path.join(":")));
     Ok(Image {

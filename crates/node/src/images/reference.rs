@@ -31,7 +31,7 @@ pub enum ImageSource {
     },
     /// Other installed software.
     Software {
-        /// Its name.
+        /// Its name, without that of its publisher.
         name: String,
         /// Where it is.
         installation: SoftwareInstallation,
@@ -176,15 +176,19 @@ impl ImageConfig {
     /// Software other than Spark, where it is installed in this version; what is not is in a registry.
     fn software(&self, repository: &str, tag: Option<&str>) -> Option<ImageSource> {
         let name = repository.strip_prefix("docker.io/").unwrap_or(repository);
-        let name = name.strip_prefix("library/").unwrap_or(name);
-        let installation = self.software.get(name)?;
+        let name = if name.contains('/') {
+            name.to_owned()
+        } else {
+            format!("library/{name}")
+        };
+        let installation = self.software.get(&name)?;
         let rest = match tag {
             None | Some("latest") => Some(""),
             Some(tag) => installation.version.strip_prefix(tag),
         };
         let is_it = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         is_it.then(|| ImageSource::Software {
-            name: name.to_owned(),
+            name: name.rsplit('/').next().unwrap_or_default().to_owned(),
             installation: installation.clone(),
         })
     }
@@ -261,6 +265,7 @@ fn is_spark(repository: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Runtime;
     use super::*;
 
     fn config() -> ImageConfig {
@@ -270,17 +275,23 @@ mod tests {
             java_home: None,
             class_archive: None,
         };
-        let cassandra = SoftwareInstallation {
-            version: "5.0.9".to_owned(),
-            home: PathBuf::from("/cassandras/5.0.9"),
-            java_home: None,
+        let software = |name: &str, version: &str| SoftwareInstallation {
+            version: version.to_owned(),
+            home: PathBuf::from(format!("/software/{name}/{version}")),
+            runtime: Runtime::Java(None),
         };
         ImageConfig {
             spark: ["3.5", "4.3"]
                 .iter()
                 .map(|m| (m.parse().unwrap(), home(m)))
                 .collect(),
-            software: [("cassandra".to_owned(), cassandra)].into(),
+            software: [
+                ("library/cassandra", "5.0.9"),
+                ("apache/kafka", "4.3.1"),
+                ("tensorflow/tensorflow", "2.21.0-jupyter"),
+            ]
+            .map(|(name, version)| (name.to_owned(), software(name, version)))
+            .into(),
             install_hint: Some("get-spark {minor}".to_owned()),
             store: None,
         }
@@ -319,6 +330,13 @@ mod tests {
             "cassandra:5.0.8",
             "cassandra:5.0.90",
             "someone/cassandra:5.0",
+            "apache/kafka:4.3.1",
+            "docker.io/apache/kafka:4.3",
+            "apache/kafka:4.2.0",
+            "apache/kafka-native:4.3.1",
+            "kafka:4.3.1",
+            "tensorflow/tensorflow:2.21.0-jupyter",
+            "tensorflow/tensorflow:2.21.0",
         ];
         let mut lines = String::new();
         for image in table {
