@@ -13,8 +13,8 @@
 #   --registry  also a registry of container images, unpacked into the cache and not installed:
 #               the package would start it as a service
 #   --clients   also what PySpark's client of Spark Connect needs, in each environment of Spark 4;
-#               Airflow, a server of object storage, Cassandra with its client, and the Kubernetes
-#               clients for Python and Node.js of crates/cli/tests/clients
+#               Airflow, a server of object storage, Cassandra and Kafka with their clients, Jupyter's
+#               notebook, and the Kubernetes clients for Python and Node.js of crates/cli/tests/clients
 #
 # Safe to run again and to interrupt: what is there is left alone, what is half there is redone.
 # Root gets missing Debian packages installed; anybody else is told which ones to ask for.
@@ -212,6 +212,7 @@ if $wants_clients; then
     python_client airflow "Airflow with its provider for Kubernetes (once; some 280 MB)"
     python_client moto "a server that speaks the language of S3 (once; some 140 MB)"
     python_client cassandra "Cassandra's client for Python"
+    python_client kafka "a client of Kafka for Python"
 fi
 if $wants_clients && ! is_current node package-lock.json; then
     home="$cache/clients/node"
@@ -221,4 +222,8 @@ if $wants_clients && ! is_current node package-lock.json; then
     npm --prefix "$home" ci --silent --ignore-scripts --no-audit --no-fund >&2
     cp "$clients/node/package-lock.json" "$home/.complete"
 fi
-! $wants_clients || "$(dirname "$0")/cassandra.sh"
+if $wants_clients; then
+    "$(dirname "$0")/cassandra.sh"
+    "$(dirname "$0")/kafka.sh"
+    "$(dirname "$0")/notebook.sh"
+fi

@@ -1,6 +1,7 @@
 //! What is in the catalog, as virtual clusters with real software.
 
 mod cassandra;
+mod kafka;
 mod standalone;
 
 use std::fs;
