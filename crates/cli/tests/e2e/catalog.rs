@@ -2,6 +2,7 @@
 
 mod cassandra;
 mod kafka;
+mod linux;
 mod standalone;
 
 use std::fs;
