@@ -3,6 +3,7 @@
 mod cassandra;
 mod kafka;
 mod linux;
+mod notebook;
 mod standalone;
 
 use std::fs;
