@@ -72,13 +72,15 @@ fn every_command_about_virtual_clusters_does_what_it_says() {
         return;
     }
     let home = tempfile::tempdir().unwrap();
-    let text = std::fs::read_to_string(root().join("docs/virtual-clusters.md")).unwrap();
+    let document = |name| std::fs::read_to_string(root().join("docs").join(name)).unwrap();
+    let mut lines = shell_lines(&document("virtual-clusters.md"));
+    let down = lines.iter().position(|it| it == "windlass down").unwrap();
+    // The rest of the catalog is for the long tests, which have real software.
+    let catalog = document("catalog.md");
+    let (_, linux) = catalog.split_once("## Plain Linux").unwrap();
+    lines.splice(down..down, shell_lines(linux));
     let mut session = String::from("set -euo pipefail\n");
-    // The long tests have real software.
-    for line in shell_lines(&text)
-        .iter()
-        .filter(|it| !it.contains("catalog/"))
-    {
+    for line in lines {
         // Other clusters of this machine may have the usual port.
         let line = line.replace("windlass up --detach", "windlass up --detach --port 0");
         session.push_str(&format!("{line}\n"));
@@ -86,7 +88,9 @@ fn every_command_about_virtual_clusters_does_what_it_says() {
     let programs = home.path().join("bin");
     std::fs::create_dir(&programs).unwrap();
     std::os::unix::fs::symlink(WINDLASS, programs.join("windlass")).unwrap();
-    std::os::unix::fs::symlink(root().join("examples"), home.path().join("examples")).unwrap();
+    for folder in ["examples", "catalog"] {
+        std::os::unix::fs::symlink(root().join(folder), home.path().join(folder)).unwrap();
+    }
     let shell = |script: &str| -> Answer {
         let path = std::env::var("PATH").unwrap();
         let mut bash = Command::new("bash");
