@@ -70,6 +70,7 @@ e2e: rust ## Run the long tests with every Spark version.
 	hack/e2e.sh
 
 e2e-apps: setup-all ## Run large applications on embedded clusters: the catalog, Airflow.
+	@hack/setup.sh --catalog $(SPARK_DEFAULT)
 	cargo build --workspace --bins
 	'$(WINDLASS)' warm $(SPARK_ALL)
 	hack/e2e.sh --apps

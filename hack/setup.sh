@@ -2,7 +2,7 @@
 # Makes sure that what Windlass needs on this machine is there: a C compiler for cargo, Java,
 # Python with venv, and PySpark of the wanted versions, each in a virtual environment of its own.
 #
-#   hack/setup.sh [--kubectl] [--promtool] [--jdk] [--registry] [--clients] [VERSION...]
+#   hack/setup.sh [--kubectl] [--promtool] [--jdk] [--registry] [--clients] [--catalog] [VERSION...]
 #
 #   VERSION     a Spark version, default the newest supported; 4.1 means the newest 4.1.x
 #   --kubectl   also kubectl, which the tests drive
@@ -13,8 +13,10 @@
 #   --registry  also a registry of container images, unpacked into the cache and not installed:
 #               the package would start it as a service
 #   --clients   also what PySpark's client of Spark Connect needs, in each environment of Spark 4;
-#               Airflow, a server of object storage, Cassandra and Kafka with their clients, Jupyter's
-#               notebook, and the Kubernetes clients for Python and Node.js of crates/cli/tests/clients
+#               Airflow, a server of object storage, and the Kubernetes clients for Python and Node.js
+#               of crates/cli/tests/clients
+#   --catalog   also what the catalog is tried with on embedded clusters: Cassandra and Kafka with their
+#               clients, and Jupyter's notebook
 #
 # Safe to run again and to interrupt: what is there is left alone, what is half there is redone.
 # Root gets missing Debian packages installed; anybody else is told which ones to ask for.
@@ -29,7 +31,8 @@ fail() {
 }
 has() { command -v "$1" >/dev/null 2>&1; }
 
-wants_kubectl=false wants_promtool=false wants_jdk=false wants_registry=false wants_clients=false versions=()
+wants_kubectl=false wants_promtool=false wants_jdk=false wants_registry=false wants_clients=false wants_catalog=false
+versions=()
 for argument in "$@"; do
     case "$argument" in
         --kubectl) wants_kubectl=true ;;
@@ -37,8 +40,9 @@ for argument in "$@"; do
         --jdk) wants_jdk=true ;;
         --registry) wants_registry=true ;;
         --clients) wants_clients=true ;;
+        --catalog) wants_catalog=true ;;
         [0-9]*.[0-9]*) versions+=("$argument") ;;
-        *) fail "hack/setup.sh: unknown argument $argument: give Spark versions, --kubectl, --promtool, --jdk, --registry, --clients" ;;
+        *) fail "hack/setup.sh: unknown argument $argument: give Spark versions, --kubectl, --promtool, --jdk, --registry, --clients, --catalog" ;;
     esac
 done
 [ ${#versions[@]} -gt 0 ] || versions=(4.3.0)
@@ -211,8 +215,6 @@ if $wants_clients; then
     python_client python "the Kubernetes client for Python"
     python_client airflow "Airflow with its provider for Kubernetes (once; some 280 MB)"
     python_client moto "a server that speaks the language of S3 (once; some 140 MB)"
-    python_client cassandra "Cassandra's client for Python"
-    python_client kafka "a client of Kafka for Python"
 fi
 if $wants_clients && ! is_current node package-lock.json; then
     home="$cache/clients/node"
@@ -222,7 +224,9 @@ if $wants_clients && ! is_current node package-lock.json; then
     npm --prefix "$home" ci --silent --ignore-scripts --no-audit --no-fund >&2
     cp "$clients/node/package-lock.json" "$home/.complete"
 fi
-if $wants_clients; then
+if $wants_catalog; then
+    python_client cassandra "Cassandra's client for Python"
+    python_client kafka "a client of Kafka for Python"
     "$(dirname "$0")/cassandra.sh"
     "$(dirname "$0")/kafka.sh"
     "$(dirname "$0")/notebook.sh"
