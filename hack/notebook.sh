@@ -3,7 +3,7 @@
 #
 #   hack/notebook.sh [--tensorflow]
 #
-#   --tensorflow   also TensorFlow for CPUs, of which there is over a gigabyte
+#   --tensorflow   also TensorFlow for CPUs, of which there is 1.5 GB
 #
 # From PyPI, in the versions that hack/notebook.txt has. Safe to run again and to interrupt.
 set -euo pipefail
@@ -15,7 +15,7 @@ case "${1:-}" in
     '') ;;
     --tensorflow)
         wanted+=(tensorflow-cpu==2.21.0)
-        marker=.tensorflow what="Jupyter's notebook with TensorFlow (once; some 1.5 GB)"
+        marker=.tensorflow what="Jupyter's notebook with TensorFlow (once; some 1.8 GB)"
         ;;
     *)
         echo "windlass: hack/notebook.sh: unknown argument $1: give --tensorflow or nothing" >&2

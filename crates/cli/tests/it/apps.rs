@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::common::windlass;
+use crate::common::{root, windlass};
 
 #[test]
 fn an_application_is_begun_checked_and_packed_the_same_each_time() {
@@ -63,4 +63,16 @@ fn mistakes_in_an_application_are_told_with_their_fields() {
     let linted = windlass(&["app", "lint", &at]);
     assert_eq!(linted.code, 2, "{}", linted.stdout);
     assert!(linted.stderr.contains("startscript"), "{}", linted.stderr);
+}
+
+#[test]
+fn the_catalog_is_in_order() {
+    let catalog = root().join("catalog");
+    let apps = fs::read_dir(&catalog).unwrap().map(|it| it.unwrap().path());
+    let apps: Vec<_> = apps.collect();
+    assert_eq!(apps.len(), 5, "{apps:?}");
+    for app in apps {
+        let answer = windlass(&["app".as_ref(), "lint".as_ref(), app.as_os_str()]);
+        assert_eq!((answer.code, &*answer.stderr), (0, ""), "{app:?}");
+    }
 }
