@@ -17,6 +17,7 @@ use windlass_api::director::config::{ConfigSpec, DEFAULT_DOMAIN_BASE};
 use windlass_api::director::{DisruptionBudget, Hidden, KubeDirectorCluster};
 
 use crate::agent::{Layout, PACKAGE_MOUNT, Package};
+use crate::autoscale::Scaling;
 use crate::configmeta::{Description, Flavor, MemberDescription, RoleDescription};
 use crate::names::{Domain, Names, Scheme};
 
@@ -99,8 +100,10 @@ pub struct Role {
     pub id: String,
     /// Where it stands among the roles of the application.
     pub index: u32,
-    /// How many members it is to have.
+    /// How many members it is to have. Of one that is autoscaled, how many there are to begin with.
     pub members: u32,
+    /// What their number follows from, where it is not given.
+    pub scaling: Option<Scaling>,
     /// The image of its members.
     pub image: String,
     /// Their setup package.
@@ -359,7 +362,11 @@ impl Role {
         let spec = cluster.role(&own.id);
         let mut errors = Vec::new();
         let least = own.cardinality.read().map(|it| it.minimum());
-        let members = match (spec, spec.and_then(|spec| spec.members), least) {
+        let scaling = spec.and_then(|spec| Scaling::of(own, spec));
+        let given = spec.and_then(|spec| spec.members);
+        // Where a role that is autoscaled begins is the least of it, where nothing else is said.
+        let least = scaling.as_ref().map_or(least, |it| Ok(it.bounds.min));
+        let members = match (spec, given, least) {
             (None, _, _) => 0,
             (_, Some(members), _) => u32::try_from(members).unwrap_or(0),
             (_, None, Ok(least)) => least,
@@ -405,6 +412,7 @@ impl Role {
             id: own.id.clone(),
             index,
             members,
+            scaling,
             image: image.cloned().unwrap_or_default(),
             package,
             persist_dirs: own.persist_dirs.clone().unwrap_or_default(),
@@ -427,6 +435,12 @@ impl Role {
             flavor,
             spec,
         })
+    }
+
+    /// Whether there is a StatefulSet for it. Of a role that is autoscaled it stays without members, too:
+    /// that there are none is known by it.
+    pub fn has_set(&self) -> bool {
+        self.members > 0 || self.scaling.is_some()
     }
 
     /// The number of a member in the cluster.

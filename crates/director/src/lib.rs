@@ -12,6 +12,7 @@
 
 pub mod agent;
 pub mod around;
+pub mod autoscale;
 pub mod blueprint;
 pub mod build;
 pub mod configmeta;

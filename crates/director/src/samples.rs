@@ -112,6 +112,30 @@ pub(crate) fn spark(workers: u32) -> Blueprint {
     blueprint_of(&spark_app(), &cluster, &config(json!({})))
 }
 
+/// The same, whose workers are between these bounds: the controller is asked how many there are to be.
+pub(crate) fn autoscaled_spark(least: u32, most: u32) -> Blueprint {
+    let mut app = spark_app();
+    app["spec"]["roles"][1]["demand"] = json!({"roleID": "controller", "arguments": ["--demand"]});
+    let resources = json!({"limits": {"memory": "4Gi", "cpu": "2"}});
+    let autoscale = json!({"minMembers": least, "maxMembers": most});
+    let cluster = json!({
+        "apiVersion": "kubedirector.hpe.com/v1beta1",
+        "kind": "KubeDirectorCluster",
+        "metadata": {
+            "name": "sql", "namespace": "team",
+            "uid": "5f0c1f0e-3c1b-4a53-9d2c-2f6a55a8a001", "generation": 1,
+        },
+        "spec": {
+            "app": "spark245",
+            "roles": [
+                {"id": "controller", "resources": resources},
+                {"id": "worker", "autoscale": autoscale, "resources": resources},
+            ],
+        },
+    });
+    blueprint_of(&app, &cluster, &config(json!({})))
+}
+
 /// Every field that changes an object.
 pub(crate) fn everything() -> Blueprint {
     let app = json!({

@@ -6,6 +6,7 @@
 #   inject ID URL DIR MODE OWNER GROUP   puts a file into a directory, once per ID
 #   journald SECONDS                 waits for the journal of systemd
 #   run WHAT ID CONTAINER SECONDS LIMIT MEMO -- ARGUMENTS   starts a hook, or asks how it goes
+#   ask WHAT SECONDS LIMIT -- ARGUMENTS   calls something, and prints what it writes
 #   idle                             does nothing, as the first process of a container
 #
 # Every command may be killed at any moment and called again; none does a thing twice. It ends with 0,
@@ -354,6 +355,40 @@ run() {
     tail_of stderr "$err" "$limit"
 }
 
+# What is asked leaves nothing behind but its answer.
+ask() {
+    [ $# -ge 5 ] || fail 64 "ask needs WHAT SECONDS LIMIT -- ARGUMENTS"
+    what=$1
+    seconds=$2
+    limit=$3
+    shift 4
+    if [ "$what" != command ]; then
+        script=$(startscript) || fail 65 "there is no startscript in $guest"
+        set -- "$script" "$@"
+    fi
+    make_state
+    hook=$state/ask.$$
+    mkdir -p "$hook" || fail 75 "cannot make $hook"
+    trap 'rm -rf "$hook"' EXIT
+    "$@" </dev/null >"$hook/stdout" 2>"$hook/stderr" &
+    asked=$!
+    end=$(($(now) + seconds))
+    while kill -0 "$asked" 2>/dev/null; do
+        if [ "$(now)" -gt "$end" ]; then
+            kill "$asked" 2>/dev/null
+            nap
+            kill -9 "$asked" 2>/dev/null
+            fail 75 "there was no answer within $seconds s: $(tail_of - "$hook/stderr" "$limit" | sed 1d)"
+        fi
+        nap
+    done
+    wait "$asked"
+    code=$?
+    [ "$code" -eq 0 ] ||
+        fail 75 "it ended with $code: $(tail_of - "$hook/stderr" "$limit" | sed 1d)"
+    cat "$hook/stdout"
+}
+
 # Waits for its children, those that others have left to it, too. Told to end, it tells all others
 # first, but only where all others are those of its container.
 idle() {
@@ -383,6 +418,6 @@ finish() {
 command=${1-}
 [ $# -eq 0 ] || shift
 case $command in
-meta | prepare | inject | journald | run | idle) "$command" "$@" ;;
+meta | prepare | inject | journald | run | ask | idle) "$command" "$@" ;;
 *) fail 64 "there is no command '$command'" ;;
 esac

@@ -52,6 +52,8 @@ pub enum Command {
     Inject(Injection),
     /// Start a hook, or ask how it goes.
     Run(Run),
+    /// Call something that answers at once, as often as it is asked.
+    Ask(Ask),
 }
 
 /// Where setup keeps what it installs.
@@ -109,6 +111,19 @@ pub struct Run {
     pub arguments: Vec<String>,
 }
 
+/// A question that is asked on and on: nothing is kept of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// What is called.
+    pub what: What,
+    /// How long to wait for its end before it is ended.
+    pub seconds: u32,
+    /// How many bytes of what it wrote as errors to show.
+    pub log_limit: u32,
+    /// The arguments, or the whole command line.
+    pub arguments: Vec<String>,
+}
+
 /// What a hook calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum What {
@@ -135,6 +150,8 @@ pub enum Reply {
         /// What the member had been told.
         memo: String,
     },
+    /// What was asked has written this.
+    Said(String),
 }
 
 /// How a hook ended.
@@ -207,6 +224,17 @@ impl Command {
                 words.extend(run.arguments.iter().cloned());
                 words
             }
+            Self::Ask(ask) => {
+                let mut words = vec![
+                    "ask".to_owned(),
+                    ask.what.word().to_owned(),
+                    ask.seconds.to_string(),
+                    ask.log_limit.to_string(),
+                    "--".to_owned(),
+                ];
+                words.extend(ask.arguments.iter().cloned());
+                words
+            }
         });
         argv
     }
@@ -234,6 +262,7 @@ impl Command {
             Self::Run(_) => {
                 read_run(stdout).ok_or_else(|| Trouble::Later("the answer broke off".to_owned()))
             }
+            Self::Ask(_) => Ok(Reply::Said(String::from_utf8_lossy(stdout).into_owned())),
             _ => Ok(Reply::Fine),
         }
     }

@@ -11,6 +11,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::configmeta::lookup;
 
+mod ask;
+
 /// A container's files.
 struct Member {
     root: TempDir,

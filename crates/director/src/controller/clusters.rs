@@ -21,12 +21,13 @@ use super::{
     sight, sources,
 };
 use crate::around::{Lately, Reader};
+use crate::autoscale::Sample;
 use crate::blueprint::Blueprint;
 use crate::build::{KEPT_ANNOTATION, Seed};
 use crate::configmeta::Connections;
 use crate::members::{
-    self, HookKey, HookState, Observed, ObservedClaim, ObservedDelivery, ObservedPod, ObservedSet,
-    Outcome, Present, Spec,
+    self, Hook, HookKey, HookState, Observed, ObservedClaim, ObservedDelivery, ObservedPod,
+    ObservedSet, Outcome, Present, Spec,
 };
 use crate::names::{
     CLUSTER_LABEL, CONFIG_MAP_TYPE_LABEL, ROLE_LABEL, SECRET_TYPE_LABEL, label_value,
@@ -46,6 +47,8 @@ pub struct KubeDirectorClusters {
     salt: String,
     /// What each cluster is to be, by its uid, as of the last look: what a hook is made from.
     blueprints: Mutex<HashMap<String, Arc<Blueprint>>>,
+    /// How many members there is a use for, by the cluster's uid and the role, as it was answered last.
+    demands: Mutex<HashMap<String, BTreeMap<String, Sample>>>,
     /// What clusters need, and was there a moment ago.
     lately: Lately,
 }
@@ -67,6 +70,7 @@ impl KubeDirectorClusters {
             references: Shared::default(),
             salt: Uuid::new_v4().simple().to_string(),
             blueprints: Mutex::default(),
+            demands: Mutex::default(),
             lately: Lately::default(),
         }
     }
@@ -121,9 +125,10 @@ impl KubeDirectorClusters {
             found.clusters.push(blueprint.describe(
                 &names,
                 |role| {
+                    let staying = members::standing(role, &observed);
                     sizes
                         .get(&role.id)
-                        .map_or(0, |set| set.replicas.min(role.members))
+                        .map_or(0, |set| set.replicas.min(staying))
                 },
                 |role| seed.as_ref().map(|seed| seed.token(&role.id)),
             ));
@@ -212,7 +217,7 @@ async fn taken(
     let mut free = BTreeSet::new();
     for _ in 0..NAMES_TRIED {
         let names = observed.names(blueprint);
-        let sets = blueprint.roles.iter().filter(|role| role.members > 0);
+        let sets = blueprint.roles.iter().filter(|role| role.has_set());
         let sets = sets.filter(|role| !observed.sets.contains_key(&role.id));
         let mut wanted: Vec<(Kind, String)> = sets
             .map(|role| (STATEFUL_SET, names.stateful_set(&role.id).to_owned()))
@@ -301,6 +306,7 @@ impl Controller for KubeDirectorClusters {
         self.references.note(old, new);
         if let (Some(gone), None) = (old, new) {
             self.blueprints.lock().remove(gone.uid());
+            self.demands.lock().remove(gone.uid());
         }
         let changed = new.or(old);
         changed.map_or_else(Vec::new, |cluster| {
@@ -332,6 +338,8 @@ impl Controller for KubeDirectorClusters {
             let wanted = Wanted::deserialize(&object.spec()["connections"]).unwrap_or_default();
             observed.connections = self.connections(object, &wanted, view).await?;
             observed.hooks = hooks(view);
+            let demands = self.demands.lock().get(object.uid()).cloned();
+            observed.demands = demands.unwrap_or_default();
             let refusal = view.refusal();
             observed.refusal = refusal.map(|it| format!("the API refused to {}", it.error));
             let needs_seed = observed
@@ -374,6 +382,15 @@ impl Controller for KubeDirectorClusters {
             if let Some(over) = Outcome::of_answer(answer) {
                 outcome = over;
                 break;
+            }
+        }
+        if let Hook::Demand { of } = key.hook {
+            let sample = Sample::new(Timestamp::now(), outcome.demand());
+            // Of a cluster that is gone meanwhile nothing is kept.
+            if self.blueprints.lock().contains_key(object.uid()) {
+                let mut demands = self.demands.lock();
+                let of_cluster = demands.entry(object.uid().to_owned()).or_default();
+                of_cluster.insert(of, sample);
             }
         }
         Ok(outcome.to_value())

@@ -10,7 +10,8 @@ use serde_json::Value;
 use windlass_api::director::cluster::FileInjection;
 
 use super::marks::Call;
-use crate::agent::{Command, Ended, Injection, Reply, Run, Trouble, What};
+use crate::agent::{Ask, Command, Ended, Injection, Reply, Run, Trouble, What};
+use crate::autoscale::Answer;
 use crate::blueprint::{Blueprint, Role};
 use crate::build::hash_text;
 
@@ -71,6 +72,12 @@ pub enum Hook {
     Drain {
         /// How often it has failed before.
         failures: u32,
+    },
+    /// The member is asked how many members of a role there is a use for. What it answers is no
+    /// business of its own, so who asks keeps it, and it is asked for again and again by the same key.
+    Demand {
+        /// That role.
+        of: String,
     },
 }
 
@@ -198,6 +205,18 @@ impl HookKey {
                 // What it was told matters to nobody any more.
                 vec![self.run(role, what, &id, Some(String::new()), arguments)]
             }
+            Hook::Demand { of } => {
+                let scaling = blueprint.role(of).and_then(|it| it.scaling.as_ref());
+                let Some(probe) = scaling.map(|it| &it.probe) else {
+                    return Vec::new();
+                };
+                vec![Command::Ask(Ask {
+                    what: probe.what,
+                    seconds: probe.timeout_seconds,
+                    log_limit: role.log_limit,
+                    arguments: probe.arguments.clone(),
+                })]
+            }
         }
     }
 
@@ -245,8 +264,29 @@ impl Outcome {
             Ok(Reply::Running) => Some(Self::Unfinished),
             Ok(Reply::Done(ended)) => Some(Self::Ended(ended.into())),
             Ok(Reply::Restored { memo }) => Some(Self::Restored { memo }),
+            Ok(Reply::Said(stdout)) => Some(Self::Ended(Report {
+                stdout,
+                ..Report::default()
+            })),
             Err(Trouble::Later(detail)) => Some(Self::Later { detail }),
             Err(Trouble::Wrong(detail)) => Some(Self::Wrong { detail }),
+        }
+    }
+
+    /// How many members there is a use for, of an answer to [`Hook::Demand`].
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub fn demand(&self) -> Result<Answer, String> {
+        match self {
+            Self::Ended(report) => Answer::read(&report.stdout),
+            Self::Later { detail } | Self::Wrong { detail } => {
+                Err(crate::autoscale::shorten(detail))
+            }
+            // None of its keys; also where the application asks for nothing any more.
+            Self::Fine | Self::Unfinished | Self::Restored { .. } => {
+                Err("nothing was called".to_owned())
+            }
         }
     }
 
@@ -342,12 +382,15 @@ mod tests {
                 memo: "3 abc worker:0-2".to_owned(),
             },
             Hook::Drain { failures: 0 },
+            Hook::Demand {
+                of: "worker".to_owned(),
+            },
         ]
     }
 
     #[test]
     fn a_key_stands_for_these_commands() {
-        let blueprint = samples::spark(3);
+        let blueprint = samples::autoscaled_spark(1, 3);
         let shown: Vec<(String, Vec<String>)> = hooks()
             .into_iter()
             .map(|hook| {

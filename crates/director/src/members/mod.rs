@@ -10,6 +10,9 @@
 //! is written on the pod; the others are told. It goes like this: pod and claims are marked; its own
 //! hook runs; the others are told; the StatefulSet is made smaller; claims and Service are deleted.
 //!
+//! Where nobody has said how many members a role has, `scale` makes a number of what the application was
+//! asked for, before anything else is decided ([`autoscale`](crate::autoscale)).
+//!
 //! Laws:
 //! - [`plan`] is pure and total, and asks for nothing once everything is as it should be;
 //! - no container is set up twice, and none that was is told a change twice, whoever dies in between:
@@ -26,6 +29,7 @@ mod observed;
 mod plan;
 mod read;
 mod resize;
+mod scale;
 mod state;
 mod status;
 
@@ -38,6 +42,7 @@ pub use observed::{
 };
 pub use plan::{Spec, plan};
 pub use resize::NOTIFY_PATIENCE;
+pub use scale::standing;
 pub use state::{Place, Presence, state};
 pub use status::ConditionKind;
 

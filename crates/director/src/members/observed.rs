@@ -7,6 +7,7 @@ use windlass_api::director::cluster::ContainerState;
 
 use super::hooks::{HookKey, HookState};
 use super::marks::{ClaimMarks, PodMarks};
+use crate::autoscale::Sample;
 use crate::blueprint::Blueprint;
 use crate::build::Seed;
 use crate::configmeta::Connections;
@@ -35,6 +36,8 @@ pub struct Observed {
     pub connections: Connections,
     /// Hooks that run, and results of hooks that no plan has made use of yet.
     pub hooks: BTreeMap<HookKey, HookState>,
+    /// How many members there is a use for, by role, as far as that was answered to this process.
+    pub demands: BTreeMap<String, Sample>,
     /// A random text, in case one is needed.
     pub entropy: Option<Seed>,
     /// What the API refused last.

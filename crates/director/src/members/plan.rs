@@ -11,6 +11,7 @@ use super::membership::{ConnectionsVersion, Membership, Told};
 use super::notify::Roster;
 use super::observed::{Observed, ObservedPod};
 use super::resize::RoleView;
+use super::scale::{ScaledRole, scaled};
 use super::state::{Place, Presence, state};
 use super::status::{self, ConditionKind, MemberLine, set_condition};
 use crate::blueprint::{Blueprint, Role};
@@ -20,6 +21,7 @@ use crate::names::{Domain, Names};
 
 mod member;
 mod objects;
+mod scaling;
 
 /// How often to look again while something is waited for, should its end go unnoticed.
 const RESYNC: SignedDuration = SignedDuration::from_secs(30);
@@ -49,7 +51,10 @@ pub fn plan(
         return nothing_to_do(before.clone());
     }
     match &spec.blueprint {
-        Ok(blueprint) => Planner::new(blueprint, before, observed, now).decide(),
+        Ok(blueprint) => {
+            let (blueprint, scaled) = scaled(blueprint, before, observed, now);
+            Planner::new(&blueprint, before, observed, now, &scaled).decide()
+        }
         Err(problems) => invalid(spec, before, problems, now),
     }
 }
@@ -107,6 +112,8 @@ struct Planner<'a> {
     names: Names,
     domain: Domain,
     views: Vec<RoleView<'a>>,
+    /// Roles that are autoscaled: the blueprint has as many members of them as there are to be.
+    scaled: &'a [ScaledRole],
     /// Roles whose leavers may go.
     released: BTreeSet<&'a str>,
     effects: Vec<Effect>,
@@ -135,6 +142,7 @@ impl<'a> Planner<'a> {
         before: &'a ClusterStatus,
         observed: &'a Observed,
         now: Timestamp,
+        scaled: &'a [ScaledRole],
     ) -> Self {
         let names = observed.names(blueprint);
         let roles = blueprint.roles.iter();
@@ -148,6 +156,7 @@ impl<'a> Planner<'a> {
             before,
             observed,
             now,
+            scaled,
             released: BTreeSet::new(),
             effects: Vec::new(),
             hooks: Vec::new(),
@@ -373,10 +382,13 @@ impl<'a> Planner<'a> {
         let is_settled = self.effects.is_empty() && are_stable && self.wake_at.is_none();
         status.state = status::state(self.before.state, is_settled);
         self.conditions(&mut status, is_settled);
+        self.scaling_conditions(&mut status);
+        self.announce_scaling(&status);
         let mut events = status::announce(self.before, &status);
         events.append(&mut self.events);
         let pause = if is_settled { SLOW_RESYNC } else { RESYNC };
         self.wake_in(pause);
+        self.ask_for_demand();
         Plan {
             status,
             effects: self.effects,
@@ -506,7 +518,9 @@ impl<'a> Planner<'a> {
             .filter(|key| !key.encrypted_value.is_empty())
             .map(|key| (key.name.clone(), key.encrypted_value.clone()));
         let set = self.names.stateful_set(&role.id);
-        status::role(&role.id, set, keys.collect(), &lines)
+        let scaled = self.scaled.iter().find(|it| it.id == role.id);
+        let scaled = scaled.map(|it| it.status(status::autoscale_of(self.before, &role.id)));
+        status::role(&role.id, set, keys.collect(), &lines, scaled)
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use windlass_api::director::cluster::{
-    ClusterState, ClusterStatus, ContainerState, MemberState, MemberStateRollup, MemberStatus,
-    NotifyCommand, RoleStatus, StateDetail,
+    AutoscaleStatus, ClusterState, ClusterStatus, ContainerState, MemberState, MemberStateRollup,
+    MemberStatus, NotifyCommand, RoleStatus, StateDetail,
 };
 use windlass_engine::plan::EventNote;
 
@@ -23,6 +23,10 @@ pub enum ConditionKind {
     Progressing,
     /// Something is in the way of what is asked for.
     Degraded,
+    /// It is known how many members of the roles that are autoscaled there is a use for.
+    ScalingActive,
+    /// More are wanted of one of them than it may have.
+    ScalingLimited,
 }
 
 impl ConditionKind {
@@ -32,6 +36,8 @@ impl ConditionKind {
             Self::Ready => "Ready",
             Self::Progressing => "Progressing",
             Self::Degraded => "Degraded",
+            Self::ScalingActive => "ScalingActive",
+            Self::ScalingLimited => "ScalingLimited",
         }
     }
 }
@@ -56,12 +62,14 @@ pub(super) fn role(
     stateful_set: &str,
     secret_keys: BTreeMap<String, String>,
     members: &[MemberLine<'_>],
+    autoscale: Option<AutoscaleStatus>,
 ) -> RoleStatus {
     RoleStatus {
         id: id.to_owned(),
         stateful_set: stateful_set.to_owned(),
         encrypted_secret_keys: secret_keys,
         members: members.iter().map(member).collect(),
+        autoscale,
     }
 }
 
@@ -162,6 +170,21 @@ pub(super) fn state(before: ClusterState, stable: bool) -> ClusterState {
         (false, ClusterState::New | ClusterState::Creating) => ClusterState::Creating,
         (false, _) => ClusterState::Updating,
     }
+}
+
+/// A condition.
+pub(super) fn condition(status: &ClusterStatus, kind: ConditionKind) -> Option<&Condition> {
+    let mut conditions = status.conditions.iter();
+    conditions.find(|it| it.type_ == kind.as_str())
+}
+
+/// What the number of members of a role follows from.
+pub(super) fn autoscale_of<'s>(
+    status: &'s ClusterStatus,
+    role: &str,
+) -> Option<&'s AutoscaleStatus> {
+    let role = status.roles.iter().find(|it| it.id == role)?;
+    role.autoscale.as_ref()
 }
 
 /// Sets a condition; its time changes only with its truth.

@@ -3,6 +3,7 @@
 
 mod member;
 mod objects;
+mod scaling;
 mod stories;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use windlass_engine::plan::{Effect, Plan};
 use self::member::Script;
 use super::*;
 use crate::agent::Command;
+use crate::autoscale::Sample;
 use crate::blueprint::Blueprint;
 use crate::build::Seed;
 use crate::configmeta::{ConnectedConfigMap, Connections};
@@ -22,6 +24,10 @@ use crate::samples;
 
 /// Seconds that a member of the sample has for its drain.
 const DRAIN_SECONDS: i64 = 600;
+
+/// The bounds of workers that are autoscaled.
+const FEWEST: u32 = 1;
+const MOST: u32 = 4;
 
 /// What the user asks for.
 #[derive(Debug, Clone)]
@@ -52,6 +58,17 @@ struct World {
     calls: Vec<String>,
     /// Writes since somebody looked.
     writes: u32,
+    /// How many workers there is a use for, where they are autoscaled.
+    demand: Option<Demand>,
+    /// What this process was answered.
+    demands: BTreeMap<String, Sample>,
+}
+
+/// What the application answers that is asked for demand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Demand {
+    Wants(u32),
+    DoesNotKnow,
 }
 
 #[derive(Debug, Clone)]
@@ -118,6 +135,8 @@ impl World {
             faults: Vec::new(),
             calls: Vec::new(),
             writes: 0,
+            demand: None,
+            demands: BTreeMap::new(),
         }
     }
 
@@ -127,7 +146,10 @@ impl World {
     }
 
     fn blueprint(&self) -> Blueprint {
-        let mut blueprint = samples::spark(self.wish.workers);
+        let mut blueprint = match self.demand {
+            Some(_) => samples::autoscaled_spark(FEWEST, MOST),
+            None => samples::spark(self.wish.workers),
+        };
         for role in &mut blueprint.roles {
             role.image = format!("image:{}", self.wish.image);
             if role.id == "worker" && self.wish.storage {
@@ -176,8 +198,9 @@ impl World {
         assert_eq!(plan.status, self.status, "the plan still changes");
         for (index, effect) in plan.effects.iter().enumerate() {
             if dies_before == Some(index) {
-                // Another process knows nothing of what this one has asked.
+                // Another process knows nothing of what this one has asked, or was answered.
                 self.hooks.clear();
+                self.demands.clear();
                 return;
             }
             self.carry_out(effect);
@@ -324,7 +347,21 @@ impl World {
     /// depend on that.
     fn exec(&mut self, key: &HookKey) {
         let blueprint = self.blueprint();
-        let outcome = self.answer(key, &key.commands(&blueprint));
+        let mut outcome = self.answer(key, &key.commands(&blueprint));
+        if let Hook::Demand { of } = &key.hook {
+            outcome = match (outcome, self.demand) {
+                (Outcome::Ended(_), Some(Demand::Wants(members))) => Outcome::Ended(Report {
+                    stdout: members.to_string(),
+                    ..Report::default()
+                }),
+                (Outcome::Ended(_), _) => Outcome::Later {
+                    detail: "ended with 1: nobody knows".to_owned(),
+                },
+                (outcome, _) => outcome,
+            };
+            let sample = Sample::new(self.now, outcome.demand());
+            self.demands.insert(of.clone(), sample);
+        }
         self.hooks.insert(key.clone(), HookState::Over(outcome));
     }
 
@@ -368,7 +405,7 @@ impl World {
             assert!(round < 600, "no end: {:#?}", self.plan().effects);
             self.writes = 0;
             self.pass(None);
-            let mut moved = self.writes > 0;
+            let mut moved = false;
             while self.control() {
                 moved = true;
             }
@@ -382,9 +419,15 @@ impl World {
             for key in running {
                 if self.hooks[&key] == HookState::Running {
                     self.exec(&key);
-                    moved = true;
+                    // There is no end of questions.
+                    moved |= !is_question(&key);
                 }
             }
+            if self.demand.is_some() {
+                // An answer is looked at when it comes.
+                self.pass(None);
+            }
+            moved |= self.writes > 0;
             // The longest pause that anything waits for is one of minutes.
             self.now += SignedDuration::from_secs(if moved { 5 } else { 60 });
             calm = if moved { 0 } else { calm + 1 };
@@ -403,10 +446,15 @@ impl World {
             self.faults,
             self.calls
         );
-        let plan = self.plan();
+        let mut plan = self.plan();
+        plan.effects.retain(|effect| match effect {
+            Effect::External { key } => !is_question(&HookKey::of_text(key).unwrap()),
+            _ => true,
+        });
         assert!(plan.effects.is_empty(), "{:#?}", plan.effects);
         assert_eq!(plan.status, self.status);
-        let wanted = Membership::first([("controller", 1), ("worker", self.wish.workers)]);
+        let workers = self.workers();
+        let wanted = Membership::first([("controller", 1), ("worker", workers)]);
         let mut found = Membership::default();
         for (name, pod) in &self.pods {
             found.add(&pod.role, &BTreeSet::from([pod.ordinal]));
@@ -423,17 +471,26 @@ impl World {
             assert_eq!(pod.made_from, set.template, "{name} is of yesterday");
         }
         assert_eq!(found, wanted);
-        let claims = if self.wish.storage {
-            self.wish.workers
-        } else {
-            0
-        };
+        let claims = if self.wish.storage { workers } else { 0 };
         assert_eq!(self.claims.len() as u32, claims);
-        assert_eq!(self.services.len() as u32, 1 + self.wish.workers);
+        assert_eq!(self.services.len() as u32, 1 + workers);
         assert_eq!(
             self.status.state,
             windlass_api::director::cluster::ClusterState::Configured
         );
+    }
+
+    /// How many workers there are to be in the end.
+    fn workers(&self) -> u32 {
+        match self.demand {
+            None => self.wish.workers,
+            Some(Demand::Wants(members)) => members.clamp(FEWEST, MOST),
+            // As many as there are.
+            Some(Demand::DoesNotKnow) => {
+                let mut sets = self.sets.values();
+                sets.find(|set| set.role == "worker").unwrap().replicas
+            }
+        }
     }
 
     fn version(&self) -> String {
@@ -443,6 +500,10 @@ impl World {
             .map(|it| it.memo.parse::<Told>().unwrap());
         told.unwrap().connections.as_str().to_owned()
     }
+}
+
+fn is_question(key: &HookKey) -> bool {
+    matches!(key.hook, Hook::Demand { .. })
 }
 
 fn text<'v>(value: &'v Value, path: &str) -> &'v str {

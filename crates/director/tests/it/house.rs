@@ -193,7 +193,8 @@ impl Place {
                 "roles": [
                     {"id": "controller", "cardinality": "1"},
                     {"id": "worker", "cardinality": "0+",
-                     "drain": {"arguments": ["--decommission"], "timeoutSeconds": 600}},
+                     "drain": {"arguments": ["--decommission"], "timeoutSeconds": 600},
+                     "demand": {"roleID": "controller", "arguments": ["--demand"], "periodSeconds": 1}},
                 ],
                 "config": {"selectedRoles": ["controller", "worker"], "roleServices": []},
             },

@@ -9,6 +9,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod autoscale;
 mod house;
 mod judged;
 mod members;

@@ -22,8 +22,13 @@ use windlass_streaming::backend::{
 };
 use windlass_trial::{Objects, resource};
 
-/// What each member is set up with: it writes down what it is called with, and what it was told first.
+/// What each member is set up with: it writes down what it is called with, and what it was told first. Asked
+/// for demand, it answers what the test has written.
 const STARTSCRIPT: &str = r#"#!/bin/sh
+if [ "$1" = --demand ]; then
+    [ -e "$WINDLASS_ROOT/demand" ] || { echo "nobody knows" >&2; exit 1; }
+    exec cat "$WINDLASS_ROOT/demand"
+fi
 echo "$*" >>"$WINDLASS_ROOT/calls"
 if [ "$1" = --configure ]; then
     cp "$WINDLASS_ROOT/etc/guestconfig/configmeta.json" "$WINDLASS_ROOT/first.json"
@@ -217,6 +222,13 @@ impl Member {
     pub(crate) fn calls(&self) -> Vec<String> {
         let text = fs::read_to_string(self.0.join("calls")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// From now on this is what it answers when it is asked for demand.
+    pub(crate) fn wants(&self, answer: &str) {
+        let mut new = tempfile::NamedTempFile::new_in(&self.0).unwrap();
+        std::io::Write::write_all(&mut new, answer.as_bytes()).unwrap();
+        new.persist(self.0.join("demand")).unwrap();
     }
 
     /// How often it was called with this first.

@@ -41,7 +41,8 @@ fn complete_role(
     app: &AppSpec,
     around: &Surroundings,
 ) {
-    if role.members.is_none() {
+    // Of a role that is autoscaled nobody has said how many there are to be.
+    if role.members.is_none() && role.autoscale.is_none() {
         let cardinality = app.role(&role.id).and_then(|it| it.cardinality.read().ok());
         role.members = cardinality.and_then(|it| i32::try_from(it.minimum()).ok());
     }

@@ -1,9 +1,9 @@
 //! A cluster with its defaults, held against the application and what else there is.
 
 use super::surroundings::{AccessMode, Review, Surroundings, VolumeMode};
-use crate::director::app::{AppRole, AppSpec};
+use crate::director::app::{AppRole, AppSpec, Demand};
 use crate::director::cardinality::Cardinality;
-use crate::director::cluster::{ClusterRole, ClusterSpec, SecretMount};
+use crate::director::cluster::{Autoscale, ClusterRole, ClusterSpec, SecretMount};
 use crate::director::findings::{Findings, is_at_or_below};
 use crate::field::FieldPath;
 use crate::quantity::Quantity;
@@ -59,6 +59,9 @@ impl Checker<'_> {
                 check_resources(findings, role, of_app, at);
                 check_storage(findings, role, of_app, at);
                 check_persistent(findings, role, of_app, at);
+                if let Some(autoscale) = &role.autoscale {
+                    self.autoscale(findings, autoscale, of_app, &at.field("autoscale"));
+                }
             }
             None => {
                 let known = self.app.roles.iter().map(|it| it.id.as_str());
@@ -93,6 +96,84 @@ impl Checker<'_> {
         self.account(findings, role, at.field("serviceAccountName"));
         self.urls(findings, role, &at.field("fileInjections"));
         self.claims(findings, role, &at.field("volumeProjections"));
+    }
+
+    fn autoscale(
+        &self,
+        findings: &mut Findings,
+        autoscale: &Autoscale,
+        app: &AppRole,
+        at: &FieldPath,
+    ) {
+        let Some(demand) = &app.demand else {
+            let detail = format!(
+                "is for roles whose application says how to ask for demand, which it does not for \
+                 {}; remove it, and give members",
+                app.id
+            );
+            findings.forbidden(at.clone(), detail);
+            return;
+        };
+        let Ok(cardinality) = app.cardinality.read() else {
+            return;
+        };
+        if let Cardinality::Exactly(count) = cardinality {
+            let detail = format!(
+                "is for roles whose number of members may change, and {} has exactly {count}; \
+                 remove it",
+                app.id
+            );
+            findings.forbidden(at.clone(), detail);
+            return;
+        }
+        let given = autoscale.min_members.and_then(|it| u32::try_from(it).ok());
+        if let Some(given) = given.filter(|it| !cardinality.allows(*it)) {
+            let detail = format!(
+                "must be at least {}, as the application says for {}",
+                cardinality.minimum(),
+                app.id
+            );
+            findings.invalid(at.field("minMembers"), given, detail);
+        }
+        let least = given.unwrap_or_else(|| cardinality.minimum());
+        let most = u32::try_from(autoscale.max_members).unwrap_or(0);
+        if autoscale.min_members.is_none() && most < least {
+            let detail = format!(
+                "must be at least {least}, as the application says for {}",
+                app.id
+            );
+            findings.invalid(at.field("maxMembers"), most, detail);
+        }
+        self.somebody_to_ask(findings, demand, &app.id, least, at);
+    }
+
+    /// Without a member of the role that is asked nobody would ever know.
+    fn somebody_to_ask(
+        &self,
+        findings: &mut Findings,
+        demand: &Demand,
+        role: &str,
+        least: u32,
+        at: &FieldPath,
+    ) {
+        let asked = demand.asked(role);
+        if asked == role {
+            if least == 0 {
+                let detail = "must be at least 1, because members of the role itself are asked for \
+                              demand";
+                findings.invalid(at.field("minMembers"), least, detail);
+            }
+            return;
+        }
+        let there = self.spec.role(asked);
+        let nobody = there.is_none_or(|it| it.autoscale.is_none() && it.members == Some(0));
+        if nobody {
+            let detail = format!(
+                "needs a member of {asked}, which is asked for demand, and there is none; give {asked} \
+                 a member"
+            );
+            findings.forbidden(at.clone(), detail);
+        }
     }
 
     fn class(&self, findings: &mut Findings, class: Option<&str>, at: &FieldPath) {
@@ -153,7 +234,10 @@ impl Checker<'_> {
             claims.any(|it| it.pvc_name == claim)
         };
         let roles = self.spec.roles.iter().filter(mounts);
-        roles.filter_map(|role| role.members).map(i64::from).sum()
+        roles
+            .filter_map(ClusterRole::most_members)
+            .map(i64::from)
+            .sum()
     }
 
     fn allows(&self, review: &Review) -> bool {

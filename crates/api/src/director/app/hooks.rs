@@ -1,4 +1,5 @@
-//! What KubeDirector lacks: knowing whether a member serves, and letting it go in good order.
+//! What KubeDirector lacks: knowing whether a member serves, letting it go in good order, and knowing how
+//! many there are to be.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -141,5 +142,69 @@ impl Drain {
     /// What happens to a member that does not succeed.
     pub fn on_failure(&self) -> DrainFailure {
         self.on_failure.unwrap_or_default()
+    }
+}
+
+/// How it is asked how many members of a role the application has a use for. Exactly one of arguments
+/// and command.
+///
+/// What is called writes a number of members to its standard output, or a JSON object: `members`, or
+/// `units` (cores, partitions, whatever the application counts) and `unitsPerMember`, of which the
+/// quotient is rounded up; and `message`, one line for people. They are all that there is a use for,
+/// those in use included. Where it does not know, it ends with another code than 0, says why on its
+/// standard error, and nobody comes or goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.arguments) != has(self.command)",
+    "message": "give one of arguments and command",
+}]))]
+pub struct Demand {
+    /// The role of the member that is asked, which is the first one of it that is set up; the role
+    /// itself when not given.
+    #[serde(default, rename = "roleID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), extend("pattern" = rules::LABEL_VALUE))]
+    pub role_id: Option<String>,
+    /// The arguments that the startscript of the setup package is called with, for example [--demand].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub arguments: Option<Vec<String>>,
+    /// A program inside of the member and its arguments; no shell reads them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub command: Option<Vec<String>>,
+    /// Seconds from one answer to the next question; 15 when not given, which is how often a
+    /// HorizontalPodAutoscaler looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub period_seconds: Option<i32>,
+    /// Seconds in which the answer has to come; 10 when not given, at most 120.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 120))]
+    pub timeout_seconds: Option<i32>,
+}
+
+impl Demand {
+    /// Seconds from one answer to the next question when nothing is given.
+    pub const DEFAULT_PERIOD_SECONDS: i32 = 15;
+    /// Seconds in which the answer has to come when nothing is given.
+    pub const DEFAULT_TIMEOUT_SECONDS: i32 = 10;
+    /// The most seconds that an answer may take: a connection is held open for it.
+    pub const TIMEOUT_SECONDS_MAX: i32 = 120;
+
+    /// Seconds from one answer to the next question.
+    pub fn period(&self) -> i32 {
+        self.period_seconds.unwrap_or(Self::DEFAULT_PERIOD_SECONDS)
+    }
+
+    /// Seconds in which the answer has to come.
+    pub fn timeout(&self) -> i32 {
+        self.timeout_seconds
+            .unwrap_or(Self::DEFAULT_TIMEOUT_SECONDS)
+    }
+
+    /// The role whose member is asked, for members of `role`.
+    pub fn asked<'a>(&'a self, role: &'a str) -> &'a str {
+        self.role_id.as_deref().unwrap_or(role)
     }
 }

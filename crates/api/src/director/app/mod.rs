@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     fold::{DEFAULT_MAX_LOG_SIZE_DUMP, fold},
     hooks::{
-        Drain, DrainFailure, ExecCheck, GrpcCheck, HealthCheck, HttpCheck, HttpScheme, TcpCheck,
+        Demand, Drain, DrainFailure, ExecCheck, GrpcCheck, HealthCheck, HttpCheck, HttpScheme,
+        TcpCheck,
     },
     parts::{
         AppConfig, ConfigPackage, ContainerSpec, Endpoint, Label, LifecycleEvent, MinStorage,
@@ -161,6 +162,10 @@ pub struct AppRole {
     /// to KubeDirector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disruption_budget: Option<DisruptionBudget>,
+    /// How it is asked how many members there is a use for, so that clusters may autoscale the role. Not
+    /// known to KubeDirector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demand: Option<Demand>,
 }
 
 impl AppRole {

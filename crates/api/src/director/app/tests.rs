@@ -97,6 +97,7 @@ fn an_application_that_is_right_is_told_nothing() {
         "env": [{ "name": "HEAP", "value": "1g" }, { "name": "EMPTY" }],
         "maxLogSizeDump": 0,
         "drain": { "arguments": ["--decommission"], "timeoutSeconds": 600, "onFailure": "Hold" },
+        "demand": { "command": ["a", "--demand"], "periodSeconds": 5, "timeoutSeconds": 3 },
         "disruptionBudget": { "maxUnavailable": "25%" },
     }));
     assert_eq!(told(&everything), "");
@@ -251,6 +252,20 @@ fn each_mistake_is_told_with_its_field_and_what_to_do() {
         (
             "a hook of a package that there is not",
             with_role(&json!({ "configPackage": null, "drain": { "arguments": ["--b"] } })),
+        ),
+        (
+            "two ways to ask for demand, at no time",
+            with_role(&json!({ "demand": {
+                "command": ["a"], "arguments": ["--b"], "periodSeconds": 0, "timeoutSeconds": 121,
+            } })),
+        ),
+        (
+            "demand asked of nobody",
+            with_role(&json!({ "demand": { "roleID": "sead", "command": [] } })),
+        ),
+        (
+            "demand asked of a script that there is none of",
+            with_role(&json!({ "configPackage": null, "demand": { "arguments": ["--b"] } })),
         ),
         (
             "a default hook of a package that there is not",

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{AppRole, AppSpec, ConfigPackage, Drain, Endpoint, HealthCheck, KubeDirectorApp, fold};
+use super::{
+    AppRole, AppSpec, ConfigPackage, Demand, Drain, Endpoint, HealthCheck, KubeDirectorApp, fold,
+};
 use crate::director::findings::Findings;
 use crate::director::inherit::Inheritable;
 use crate::field::{FieldError, FieldPath};
@@ -162,14 +164,14 @@ fn check_roles(findings: &mut Findings, spec: &AppSpec, at: &FieldPath) {
     let ids = ids.map(|(index, it)| (list.index(index).field("id"), it.id.as_str()));
     findings.unique("a role", ids);
     let folded = fold(spec);
-    for (index, (role, folded)) in spec.roles.iter().zip(&folded.roles).enumerate() {
+    for (index, (role, own)) in spec.roles.iter().zip(&folded.roles).enumerate() {
         let at = list.index(index);
         check_role(findings, role, &at);
-        if folded.image_repo_tag.as_ref().is_none_or(String::is_empty) {
+        if own.image_repo_tag.as_ref().is_none_or(String::is_empty) {
             let detail = "must be given, or spec.defaultImageRepoTag";
             findings.missing(at.field("imageRepoTag"), detail);
         }
-        let has_package = folded.config_package.given().is_some();
+        let has_package = own.config_package.given().is_some();
         check_drain(findings, &role.drain, has_package, &at.field("drain"));
         if role.drain.is_inherited()
             && needs_package(&spec.default_drain)
@@ -179,6 +181,9 @@ fn check_roles(findings: &mut Findings, spec: &AppSpec, at: &FieldPath) {
             let detail = "must be given, because spec.defaultDrain calls the startscript of a setup \
                           package and this role has none; write null for no drain";
             findings.missing(at.field("drain"), detail);
+        }
+        if let Some(demand) = &role.demand {
+            check_demand(findings, demand, &role.id, &folded, &at.field("demand"));
         }
     }
     check_drain(
@@ -242,14 +247,7 @@ fn check_drain(
     let Some(hook) = drain.given() else {
         return;
     };
-    if hook.arguments.is_some() == hook.command.is_some() {
-        findings.missing(at.clone(), "must have exactly one of arguments and command");
-    }
-    for (field, words) in [("arguments", &hook.arguments), ("command", &hook.command)] {
-        if words.as_ref().is_some_and(Vec::is_empty) {
-            findings.missing(at.field(field), "must not be empty");
-        }
-    }
+    check_call(findings, hook.arguments.as_ref(), hook.command.as_ref(), at);
     if needs_package(drain) && !has_package {
         let detail = "are for the startscript of a setup package, which this role has none of; use \
                       command";
@@ -257,6 +255,59 @@ fn check_drain(
     }
     if let Some(seconds) = hook.timeout_seconds.filter(|it| *it < 1) {
         findings.invalid(at.field("timeoutSeconds"), seconds, "must be at least 1");
+    }
+}
+
+/// What is called in a member: the startscript with these arguments, or this program.
+fn check_call(
+    findings: &mut Findings,
+    arguments: Option<&Vec<String>>,
+    command: Option<&Vec<String>>,
+    at: &FieldPath,
+) {
+    if arguments.is_some() == command.is_some() {
+        findings.missing(at.clone(), "must have exactly one of arguments and command");
+    }
+    for (field, words) in [("arguments", arguments), ("command", command)] {
+        if words.is_some_and(Vec::is_empty) {
+            findings.missing(at.field(field), "must not be empty");
+        }
+    }
+}
+
+/// The application is folded, so that the package of the role that is asked is known.
+fn check_demand(
+    findings: &mut Findings,
+    demand: &Demand,
+    role: &str,
+    app: &AppSpec,
+    at: &FieldPath,
+) {
+    let (arguments, command) = (demand.arguments.as_ref(), demand.command.as_ref());
+    check_call(findings, arguments, command, at);
+    let id = demand.asked(role);
+    match app.role(id) {
+        None => {
+            let known = app.roles.iter().map(|it| it.id.as_str());
+            let detail = unknown("role", "spec.roles", id, known);
+            findings.invalid(at.field("roleID"), id, detail);
+        }
+        Some(asked) if arguments.is_some() && asked.config_package.given().is_none() => {
+            let detail = format!(
+                "are for the startscript of a setup package, which the role {id} has none of; use \
+                 command"
+            );
+            findings.forbidden(at.field("arguments"), detail);
+        }
+        Some(_) => {}
+    }
+    if let Some(seconds) = demand.period_seconds.filter(|it| *it < 1) {
+        findings.invalid(at.field("periodSeconds"), seconds, "must be at least 1");
+    }
+    let most = Demand::TIMEOUT_SECONDS_MAX;
+    if let Some(seconds) = demand.timeout_seconds.filter(|it| !(1..=most).contains(it)) {
+        let detail = format!("must be from 1 to {most}");
+        findings.invalid(at.field("timeoutSeconds"), seconds, detail);
     }
 }
 

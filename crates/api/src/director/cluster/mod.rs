@@ -16,13 +16,13 @@ use serde_json::Value;
 
 pub use self::{
     parts::{
-        AppCatalog, BlockStorage, Connections, EnvVar, FileInjection, FilePermissions,
+        AppCatalog, Autoscale, BlockStorage, Connections, EnvVar, FileInjection, FilePermissions,
         NamingScheme, Resources, RoleStorage, SecretKey, SecretMount, ServiceType,
         VolumeProjection,
     },
     status::{
-        ClusterState, ClusterStatus, ContainerState, MemberState, MemberStateRollup, MemberStatus,
-        NotifyCommand, RestoreProgress, RoleStatus, StateDetail,
+        AutoscaleStatus, ClusterState, ClusterStatus, ContainerState, MemberState,
+        MemberStateRollup, MemberStatus, NotifyCommand, RestoreProgress, RoleStatus, StateDetail,
     },
     validate::validate,
 };
@@ -98,7 +98,8 @@ pub struct ClusterRole {
     /// The role of the application.
     #[schemars(length(min = 1, max = 63), extend("pattern" = rules::LABEL_VALUE))]
     pub id: String,
-    /// How many there are; the least that the application allows when not given.
+    /// How many there are; the least that the application allows when not given. Where autoscale is
+    /// given, how many there are to begin with, and the least of these when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub members: Option<i32>,
@@ -180,11 +181,24 @@ pub struct ClusterRole {
     /// Not known to KubeDirector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disruption_budget: Option<DisruptionBudget>,
+    /// Between which bounds the number of members follows what the application asks for. Not known to
+    /// KubeDirector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscale: Option<Autoscale>,
 }
 
 impl ClusterSpec {
     /// The role of this name.
     pub fn role(&self, id: &str) -> Option<&ClusterRole> {
         self.roles.iter().find(|role| role.id == id)
+    }
+}
+
+impl ClusterRole {
+    /// The most members that there may come to be, as far as the cluster says; the application says
+    /// the rest.
+    pub fn most_members(&self) -> Option<i32> {
+        let bounds = self.autoscale.as_ref();
+        bounds.map(|bounds| bounds.max_members).or(self.members)
     }
 }

@@ -131,6 +131,43 @@ pub struct RoleStorage {
     pub storage_class_name: Option<String>,
 }
 
+/// Between which bounds the number of members follows what the application asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!has(self.minMembers) || self.minMembers <= self.maxMembers",
+    "message": "maxMembers must be at least minMembers",
+}]))]
+pub struct Autoscale {
+    /// The fewest members; the least that the application allows when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub min_members: Option<i32>,
+    /// The most members.
+    #[schemars(range(min = 1))]
+    pub max_members: i32,
+    /// Seconds for which fewer members must have been wanted before some go, as the
+    /// stabilizationWindowSeconds of a HorizontalPodAutoscaler; 300 when not given, at most 3600.
+    /// More members come at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 3600))]
+    pub scale_down_delay_seconds: Option<i32>,
+}
+
+impl Autoscale {
+    /// Seconds for which fewer members must have been wanted when nothing is given, as in a
+    /// HorizontalPodAutoscaler.
+    pub const DEFAULT_SCALE_DOWN_DELAY_SECONDS: i32 = 300;
+    /// The most such seconds, as in a HorizontalPodAutoscaler.
+    pub const SCALE_DOWN_DELAY_SECONDS_MAX: i32 = 3600;
+
+    /// Seconds for which fewer members must have been wanted before some go.
+    pub fn scale_down_delay(&self) -> i32 {
+        self.scale_down_delay_seconds
+            .unwrap_or(Self::DEFAULT_SCALE_DOWN_DELAY_SECONDS)
+    }
+}
+
 /// An environment variable.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

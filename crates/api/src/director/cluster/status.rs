@@ -1,12 +1,13 @@
 //! What the controller reports.
 //!
-//! All fields but conditions and observedGeneration are KubeDirector's and keep their meaning. None of
-//! them is a memory: how a cluster stands follows from its objects, and a cluster without a status goes
-//! on as one with it.
+//! All fields but conditions, observedGeneration and autoscale are KubeDirector's and keep their meaning.
+//! None of them is a memory: how a cluster stands follows from its objects, and a cluster without a
+//! status goes on as one with it. What is lost with autoscale is for how long fewer members have been
+//! wanted, which is waited for anew.
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -121,6 +122,27 @@ pub struct RoleStatus {
     /// Its members.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<MemberStatus>,
+    /// What its number of members follows from, where that is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscale: Option<AutoscaleStatus>,
+}
+
+/// What the number of members of a role follows from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AutoscaleStatus {
+    /// How many members there are to be.
+    #[serde(default)]
+    pub desired_members: i32,
+    /// How many the application had a use for when it was asked last; absent while that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demanded_members: Option<i32>,
+    /// Since when fewer members are wanted than there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower_since: Option<Time>,
+    /// The most that were wanted since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub highest_since: Option<i32>,
 }
 
 /// A member.

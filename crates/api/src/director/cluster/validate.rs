@@ -1,7 +1,8 @@
 //! What a cluster may not say, whatever the application and whatever else there is.
 
 use super::{
-    BlockStorage, ClusterRole, ClusterSpec, KubeDirectorCluster, MEMBERS_MAX, SecretMount,
+    Autoscale, BlockStorage, ClusterRole, ClusterSpec, KubeDirectorCluster, MEMBERS_MAX,
+    SecretMount,
 };
 use crate::director::findings::{Findings, is_at_or_below};
 use crate::field::{FieldError, FieldPath};
@@ -111,6 +112,44 @@ fn check_role(findings: &mut Findings, role: &ClusterRole, at: &FieldPath) {
     }
     let budget = role.disruption_budget.as_ref();
     findings.budget(&at.field("disruptionBudget"), budget);
+    if let Some(autoscale) = &role.autoscale {
+        check_autoscale(findings, autoscale, role.members, at);
+    }
+}
+
+fn check_autoscale(
+    findings: &mut Findings,
+    autoscale: &Autoscale,
+    members: Option<i32>,
+    of: &FieldPath,
+) {
+    let at = of.field("autoscale");
+    let (least, most) = (autoscale.min_members, autoscale.max_members);
+    if let Some(least) = least.filter(|it| *it < 0) {
+        findings.invalid(at.field("minMembers"), least, "must not be negative");
+    }
+    if most < 1 {
+        let detail = "must be at least 1; without members remove autoscale";
+        findings.invalid(at.field("maxMembers"), most, detail);
+    } else if let Some(least) = least.filter(|it| *it > most) {
+        let detail = format!("must be at least minMembers, which is {least}");
+        findings.invalid(at.field("maxMembers"), most, detail);
+    } else if let Some(members) = members
+        && (members < least.unwrap_or(0) || members > most)
+    {
+        let detail = format!(
+            "must be from {} to {most}, the bounds of autoscale; it says how many there are to begin \
+             with, and may be left out",
+            least.unwrap_or(0)
+        );
+        findings.invalid(of.field("members"), members, detail);
+    }
+    let longest = Autoscale::SCALE_DOWN_DELAY_SECONDS_MAX;
+    let delay = autoscale.scale_down_delay_seconds;
+    if let Some(delay) = delay.filter(|it| !(0..=longest).contains(it)) {
+        let detail = format!("must be from 0 to {longest}");
+        findings.invalid(at.field("scaleDownDelaySeconds"), delay, detail);
+    }
 }
 
 fn check_resources(findings: &mut Findings, role: &ClusterRole, at: &FieldPath) {
@@ -232,7 +271,7 @@ fn check_total(findings: &mut Findings, spec: &ClusterSpec, at: &FieldPath) {
     let total: i64 = spec
         .roles
         .iter()
-        .filter_map(|role| role.members)
+        .filter_map(ClusterRole::most_members)
         .map(|members| i64::from(members.max(0)))
         .sum();
     if total > MEMBERS_MAX {

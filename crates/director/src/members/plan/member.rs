@@ -15,7 +15,7 @@ use super::super::state::Place;
 use super::{Planner, Truth};
 
 /// When to ask again for a hook that had not ended.
-const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
+pub(super) const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 /// When to try again what was not possible.
 const TRY_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 /// The longest pause before a hook that failed is run again.

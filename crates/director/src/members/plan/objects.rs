@@ -76,7 +76,7 @@ impl<'a> Planner<'a> {
             let target =
                 || self.reference("apps/v1", "StatefulSet", self.names.stateful_set(&role.id));
             // A role that the cluster has no more says nothing about its pods.
-            let is_told = role.members > 0;
+            let is_told = role.has_set();
             match view.set {
                 None if is_told => {
                     let set = stateful_set(self.blueprint, &self.names, role, replicas, None);
@@ -141,7 +141,7 @@ impl<'a> Planner<'a> {
         let mut budgets = BTreeSet::new();
         for view in &self.views {
             let role = view.role;
-            if role.members > 0 && role.budget.is_some() {
+            if role.has_set() && role.budget.is_some() {
                 budgets.insert(self.names.budget(&role.id));
             }
             if !role.ports().is_empty() {
@@ -197,7 +197,7 @@ impl<'a> Planner<'a> {
         let mut outdated: Vec<(&RoleView<'a>, &'a ObservedPod)> = Vec::new();
         let mut all_well = true;
         for view in &self.views {
-            let is_told = view.role.members > 0;
+            let is_told = view.role.has_set();
             let template = is_told.then(|| self.template_hash(view)).flatten();
             // The StatefulSet would make the same pod again.
             let is_set = view.set.is_some_and(|set| set.object.made_from == template);

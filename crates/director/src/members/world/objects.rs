@@ -59,6 +59,7 @@ impl World {
             }),
             connections: self.connections(),
             hooks: self.hooks.clone(),
+            demands: self.demands.clone(),
             entropy: Some(seed()),
             ..Observed::default()
         }

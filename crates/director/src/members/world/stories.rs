@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn wish(workers: u32) -> Wish {
+pub(super) fn wish(workers: u32) -> Wish {
     Wish {
         workers,
         image: 1,
@@ -21,7 +21,7 @@ fn up(wish: Wish) -> World {
 }
 
 /// The scripts that were begun since the last look, without the random letters of their pods.
-fn calls(world: &mut World) -> Vec<String> {
+pub(super) fn calls(world: &mut World) -> Vec<String> {
     let names: Vec<(String, String)> = world
         .sets
         .iter()
@@ -402,7 +402,7 @@ fn a_role_that_is_not_there_any_more_leaves_nothing() {
 
 /// What may happen between two looks.
 #[derive(Debug, Clone)]
-enum Happening {
+pub(super) enum Happening {
     Pass,
     Death(usize),
     Control,
@@ -417,7 +417,7 @@ enum Happening {
     Time(i64),
 }
 
-fn happenings() -> impl Strategy<Value = Happening> {
+pub(super) fn happenings() -> impl Strategy<Value = Happening> {
     prop_oneof![
         8 => Just(Happening::Pass),
         3 => (0_usize..6).prop_map(Happening::Death),
@@ -442,7 +442,7 @@ impl World {
             .flatten()
     }
 
-    fn happen(&mut self, happening: &Happening) {
+    pub(super) fn happen(&mut self, happening: &Happening) {
         match happening {
             Happening::Pass => self.pass(None),
             Happening::Death(at) => self.pass(Some(*at)),
@@ -484,7 +484,10 @@ impl World {
                     self.pods.get_mut(&name).unwrap().deleting = true;
                 }
             }
-            Happening::Resize(workers) => self.wish.workers = *workers,
+            Happening::Resize(workers) => match &mut self.demand {
+                Some(demand) => *demand = Demand::Wants(*workers),
+                None => self.wish.workers = *workers,
+            },
             Happening::Image(image) => self.wish.image = *image,
             Happening::Connect(version) => self.wish.connection = *version,
             Happening::Time(seconds) => self.now += SignedDuration::from_secs(*seconds),

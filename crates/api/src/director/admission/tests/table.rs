@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod autoscaled;
+
 /// A cluster that is created, or changed, and what is around it.
 struct Case {
     old: Option<Value>,
