@@ -1,5 +1,6 @@
 //! What is in the catalog, as virtual clusters with real software.
 
+mod autoscale;
 mod cassandra;
 mod kafka;
 mod linux;

@@ -30,6 +30,7 @@ mod operators;
 mod ordinary_user;
 mod originals;
 mod secrets;
+mod spark_demand;
 mod trouble;
 mod virtual_clusters;
 mod webhook;

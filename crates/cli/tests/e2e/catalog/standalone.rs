@@ -132,7 +132,7 @@ fn on_kubernetes() {
 }
 
 /// The cluster of the catalog.
-struct Demo<'c>(Virtual<'c>);
+pub(super) struct Demo<'c>(Virtual<'c>);
 
 impl<'c> Deref for Demo<'c> {
     type Target = Virtual<'c>;
@@ -143,7 +143,7 @@ impl<'c> Deref for Demo<'c> {
 }
 
 impl<'c> Demo<'c> {
-    fn on(kubectl: &'c Kubectl) -> Self {
+    pub(super) fn on(kubectl: &'c Kubectl) -> Self {
         Self(Virtual {
             kubectl,
             name: NAME,
@@ -170,7 +170,7 @@ impl<'c> Demo<'c> {
     }
 
     /// The pods of the first so many workers.
-    fn workers(&self, number: usize) -> BTreeSet<String> {
+    pub(super) fn workers(&self, number: usize) -> BTreeSet<String> {
         (0..number).map(|it| self.pod("worker", it)).collect()
     }
 
@@ -197,8 +197,20 @@ impl<'c> Demo<'c> {
 
     /// Submits the job in a member, as its user would.
     fn submit(&self, pod: &str) -> Job<'_> {
+        let settings = [
+            // Whoever comes gets work, though others have the data.
+            "spark.locality.wait=0",
+            "spark.shuffle.reduceLocality.enabled=false",
+            // Blocks are looked for again soon when an executor goes.
+            "spark.storage.decommission.replicationReattemptInterval=1s",
+        ];
+        self.submit_this(JOB, &settings, pod)
+    }
+
+    /// Submits a job that prints what [`JOB`] does, with these settings.
+    pub(super) fn submit_this(&self, job: &str, settings: &[&str], pod: &str) -> Job<'_> {
         let script = ["exec", "-i", pod, "--", "sh", "-c", "cat >/tmp/job.py"];
-        self.kubectl.kubectl_with(&script, JOB);
+        self.kubectl.kubectl_with(&script, job);
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| fs::File::create(folder.path().join(name)).unwrap();
         let (out, err) = (file("out"), file("err"));
@@ -209,14 +221,7 @@ impl<'c> Demo<'c> {
             .args(["--driver-java-options", QUICK_START])
             .args(["--conf", "spark.ui.enabled=false"])
             .args(["--conf", "spark.executor.memory=512m"])
-            // Whoever comes gets work, though others have the data.
-            .args(["--conf", "spark.locality.wait=0"])
-            .args(["--conf", "spark.shuffle.reduceLocality.enabled=false"])
-            // Blocks are looked for again soon when an executor goes.
-            .args([
-                "--conf",
-                "spark.storage.decommission.replicationReattemptInterval=1s",
-            ])
+            .args(settings.iter().flat_map(|it| ["--conf", it]))
             .args(["/tmp/job.py", "/tmp/end"])
             .stdout(out)
             .stderr(err);
@@ -259,7 +264,7 @@ impl<'c> Demo<'c> {
     }
 
     /// These workers have told Spark's master that they would go, before they went.
-    fn decommissioned(&self, ordinals: &[usize]) {
+    pub(super) fn decommissioned(&self, ordinals: &[usize]) {
         let controller = self.pod("controller", 0);
         let log = self.in_pod(&controller, &["cat", "/var/log/guestconfig/master.log"]);
         let events = [
@@ -320,7 +325,7 @@ impl<'c> Demo<'c> {
 }
 
 /// The job as it runs, ended with the value.
-struct Job<'d> {
+pub(super) struct Job<'d> {
     demo: &'d Demo<'d>,
     pod: String,
     process: Child,
@@ -333,7 +338,7 @@ impl Job<'_> {
     }
 
     /// Waits until these members, and no others, have done a round of it.
-    fn runs_on(&self, pods: &BTreeSet<String>) {
+    pub(super) fn runs_on(&self, pods: &BTreeSet<String>) {
         let before = self.said("out").len();
         eventually(&format!("the job to run on {pods:?}"), || {
             let said = self.said("out");
@@ -354,7 +359,7 @@ impl Job<'_> {
     /// A task is lost in one way only. Executors keep where the blocks of a shuffle are, and hear of a move
     /// with the next stage: one that begins to read in the moment in which another one has left is sent back
     /// by Spark 4.3 with the right place, which counts as no failure.
-    fn end(mut self) {
+    pub(super) fn end(mut self) {
         self.demo.in_pod(&self.pod, &["touch", "/tmp/end"]);
         let ended = eventually("the job to end", || self.process.try_wait().unwrap());
         let (said, log) = (self.said("out"), self.said("err"));
