@@ -317,12 +317,28 @@ impl ApiClient {
                 Grace::Own => None,
                 Grace::None => Some(0),
             },
-            preconditions: Some(Preconditions {
-                uid: Some(uid.to_owned()),
-                resource_version: None,
-            }),
             ..DeleteParams::background()
         };
+        self.delete_with(kind, key, uid, params).await
+    }
+
+    /// The same, and what the object owns stays.
+    pub async fn orphan(&self, kind: &Kind, key: &ObjectKey, uid: &str) -> Result<(), ApiError> {
+        self.delete_with(kind, key, uid, DeleteParams::orphan())
+            .await
+    }
+
+    async fn delete_with(
+        &self,
+        kind: &Kind,
+        key: &ObjectKey,
+        uid: &str,
+        params: DeleteParams,
+    ) -> Result<(), ApiError> {
+        let params = params.preconditions(Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        });
         let request = collection(kind, key).delete(&key.name, &params);
         match self.call(Verb::Delete, describe(kind, key), request).await {
             Ok(_) => Ok(()),

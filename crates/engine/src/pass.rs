@@ -353,6 +353,7 @@ impl<C: Controller> Pass<'_, C> {
                 Effect::ForceDelete { target, uid } => {
                     self.delete(target, uid, Grace::None, state).await
                 }
+                Effect::Orphan { target, uid } => self.orphan(target, uid).await,
             };
             match result {
                 Ok(()) => {}
@@ -413,6 +414,12 @@ impl<C: Controller> Pass<'_, C> {
         self.api.delete(&kind, &key, uid, grace).await?;
         state.gate.expect_deleted(&kind, &key, uid, patience());
         Ok(())
+    }
+
+    /// The object stays until what it owned has lost its owner, so nothing tells when the stores show it.
+    async fn orphan(&self, target: &ObjectRef, uid: &str) -> Result<(), ApiError> {
+        let kind = self.kind_of(target);
+        self.api.orphan(&kind, &target.into(), uid).await
     }
 
     /// The stores must show what was just seen, before the object is planned from them again. What
@@ -488,8 +495,12 @@ pub(crate) fn failure_event(error: &PassError) -> Option<EventNote> {
 }
 
 fn rests_on_live_reads<S>(plan: &Plan<S>) -> bool {
-    let deletes =
-        |effect: &Effect| matches!(effect, Effect::Delete { .. } | Effect::ForceDelete { .. });
+    let deletes = |effect: &Effect| {
+        matches!(
+            effect,
+            Effect::Delete { .. } | Effect::ForceDelete { .. } | Effect::Orphan { .. }
+        )
+    };
     plan.basis == Basis::Live || plan.effects.iter().any(deletes)
 }
 

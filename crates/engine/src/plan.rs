@@ -36,7 +36,8 @@ pub enum Basis {
     #[default]
     Cached,
     /// Reads that went to the API just before: what follows cannot be taken back. A plan with a
-    /// [`Effect::Delete`] or [`Effect::ForceDelete`] always rests on live reads, whatever it says here.
+    /// [`Effect::Delete`], [`Effect::ForceDelete`] or [`Effect::Orphan`] always rests on live reads,
+    /// whatever it says here.
     Live,
 }
 
@@ -65,6 +66,14 @@ pub enum Effect {
     /// precondition, no grace period): it may go on running there. Absence is success.
     ForceDelete {
         /// The pod to delete.
+        target: ObjectRef,
+        /// The uid that was observed.
+        uid: String,
+    },
+    /// Delete exactly this incarnation of the object (uid precondition), and leave what it owns where it
+    /// is: a successor adopts it. Absence is success.
+    Orphan {
+        /// The object to delete.
         target: ObjectRef,
         /// The uid that was observed.
         uid: String,

@@ -97,6 +97,7 @@ pub(super) fn subject_of(effect: &Effect) -> Option<Subject> {
         | Effect::Patch { .. }
         | Effect::Delete { .. }
         | Effect::ForceDelete { .. }
+        | Effect::Orphan { .. }
         | Effect::External { .. } => None,
     }
 }
