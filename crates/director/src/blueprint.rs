@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use thiserror::Error;
+use windlass_api::director::admission::IDENTITY;
 use windlass_api::director::app::{
     AppRole, AppSpec, ConfigPackage, ContainerSpec, DEFAULT_MAX_LOG_SIZE_DUMP, Drain,
     LifecycleEvent, PackageSource, Service, fold,
@@ -19,7 +20,7 @@ use windlass_api::director::{DisruptionBudget, Hidden, KubeDirectorCluster};
 use crate::agent::{Layout, PACKAGE_MOUNT, Package};
 use crate::autoscale::Scaling;
 use crate::configmeta::{Description, Flavor, MemberDescription, RoleDescription};
-use crate::names::{Domain, Names, Scheme};
+use crate::names::{Domain, Names, Scheme, Subject};
 
 /// The numbers of the members of one role begin at a multiple of this, which is the most members
 /// that a cluster may have: so a number follows from role and ordinal, and needs no counter.
@@ -34,6 +35,8 @@ pub struct Blueprint {
     pub namespace: String,
     /// Its uid.
     pub uid: String,
+    /// What is written on it as the uid it had at first.
+    pub identity: Option<String>,
     /// The generation of its specification.
     pub generation: i64,
     /// Its application.
@@ -264,6 +267,7 @@ impl Blueprint {
             name: metadata.name.clone().unwrap_or_default(),
             namespace: metadata.namespace.clone().unwrap_or_default(),
             uid: metadata.uid.clone().unwrap_or_default(),
+            identity: identity(cluster),
             generation: metadata.generation.unwrap_or_default(),
             app: App::new(sources),
             scheme: Scheme::from(naming.unwrap_or_default()),
@@ -279,6 +283,15 @@ impl Blueprint {
     /// The role of this id.
     pub fn role(&self, id: &str) -> Option<&Role> {
         self.roles.iter().find(|role| role.id == id)
+    }
+
+    /// Whose objects these are, as far as names go.
+    pub fn subject(&self) -> Subject<'_> {
+        Subject {
+            scheme: self.scheme,
+            cluster: &self.name,
+            uid: self.identity.as_deref().unwrap_or(&self.uid),
+        }
     }
 
     /// Where members are found.
@@ -317,6 +330,14 @@ impl Blueprint {
             roles: roles.collect(),
         }
     }
+}
+
+fn identity(cluster: &KubeDirectorCluster) -> Option<String> {
+    let annotations = cluster.metadata.annotations.as_ref()?;
+    annotations
+        .get(IDENTITY)
+        .filter(|it| !it.is_empty())
+        .cloned()
 }
 
 impl App {

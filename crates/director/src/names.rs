@@ -2,7 +2,8 @@
 //!
 //! KubeDirector lets the API server draw the five characters at the end of a name and remembers the
 //! name in the status. Here they follow from the cluster's uid, so that a plan made twice names the
-//! same objects and no status is needed to find them again.
+//! same objects and no status is needed to find them again. The first uid is written on the cluster:
+//! one that a backup brings back has another uid, and the same names.
 //!
 //! Laws:
 //! - a name is a function of scheme, cluster and role; another object that has it already leads to
@@ -136,7 +137,7 @@ pub struct Subject<'a> {
     pub scheme: Scheme,
     /// The cluster's name.
     pub cluster: &'a str,
-    /// Its uid.
+    /// Its uid, or, where it came back from a backup, the one it had at first.
     pub uid: &'a str,
 }
 
@@ -145,6 +146,8 @@ pub struct Subject<'a> {
 pub struct Present<'a> {
     /// The headless Service that the cluster owns.
     pub headless: Option<&'a str>,
+    /// The Secret of what is mounted in members.
+    pub delivery: Option<&'a str>,
     /// The StatefulSets that the cluster owns, by role.
     pub sets: Option<&'a BTreeMap<String, String>>,
     /// Names of StatefulSets and Services that are somebody else's.
@@ -190,13 +193,16 @@ impl Names {
             Some(name) => name.to_owned(),
             None => first_free(&used, |attempt| subject.headless(attempt)),
         };
+        let delivery = present.delivery.map_or_else(
+            || {
+                let suffix = subject.suffix("delivery", 0);
+                format!("kd-{}-{suffix}", munge(subject.cluster))
+            },
+            str::to_owned,
+        );
         Self {
             scheme: subject.scheme,
-            delivery: format!(
-                "kd-{}-{}",
-                munge(subject.cluster),
-                subject.suffix("delivery", 0)
-            ),
+            delivery,
             headless,
             sets,
         }
@@ -361,6 +367,7 @@ mod tests {
             ["a", "b"],
             Present {
                 headless: Some("kdhs-old"),
+                delivery: Some("kd-old"),
                 sets: Some(&owned),
                 taken: Some(&taken),
             },
@@ -368,6 +375,7 @@ mod tests {
         assert_ne!(names.stateful_set("a"), plain.stateful_set("a"));
         assert_eq!(names.stateful_set("b"), "kdss-old");
         assert_eq!(names.headless, "kdhs-old");
+        assert_eq!(names.delivery, "kd-old");
     }
 
     #[test]

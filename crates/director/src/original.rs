@@ -41,7 +41,7 @@ pub enum Standing {
     Absent,
     /// Something of somebody else's.
     Foreign,
-    /// What was made of the original.
+    /// What was made of the original; nobody owns it where a backup has brought it back.
     Ours(Object),
 }
 
@@ -50,7 +50,7 @@ impl Standing {
     pub fn of(original: &Object, found: Option<Object>) -> Self {
         match found {
             None => Self::Absent,
-            Some(found) if found.owner_uids().any(|uid| uid == original.uid()) => Self::Ours(found),
+            Some(found) if is_owned(original, &found) || is_lost(&found) => Self::Ours(found),
             Some(_) => Self::Foreign,
         }
     }
@@ -116,7 +116,7 @@ pub fn plan(
             Some(Effect::Create(made(object, &wanted.object)))
         }
         (Ok(wanted), Standing::Ours(found)) => {
-            change(&wanted.object, found).map(|patch| Effect::Patch {
+            change(object, &wanted.object, found).map(|patch| Effect::Patch {
                 target: twin.object_ref(&found.key()),
                 patch,
             })
@@ -155,26 +155,41 @@ fn degraded(
     }
 }
 
-/// The object of today, owned by its original.
-fn made(original: &Object, wanted: &Value) -> Value {
-    let mut made = wanted.clone();
-    let metadata = &mut made["metadata"];
-    metadata["ownerReferences"] = json!([{
+fn is_owned(original: &Object, found: &Object) -> bool {
+    found.owner_uids().any(|uid| uid == original.uid())
+}
+
+/// Whether it was made of an original of this name, and has no owner any more.
+fn is_lost(found: &Object) -> bool {
+    let is_controlled = found.owners().any(|owner| owner["controller"] == true);
+    !is_controlled && found.annotation(CONVERTED_ANNOTATION).is_some()
+}
+
+fn owner(original: &Object) -> Value {
+    json!({
         "apiVersion": original.api_version(),
         "kind": original.kind(),
         "name": original.name(),
         "uid": original.uid(),
         "controller": true,
-    }]);
+    })
+}
+
+/// The object of today, owned by its original.
+fn made(original: &Object, wanted: &Value) -> Value {
+    let mut made = wanted.clone();
+    let metadata = &mut made["metadata"];
+    metadata["ownerReferences"] = json!([owner(original)]);
     metadata["annotations"][CONVERTED_ANNOTATION] = json!(wanted["spec"].to_string());
     made
 }
 
-/// The patch that makes what is there what is wanted, if it was made from something else.
-fn change(wanted: &Value, found: &Object) -> Option<Value> {
+/// The patch that makes what is there what is wanted, if it was made from something else or is nobody's.
+fn change(original: &Object, wanted: &Value, found: &Object) -> Option<Value> {
     let text = wanted["spec"].to_string();
     let last = found.annotation(CONVERTED_ANNOTATION);
-    if last == Some(text.as_str()) || found.is_deleting() {
+    let is_owned = is_owned(original, found);
+    if (last == Some(text.as_str()) && is_owned) || found.is_deleting() {
         return None;
     }
     let last: Map<String, Value> = last
@@ -190,13 +205,15 @@ fn change(wanted: &Value, found: &Object) -> Option<Value> {
     for field in last.keys().filter(|field| !now.contains_key(field)) {
         spec.insert(field.clone(), Value::Null);
     }
-    Some(json!({
-        "metadata": {
-            "uid": found.uid(),
-            "annotations": {CONVERTED_ANNOTATION: text},
-        },
-        "spec": spec,
-    }))
+    let mut metadata = json!({
+        "uid": found.uid(),
+        "annotations": {CONVERTED_ANNOTATION: text},
+    });
+    if !is_owned {
+        let others = found.owners().cloned();
+        metadata["ownerReferences"] = others.chain([owner(original)]).collect();
+    }
+    Some(json!({"metadata": metadata, "spec": spec}))
 }
 
 #[cfg(test)]
@@ -280,6 +297,24 @@ mod tests {
         };
         assert_eq!(patch["spec"], json!({"roles": [], "serviceType": null}));
         assert_eq!(patch["metadata"]["uid"], "t");
+    }
+
+    #[test]
+    fn what_a_backup_brought_back_without_its_owner_is_owned_again() {
+        let fine = Ok(wanted(&json!({"app": "spark"})));
+        let plan = planned(&fine, &Standing::Absent);
+        let [Effect::Create(made)] = &plan.effects[..] else {
+            panic!("{:?}", plan.effects)
+        };
+        let mut lost = made.clone();
+        lost["metadata"]["ownerReferences"] = json!([]);
+        let plan = planned(&fine, &twin(lost, &json!({})));
+        let [Effect::Patch { patch, .. }] = &plan.effects[..] else {
+            panic!("{:?}", plan.effects)
+        };
+        let expected = &made["metadata"]["ownerReferences"];
+        assert_eq!(&patch["metadata"]["ownerReferences"], expected);
+        assert_eq!(patch["spec"], json!({}));
     }
 
     #[test]

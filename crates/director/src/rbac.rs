@@ -23,7 +23,8 @@ pub fn director_rules() -> Vec<PolicyRule> {
             ],
             &["get", "list", "watch"],
         ),
-        // Report. Status is the only part of what users wrote that the operator writes.
+        // Report. Of what users wrote the operator writes the status, and on clusters what their names are
+        // made from.
         rule(KUBEDIRECTOR, &["kubedirectorclusters/status"], &["update"]),
         // Owner references that block deletion of their owner need it where that is enforced.
         rule(

@@ -28,6 +28,9 @@ use crate::names::{
     PRETTY_NAME_ANNOTATION, ROLE_LABEL, Scheme, label_value,
 };
 
+/// Where clusters are served, and their kind.
+pub const CLUSTER_KIND: (&str, &str) = ("kubedirector.hpe.com/v1beta1", "KubeDirectorCluster");
+
 /// On every object, and on every pod: the hash of what it was made from.
 pub const HASH_ANNOTATION: &str = "windlass.dev/made-from";
 /// On every StatefulSet: what of the role it was made from cannot change, as
@@ -51,9 +54,10 @@ fn metadata(blueprint: &Blueprint, name: &str, role: Option<&Role>) -> Value {
 
 /// The reference by which an object is the cluster's. Its deletion waits for none of them.
 pub fn owner(blueprint: &Blueprint) -> Value {
+    let (api_version, kind) = CLUSTER_KIND;
     json!({
-        "apiVersion": "kubedirector.hpe.com/v1beta1",
-        "kind": "KubeDirectorCluster",
+        "apiVersion": api_version,
+        "kind": kind,
         "name": blueprint.name,
         "uid": blueprint.uid,
         "controller": true,

@@ -5,15 +5,11 @@ use windlass_api::parse;
 
 use super::*;
 use crate::configmeta::{Connections, Document};
-use crate::names::{Names, Present, Subject};
+use crate::names::{Names, Present};
 use crate::samples;
 
 fn names(blueprint: &Blueprint) -> Names {
-    let subject = Subject {
-        scheme: blueprint.scheme,
-        cluster: &blueprint.name,
-        uid: &blueprint.uid,
-    };
+    let subject = blueprint.subject();
     let roles = blueprint.roles.iter().map(|role| role.id.as_str());
     Names::settle(subject, roles, Present::default())
 }

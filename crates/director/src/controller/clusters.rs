@@ -1,5 +1,6 @@
 //! KubeDirectorClusters on the engine: read, observe, decide, and run hooks.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -26,8 +27,8 @@ use crate::blueprint::Blueprint;
 use crate::build::{KEPT_ANNOTATION, Seed};
 use crate::configmeta::Connections;
 use crate::members::{
-    self, Hook, HookKey, HookState, Observed, ObservedClaim, ObservedDelivery, ObservedPod,
-    ObservedSet, Outcome, Present, Spec,
+    self, Belonging, Hook, HookKey, HookState, Observed, ObservedClaim, ObservedDelivery,
+    ObservedPod, ObservedSet, Outcome, Present, Spec,
 };
 use crate::names::{
     CLUSTER_LABEL, CONFIG_MAP_TYPE_LABEL, ROLE_LABEL, SECRET_TYPE_LABEL, label_value,
@@ -154,34 +155,40 @@ impl KubeDirectorClusters {
         let namespace = cluster.namespace();
         let labelled =
             async |kind: &Kind| view.labelled(kind, namespace, CLUSTER_LABEL, &label).await;
-        let own = |objects: Vec<Object>| {
-            let own = objects.into_iter().filter(|it| is_own(it, cluster));
-            own.collect::<Vec<_>>()
+        let present = |objects: &[Object]| {
+            let objects = objects.iter();
+            objects
+                .filter_map(|it| Present::of(it, cluster))
+                .collect::<Vec<_>>()
         };
-        let present = |objects: &[Object]| objects.iter().map(Present::of).collect::<Vec<_>>();
-        let sets = own(labelled(&STATEFUL_SET).await?);
+        let (sets, strays) = sets(&labelled(&STATEFUL_SET).await?, cluster);
         let pods = labelled(&Kind::POD).await?;
         let claims = labelled(&CLAIM).await?;
-        let (headless, services): (Vec<Object>, Vec<Object>) = own(labelled(&Kind::SERVICE).await?)
+        let (headless, services): (Vec<Object>, Vec<Object>) = labelled(&Kind::SERVICE)
+            .await?
             .into_iter()
             .partition(|service| service.spec()["clusterIP"] == "None");
-        let secrets = own(labelled(&SECRET).await?);
+        let secrets = labelled(&SECRET).await?;
+        let secrets = secrets.iter();
+        let deliveries = secrets.filter_map(|secret| ObservedDelivery::of(secret, cluster));
         let budgets = if self.serves_budgets {
-            own(labelled(&BUDGET).await?)
+            labelled(&BUDGET).await?
         } else {
             Vec::new()
         };
+        let is_lost = |present: &Present| present.belonging != Belonging::Own;
         Ok(Observed {
-            headless: headless.first().map(Present::of),
-            sets: sets.iter().filter_map(ObservedSet::of).collect(),
+            headless: present(&headless).into_iter().min_by_key(is_lost),
+            sets,
+            strays,
             pods: pods.iter().filter_map(ObservedPod::of).collect(),
             claims: claims
                 .iter()
-                .filter_map(|claim| ObservedClaim::of(claim, cluster.uid()))
+                .filter_map(|claim| ObservedClaim::of(claim, cluster))
                 .collect(),
             services: present(&services),
             budgets: present(&budgets),
-            delivery: secrets.first().map(ObservedDelivery::of),
+            delivery: deliveries.min_by_key(|it| is_lost(&it.object)),
             ..Observed::default()
         })
     }
@@ -194,7 +201,9 @@ async fn kept(cluster: &Object, view: &View) -> Result<Kept, ApiError> {
     let sets = view
         .labelled(&STATEFUL_SET, namespace, CLUSTER_LABEL, &label)
         .await?;
-    let own = sets.iter().filter(|set| is_own(set, cluster));
+    let own = sets
+        .iter()
+        .filter(|set| Present::of(set, cluster).is_some());
     let roles = own.filter_map(|set| {
         let kept: KeptRole = serde_json::from_str(set.annotation(KEPT_ANNOTATION)?).ok()?;
         Some((set.label(ROLE_LABEL)?.to_owned(), kept))
@@ -202,9 +211,29 @@ async fn kept(cluster: &Object, view: &View) -> Result<Kept, ApiError> {
     Ok(roles.collect())
 }
 
-/// Whether an object is this cluster's.
-fn is_own(object: &Object, cluster: &Object) -> bool {
-    object.owner_uids().any(|uid| uid == cluster.uid())
+/// The StatefulSets of the cluster by role, its own before those of nobody; and the names of what nobody
+/// owns and is one too many.
+fn sets(objects: &[Object], cluster: &Object) -> (BTreeMap<String, ObservedSet>, Vec<String>) {
+    let found = objects.iter();
+    let mut found: Vec<(String, ObservedSet)> = found
+        .filter_map(|set| ObservedSet::of(set, cluster))
+        .collect();
+    found.sort_by_key(|(_, set)| {
+        let is_lost = set.object.belonging != Belonging::Own;
+        (is_lost, set.object.name.clone())
+    });
+    let (mut sets, mut strays) = (BTreeMap::new(), Vec::new());
+    for (role, set) in found {
+        let is_lost = set.object.belonging != Belonging::Own;
+        match sets.entry(role) {
+            Entry::Vacant(free) => {
+                free.insert(set);
+            }
+            Entry::Occupied(_) if is_lost => strays.push(set.object.name),
+            Entry::Occupied(_) => {}
+        }
+    }
+    (sets, strays)
 }
 
 /// Names of StatefulSets and headless Services that others have. What has not our label is in no store.
@@ -235,7 +264,7 @@ async fn taken(
                 name: name.as_str().into(),
             };
             match view.live().get(&kind, &key).await? {
-                Some(found) if !is_own(&found, cluster) => {
+                Some(found) if Present::of(&found, cluster).is_none() => {
                     observed.taken.insert(name);
                 }
                 _ => {
@@ -335,6 +364,8 @@ impl Controller for KubeDirectorClusters {
             self.remember(object.uid(), blueprint);
             observed = self.own_objects(object, view).await?;
             taken(blueprint, &mut observed, object, view).await?;
+            let names = observed.names(blueprint);
+            observed = observed.only_of(&names);
             let wanted = Wanted::deserialize(&object.spec()["connections"]).unwrap_or_default();
             observed.connections = self.connections(object, &wanted, view).await?;
             observed.hooks = hooks(view);

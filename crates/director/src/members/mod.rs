@@ -21,6 +21,7 @@
 //! - no member goes before it is drained and forgotten, or its time is over;
 //! - hooks come last among the effects, so that none waits for another one's end.
 
+mod belonging;
 mod hooks;
 mod marks;
 mod membership;
@@ -33,6 +34,7 @@ mod scale;
 mod state;
 mod status;
 
+pub use belonging::Belonging;
 pub use hooks::{Hook, HookKey, HookState, Outcome, Report, arguments};
 pub use marks::{Call, ClaimMarks, ConfigError, DrainOutcome, Drained, Pending, PodMarks, SetUp};
 pub use membership::{ConnectionsVersion, Membership, NotMembers, Told};

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use windlass_api::director::cluster::ContainerState;
 
+use super::belonging::Belonging;
 use super::hooks::{HookKey, HookState};
 use super::marks::{ClaimMarks, PodMarks};
 use crate::autoscale::Sample;
 use crate::blueprint::Blueprint;
 use crate::build::Seed;
 use crate::configmeta::Connections;
-use crate::names::{Names, Present as PresentNames, Subject};
+use crate::names::{self, Names, Present as PresentNames};
 
 /// Everything a decision may look at besides the cluster itself.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,6 +31,8 @@ pub struct Observed {
     pub budgets: Vec<Present>,
     /// The Secret of the delivery.
     pub delivery: Option<ObservedDelivery>,
+    /// Second StatefulSets of roles, which nobody owns.
+    pub strays: Vec<String>,
     /// Names of StatefulSets and Services that are somebody else's.
     pub taken: BTreeSet<String>,
     /// What the cluster is connected to, as far as it is there.
@@ -47,22 +50,31 @@ pub struct Observed {
 impl Observed {
     /// What the cluster's objects are called: what is there keeps its name.
     pub fn names(&self, blueprint: &Blueprint) -> Names {
-        let subject = Subject {
-            scheme: blueprint.scheme,
-            cluster: &blueprint.name,
-            uid: &blueprint.uid,
-        };
         let sets = self.sets.iter();
         let sets: BTreeMap<String, String> = sets
             .map(|(role, set)| (role.clone(), set.object.name.clone()))
             .collect();
         let present = PresentNames {
             headless: self.headless.as_ref().map(|it| it.name.as_str()),
+            delivery: self.delivery.as_ref().map(|it| it.object.name.as_str()),
             sets: Some(&sets),
             taken: Some(&self.taken),
         };
         let ids = blueprint.roles.iter().map(|role| role.id.as_str());
-        Names::settle(subject, ids, present)
+        Names::settle(blueprint.subject(), ids, present)
+    }
+
+    /// Takes away what has the cluster's labels and belongs to none of its StatefulSets: members of a
+    /// StatefulSet of another name are not counted as if they were of these.
+    pub fn only_of(mut self, names: &Names) -> Self {
+        let is_of = |role: &str, name: &str, ordinal: u32| {
+            names::ordinal(name, names.stateful_set(role)) == Some(ordinal)
+        };
+        self.pods
+            .retain(|pod| is_of(&pod.role, &pod.object.name, pod.ordinal));
+        self.claims
+            .retain(|claim| is_of(&claim.role, &claim.name, claim.ordinal));
+        self
     }
 }
 
@@ -75,6 +87,8 @@ pub struct Present {
     pub uid: String,
     /// The hash of what it was made from.
     pub made_from: Option<String>,
+    /// Whose it is.
+    pub belonging: Belonging,
 }
 
 /// A StatefulSet that is there.
@@ -86,6 +100,8 @@ pub struct ObservedSet {
     pub replicas: u32,
     /// Its templates of claims.
     pub claims: Option<Value>,
+    /// Its deletion has been requested.
+    pub deleting: bool,
 }
 
 /// The Secret of the delivery, as it is there.
@@ -162,11 +178,25 @@ pub struct ObservedClaim {
     /// The ordinal of its member.
     pub ordinal: u32,
     /// Whether it goes with the cluster.
-    pub owned: bool,
+    pub belonging: Belonging,
     /// Its deletion has been requested.
     pub deleting: bool,
     /// What is written on it.
     pub marks: ClaimMarks,
+}
+
+impl ObservedSet {
+    /// Whether claims that are made from its templates are not those of this owner: Kubernetes would
+    /// collect them at once.
+    pub fn makes_claims_of_others(&self, uid: &str) -> bool {
+        let templates = self.claims.as_ref().and_then(Value::as_array);
+        let owners = templates.into_iter().flatten().flat_map(|template| {
+            let owners = template["metadata"]["ownerReferences"].as_array();
+            owners.into_iter().flatten()
+        });
+        let mut uids = owners.filter_map(|owner| owner["uid"].as_str());
+        uids.any(|it| it != uid)
+    }
 }
 
 impl Container {

@@ -177,6 +177,7 @@ impl<'a> Planner<'a> {
         };
         let roster = self.roster(&truth);
         self.released = self.released();
+        self.adopt();
         self.services_first(&truth);
         // A mark is taken back from claims first: as long as the pod has it, its reason is known.
         self.claims();
@@ -421,6 +422,12 @@ impl<'a> Planner<'a> {
                 self.troubles
                     .push(format!("{}: {}", pod.object.name, pending.detail));
             }
+        }
+        for set in &self.observed.strays {
+            self.troubles.push(format!(
+                "the StatefulSet {set} has the labels of this cluster, which has another one for that \
+                 role: delete it, or delete the cluster and restore it again"
+            ));
         }
         self.troubles.extend(self.observed.refusal.clone());
         let staying = self

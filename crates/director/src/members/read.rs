@@ -6,6 +6,7 @@ use serde_json::Value;
 use windlass_engine::Object;
 use windlass_engine::view::External;
 
+use super::belonging::Belonging;
 use super::hooks::{HookState, Outcome};
 use super::marks::{ClaimMarks, PodMarks};
 use super::observed::{
@@ -20,25 +21,37 @@ use crate::names::ROLE_LABEL;
 const USUAL_WAITS: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
 impl Present {
-    /// An object.
-    pub fn of(object: &Object) -> Self {
+    /// An object of this cluster, or of nobody; nothing when it is somebody else's. What an operator has
+    /// made says what from.
+    pub fn of(object: &Object, cluster: &Object) -> Option<Self> {
+        let belonging = Belonging::of(object, cluster);
+        let is_made = belonging == Belonging::Own || object.annotation(HASH_ANNOTATION).is_some();
+        (belonging.is_ours() && is_made).then(|| Self {
+            belonging,
+            ..Self::read(object)
+        })
+    }
+
+    fn read(object: &Object) -> Self {
         Self {
             name: object.name().to_owned(),
             uid: object.uid().to_owned(),
             made_from: object.annotation(HASH_ANNOTATION).map(str::to_owned),
+            belonging: Belonging::Own,
         }
     }
 }
 
 impl ObservedSet {
-    /// A StatefulSet, and its role; nothing when it says no role.
-    pub fn of(object: &Object) -> Option<(String, Self)> {
+    /// A StatefulSet of this cluster, or of nobody, and its role; nothing when it says no role.
+    pub fn of(object: &Object, cluster: &Object) -> Option<(String, Self)> {
         let spec = object.spec();
         // The API's default.
         let replicas = spec["replicas"].as_u64().unwrap_or(1);
         let claims = spec["volumeClaimTemplates"].as_array();
         let set = Self {
-            object: Present::of(object),
+            object: Present::of(object, cluster)?,
+            deleting: object.is_deleting(),
             replicas: u32::try_from(replicas).unwrap_or(u32::MAX),
             claims: claims
                 .filter(|claims| !claims.is_empty())
@@ -49,20 +62,20 @@ impl ObservedSet {
 }
 
 impl ObservedDelivery {
-    /// The Secret of the delivery.
-    pub fn of(object: &Object) -> Self {
+    /// The Secret of the delivery, of this cluster or of nobody.
+    pub fn of(object: &Object, cluster: &Object) -> Option<Self> {
         let value = object.as_value();
         let seed = value["data"][Seed::KEY].as_str();
         let seed = seed.and_then(|text| STANDARD.decode(text).ok());
         let seed = seed.and_then(|bytes| String::from_utf8(bytes).ok());
         let generation = object.annotation(GENERATION_ANNOTATION);
         let content = object.annotation(CONTENT_ANNOTATION);
-        Self {
-            object: Present::of(object),
+        Some(Self {
+            object: Present::of(object, cluster)?,
             generation: generation.and_then(|it| it.parse().ok()).unwrap_or(0),
             content: content.unwrap_or_default().to_owned(),
             seed: seed.map(Seed::new),
-        }
+        })
     }
 }
 
@@ -78,7 +91,7 @@ impl ObservedPod {
         let unscheduled = condition(status, "PodScheduled").filter(|it| it["status"] == "False");
         let unscheduled = unscheduled.map(|it| it["message"].as_str().unwrap_or_default());
         Some(Self {
-            object: Present::of(object),
+            object: Present::read(object),
             role: object.label(ROLE_LABEL)?.to_owned(),
             ordinal: ordinal(object)?,
             deleting: object.is_deleting(),
@@ -93,14 +106,17 @@ impl ObservedPod {
 }
 
 impl ObservedClaim {
-    /// A claim of a cluster's member; nothing when it is none.
-    pub fn of(object: &Object, cluster_uid: &str) -> Option<Self> {
+    /// A claim of a cluster's member; nothing when it is none. The StatefulSet controller makes them, and
+    /// other tools bring them back.
+    pub fn of(object: &Object, cluster: &Object) -> Option<Self> {
+        let belonging = Belonging::of(object, cluster);
+        belonging.is_ours().then_some(())?;
         Some(Self {
             name: object.name().to_owned(),
             uid: object.uid().to_owned(),
             role: object.label(ROLE_LABEL)?.to_owned(),
             ordinal: ordinal(object)?,
-            owned: object.owner_uids().any(|uid| uid == cluster_uid),
+            belonging,
             deleting: object.is_deleting(),
             marks: ClaimMarks::read(&annotations(object)),
         })
@@ -256,15 +272,13 @@ mod tests {
     #[test]
     fn what_was_built_is_read_again() {
         let blueprint = crate::samples::everything();
-        let subject = crate::names::Subject {
-            scheme: blueprint.scheme,
-            cluster: &blueprint.name,
-            uid: &blueprint.uid,
-        };
+        let subject = blueprint.subject();
         let names = crate::names::Names::settle(subject, ["node"], Default::default());
         let role = blueprint.role("node").unwrap();
         let set = crate::build::stateful_set(&blueprint, &names, role, 2, None);
-        let (id, read) = ObservedSet::of(&Object::new(set.clone())).unwrap();
+        let cluster =
+            Object::new(json!({"metadata": {"name": blueprint.name, "uid": blueprint.uid}}));
+        let (id, read) = ObservedSet::of(&Object::new(set.clone()), &cluster).unwrap();
         assert_eq!((id.as_str(), read.replicas), ("node", 2));
         assert_eq!(
             read.claims.as_ref(),
@@ -275,12 +289,15 @@ mod tests {
         let mut claim = set["spec"]["volumeClaimTemplates"][0].clone();
         claim["metadata"]["name"] = json!("p-all-node-x-1");
         let claim = Object::new(claim);
-        let read = ObservedClaim::of(&claim, &blueprint.uid).unwrap();
-        assert_eq!(
-            (read.role.as_str(), read.ordinal, read.owned),
-            ("node", 1, true)
-        );
-        assert!(!ObservedClaim::of(&claim, "another").unwrap().owned);
+        let read = ObservedClaim::of(&claim, &cluster).unwrap();
+        assert_eq!((read.role.as_str(), read.ordinal), ("node", 1));
+        assert_eq!(read.belonging, Belonging::Own);
+        let another = Object::new(json!({"metadata": {"name": blueprint.name, "uid": "another"}}));
+        assert_eq!(ObservedClaim::of(&claim, &another), None);
+        assert_eq!(ObservedSet::of(&Object::new(set.clone()), &another), None);
+        let (_, read) = ObservedSet::of(&Object::new(set), &cluster).unwrap();
+        assert!(!read.makes_claims_of_others(&blueprint.uid));
+        assert!(read.makes_claims_of_others("another"));
 
         let seed = Seed::new("s");
         let delivery = crate::build::Delivery {
@@ -294,7 +311,7 @@ mod tests {
             seed: seed.clone(),
         };
         let secret = crate::build::delivery_secret(&blueprint, &names, &delivery, "c");
-        let read = ObservedDelivery::of(&Object::new(secret));
+        let read = ObservedDelivery::of(&Object::new(secret), &cluster).unwrap();
         assert_eq!((read.generation, read.content.as_str()), (7, "c"));
         assert_eq!(read.seed, Some(seed));
     }

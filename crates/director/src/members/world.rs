@@ -51,6 +51,10 @@ struct World {
     claims: BTreeMap<String, Claim>,
     services: BTreeMap<String, Present>,
     status: ClusterStatus,
+    /// What is written on the cluster about its first uid.
+    identity: Option<String>,
+    /// How often it came back from a backup.
+    restored: usize,
     hooks: BTreeMap<HookKey, HookState>,
     /// What is wrong with what happened.
     faults: Vec<String>,
@@ -85,7 +89,8 @@ struct Set {
     role: String,
     replicas: u32,
     template: String,
-    has_claims: bool,
+    /// The uid in the templates of its claims, where it has some.
+    owner_of_claims: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -131,6 +136,8 @@ impl World {
             claims: BTreeMap::new(),
             services: BTreeMap::new(),
             status: ClusterStatus::default(),
+            identity: None,
+            restored: 0,
             hooks: BTreeMap::new(),
             faults: Vec::new(),
             calls: Vec::new(),
@@ -150,6 +157,8 @@ impl World {
             Some(_) => samples::autoscaled_spark(FEWEST, MOST),
             None => samples::spark(self.wish.workers),
         };
+        blueprint.uid.push_str(&"'".repeat(self.restored));
+        blueprint.identity.clone_from(&self.identity);
         for role in &mut blueprint.roles {
             role.image = format!("image:{}", self.wish.image);
             if role.id == "worker" && self.wish.storage {
@@ -245,7 +254,7 @@ impl World {
 
     fn make_pod(&mut self, name: &str, set: &Set, ordinal: u32) {
         let claim = format!("p-{name}");
-        if set.has_claims && !self.claims.contains_key(&claim) {
+        if set.owner_of_claims.is_some() && !self.claims.contains_key(&claim) {
             let uid = self.uid();
             let made = Claim {
                 uid,
@@ -452,8 +461,17 @@ impl World {
             _ => true,
         });
         assert!(plan.effects.is_empty(), "{:#?}", plan.effects);
-        assert_eq!(plan.status, self.status);
+        let first = samples::spark(0).uid;
+        let identity = self.identity.as_ref();
+        assert_eq!(identity, Some(&first), "names are made from another uid");
+        let owner = self.blueprint().uid;
+        for set in self.sets.values() {
+            let of = set.owner_of_claims.as_ref();
+            assert!(of.is_none_or(|it| *it == owner), "claims of {of:?}");
+        }
         let workers = self.workers();
+        assert_eq!(self.sets.len(), if workers > 0 { 2 } else { 1 });
+        assert_eq!(plan.status, self.status);
         let wanted = Membership::first([("controller", 1), ("worker", workers)]);
         let mut found = Membership::default();
         for (name, pod) in &self.pods {

@@ -254,6 +254,10 @@ impl Place {
         self.named("v1", "Secret", "secrets")
     }
 
+    pub(crate) fn claims(&self) -> Objects {
+        self.named("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+    }
+
     pub(crate) fn budgets(&self) -> Objects {
         self.named("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
     }
@@ -316,6 +320,7 @@ impl Place {
             self.services(),
             self.secrets(),
             self.budgets(),
+            self.claims(),
         ];
         let mut names = Vec::new();
         for kind in kinds {

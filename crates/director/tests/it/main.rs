@@ -14,6 +14,7 @@ mod house;
 mod judged;
 mod members;
 mod originals;
+mod restore;
 mod room;
 mod sweep;
 mod webhook;

@@ -73,6 +73,21 @@ impl Members {
         Member(self.folder.join(uid))
     }
 
+    /// The same; of a member with storage all is on it.
+    pub(crate) fn of_pod(&self, pod: &Value) -> Member {
+        Member(self.folder.join(place(pod)))
+    }
+
+    /// Puts what is on the storage of one namespace on that of another one.
+    pub(crate) fn copy_storage(&self, from: &str, to: &str) {
+        let copied = std::process::Command::new("cp")
+            .arg("-a")
+            .arg(self.folder.join(storage(from)))
+            .arg(self.folder.join(storage(to)))
+            .status();
+        assert!(copied.unwrap().success());
+    }
+
     /// Starts the container of every pod there is, until it is dropped.
     pub(crate) async fn start_all(client: kube::Client) {
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource("v1", "Pod", "pods"));
@@ -123,11 +138,11 @@ impl NodeBackend for Members {
         container: ContainerRef,
         options: ExecOptions,
     ) -> BoxFuture<'static, Result<Process, BackendError>> {
-        let root = self.folder.join(&container.uid);
+        let folder = self.folder.clone();
         let client = self.client.get().unwrap().clone();
         async move {
             // A command goes on when nobody waits for its answer any more.
-            let ran = tokio::spawn(run(client, container, root, options.command));
+            let ran = tokio::spawn(run(client, container, folder, options.command));
             let output = ran.await.unwrap().map_err(BackendError::NotFound)?;
             let code = output.status.code().unwrap_or(137);
             Ok(Process {
@@ -171,13 +186,14 @@ impl NodeBackend for Members {
 async fn run(
     client: kube::Client,
     container: ContainerRef,
-    root: PathBuf,
+    folder: PathBuf,
     command: Vec<String>,
 ) -> Result<std::process::Output, String> {
     let pods = Objects::of(&client, &container.namespace, "v1", "Pod", "pods");
     let pod = pods.get(&container.pod).await;
     let pod = pod.filter(|pod| pod["metadata"]["uid"] == *container.uid);
     let pod = pod.ok_or("the pod is gone")?;
+    let root = folder.join(place(&pod));
     let secrets = Objects::of(&client, &container.namespace, "v1", "Secret", "secrets");
     for name in projected_secrets(&pod) {
         let secret = secrets.get(&name).await.ok_or("the secret is gone")?;
@@ -190,6 +206,21 @@ async fn run(
         .args(&command[2..])
         .env("WINDLASS_ROOT", &root);
     process.output().await.map_err(|error| error.to_string())
+}
+
+/// Where the member of a pod is, in the folder of all.
+fn place(pod: &Value) -> PathBuf {
+    let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
+    let mut claims = volumes.filter_map(|it| it["persistentVolumeClaim"]["claimName"].as_str());
+    let metadata = &pod["metadata"];
+    match claims.next() {
+        Some(claim) => storage(metadata["namespace"].as_str().unwrap()).join(claim),
+        None => metadata["uid"].as_str().unwrap().into(),
+    }
+}
+
+fn storage(namespace: &str) -> PathBuf {
+    format!("storage-{namespace}").into()
 }
 
 fn projected_secrets(pod: &Value) -> Vec<String> {

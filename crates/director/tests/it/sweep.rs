@@ -12,9 +12,9 @@ use windlass_trial::mishaps::{Script, complaints, scripts};
 use crate::house::{CANARY, CLUSTER, House, Place};
 
 /// How many lives go on at the same time.
-const AT_ONCE: usize = 16;
+pub(crate) const AT_ONCE: usize = 16;
 /// How far apart the tried points are: a life takes the CPU for more than a second.
-const STEP: usize = 960;
+pub(crate) const STEP: usize = 960;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mishap_at_any_call_changes_nothing_about_the_life_of_a_cluster() {
@@ -126,7 +126,7 @@ pub(crate) fn all_know_each_other(house: &House, pods: &[Value]) -> Result<(), S
     let mut there: Vec<String> = pods.iter().map(pod_name).collect();
     there.sort();
     for pod in pods {
-        let (name, member) = (pod_name(pod), house.members.of(uid(pod)));
+        let (name, member) = (pod_name(pod), house.members.of_pod(pod));
         let calls = member.calls();
         let wrong = |what: &str| format!("{name} {what}; it was called with {calls:#?}");
         if member.count("--configure") != 1 {
@@ -178,7 +178,7 @@ pub(crate) fn uids(pods: &[Value]) -> BTreeSet<String> {
     pods.iter().map(|pod| uid(pod).to_owned()).collect()
 }
 
-fn pod_name(pod: &Value) -> String {
+pub(crate) fn pod_name(pod: &Value) -> String {
     pod["metadata"]["name"]
         .as_str()
         .unwrap_or_default()

@@ -8,7 +8,7 @@ use super::defaults;
 use super::kept::Kept;
 use super::roles;
 use super::surroundings::{Surroundings, needs};
-use super::{ALLOW_DELETE_WHILE_RESTORING, RESTORING, STATUS_BACKUP_EXISTS};
+use super::{ALLOW_DELETE_WHILE_RESTORING, IDENTITY, RESTORING, STATUS_BACKUP_EXISTS};
 use crate::director::app;
 use crate::director::cluster::{ClusterSpec, KubeDirectorCluster, NamingScheme, validate};
 use crate::director::findings::Findings;
@@ -185,9 +185,9 @@ fn has_label(cluster: &KubeDirectorCluster, label: &str) -> bool {
 /// Whether a backup puts the cluster back. What it needs may come later, so only what follows from
 /// itself is asked; the controller asks for the rest.
 fn comes_back(cluster: &KubeDirectorCluster) -> bool {
-    let annotations = cluster.metadata.annotations.as_ref();
-    let exists = annotations.and_then(|all| all.get(STATUS_BACKUP_EXISTS));
-    exists.is_some_and(|it| it == "true")
+    let annotation = |name: &str| cluster.metadata.annotations.as_ref()?.get(name);
+    annotation(STATUS_BACKUP_EXISTS).is_some_and(|it| it == "true")
+        || annotation(IDENTITY).is_some()
 }
 
 /// Whoever restores must have the rights of whoever creates: an annotation is easily written.

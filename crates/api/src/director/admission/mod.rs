@@ -13,7 +13,7 @@
 //! Three rules of KubeDirector are gone with their reasons. The status is guarded by its subresource
 //! and RBAC, and not by one-time marks. Hooks that are still to be called stand in no one's way, since
 //! what a member is to be told follows from what is there. And a cluster that comes back from a backup
-//! is not marked as being restored, since it needs nothing but its objects.
+//! is not marked as being restored, since it needs nothing but its objects and their names.
 
 mod app;
 mod changes;
@@ -42,6 +42,10 @@ pub const ALLOW_DELETE_WHILE_RESTORING: &str = "kubedirector.hpe.com/allow-delet
 
 /// The annotation of a cluster that has a KubeDirectorStatusBackup.
 pub const STATUS_BACKUP_EXISTS: &str = "kubedirector.hpe.com/status-backup-exists";
+
+/// The annotation of a cluster that says what the names of its objects are made from: the uid it had
+/// when it was made first. A cluster that is created with it comes back from a backup.
+pub const IDENTITY: &str = "windlass.dev/identity";
 
 #[cfg(test)]
 pub(super) mod tests;

@@ -3,19 +3,85 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use windlass_api::director::admission::IDENTITY;
 use windlass_api::director::cluster::MemberState;
-use windlass_engine::plan::{Basis, Effect};
+use windlass_engine::plan::{Basis, Effect, EventNote};
 
+use super::super::belonging::Belonging;
 use super::super::notify::{Next, Roster, next};
 use super::super::observed::{ObservedPod, Present};
 use super::super::resize::RoleView;
 use super::super::state::Place;
 use super::{Planner, Truth, member_state};
 use crate::build::{
-    HASH_ANNOTATION, budget, delivery_secret, headless_service, member_service, owner, stateful_set,
+    CLUSTER_KIND, HASH_ANNOTATION, budget, delivery_secret, headless_service, member_service,
+    owner, stateful_set,
 };
 
 impl<'a> Planner<'a> {
+    /// Makes what nobody owns the cluster's own before anything else: what has an owner that is no more is
+    /// being collected. And it writes on the cluster what the names are made from, before there are any,
+    /// so that they stay the same when all that is here comes back from a backup.
+    pub(super) fn adopt(&mut self) {
+        let observed = self.observed;
+        let (api_version, kind) = CLUSTER_KIND;
+        if self.blueprint.identity.is_none() {
+            self.effects.push(Effect::Patch {
+                target: self.reference(api_version, kind, &self.blueprint.name),
+                patch: json!({"metadata": {
+                    "uid": self.blueprint.uid,
+                    "annotations": {IDENTITY: self.blueprint.subject().uid},
+                }}),
+            });
+        }
+        let sets = observed.sets.values();
+        let delivery = observed.delivery.iter().map(|it| &it.object);
+        let kinds: [(&str, &str, Vec<&Present>); 5] = [
+            (
+                "apps/v1",
+                "StatefulSet",
+                sets.map(|set| &set.object).collect(),
+            ),
+            ("v1", "Secret", delivery.collect()),
+            ("v1", "Service", observed.headless.iter().collect()),
+            ("v1", "Service", observed.services.iter().collect()),
+            (
+                "policy/v1",
+                "PodDisruptionBudget",
+                observed.budgets.iter().collect(),
+            ),
+        ];
+        let mut adopted = Vec::new();
+        for (api_version, kind, objects) in kinds {
+            for object in objects {
+                let Belonging::Lost { others } = &object.belonging else {
+                    continue;
+                };
+                adopted.push(object.name.as_str());
+                self.effects.push(Effect::Patch {
+                    target: self.reference(api_version, kind, &object.name),
+                    patch: json!({"metadata": {
+                        "uid": object.uid,
+                        "ownerReferences": self.owners(others),
+                    }}),
+                });
+            }
+        }
+        if !adopted.is_empty() {
+            let note = format!(
+                "what nobody owned is the cluster's again: {}",
+                adopted.join(", ")
+            );
+            self.events
+                .push(EventNote::normal("Adopted", "Adopt", note));
+        }
+    }
+
+    fn owners(&self, others: &[Value]) -> Value {
+        let own = std::iter::once(owner(self.blueprint));
+        others.iter().cloned().chain(own).collect()
+    }
+
     /// What must be there before any pod: their names, and what is mounted in them.
     pub(super) fn services_first(&mut self, truth: &Truth) {
         let headless = headless_service(self.blueprint, &self.names);
@@ -45,15 +111,15 @@ impl<'a> Planner<'a> {
                         let is_open = *ordinal < view.current || leaver.since.is_some();
                         marks.leaving = is_open.then(|| leaver.since.unwrap_or(self.now));
                     }
-                    if marks == claim.marks && claim.owned {
+                    if marks == claim.marks && claim.belonging == Belonging::Own {
                         continue;
                     }
                     let mut metadata = json!({
                         "uid": claim.uid,
                         "annotations": marks.annotations(),
                     });
-                    if !claim.owned {
-                        metadata["ownerReferences"] = json!([owner(self.blueprint)]);
+                    if let Belonging::Lost { others } = &claim.belonging {
+                        metadata["ownerReferences"] = self.owners(others);
                     }
                     effects.push(Effect::Patch {
                         target: self.reference("v1", "PersistentVolumeClaim", &claim.name),
@@ -69,6 +135,7 @@ impl<'a> Planner<'a> {
     pub(super) fn sets(&mut self) {
         let mut effects = Vec::new();
         let mut is_smaller = false;
+        let mut is_waiting = false;
         for view in &self.views {
             let role = view.role;
             let replicas = view.replicas(self.is_released(view));
@@ -83,6 +150,14 @@ impl<'a> Planner<'a> {
                     effects.push(Effect::Apply(set));
                 }
                 None => {}
+                // When it is gone there is another one, which adopts what it has left.
+                Some(set) if set.deleting => is_waiting = true,
+                Some(set) if is_told && set.makes_claims_of_others(&self.blueprint.uid) => {
+                    effects.push(Effect::Orphan {
+                        target: target(),
+                        uid: set.object.uid.clone(),
+                    });
+                }
                 Some(set) if !is_told && is_empty(view) => effects.push(Effect::Delete {
                     target: target(),
                     uid: set.object.uid.clone(),
@@ -113,6 +188,9 @@ impl<'a> Planner<'a> {
         }
         if is_smaller {
             self.basis = Basis::Live;
+        }
+        if is_waiting {
+            self.wake_in(super::RESYNC);
         }
         self.effects.extend(effects);
     }
@@ -189,7 +267,11 @@ impl<'a> Planner<'a> {
         let busy = self.views.iter().any(|view| {
             let is_short = u32::try_from(view.pods.range(..view.floor).count()) != Ok(view.floor);
             let has_deleting = view.pods.values().any(|pod| pod.deleting);
-            has_deleting || (is_short && view.set.is_some()) || !view.leavers.is_empty()
+            let is_remade = view.set.is_some_and(|set| set.deleting);
+            has_deleting
+                || is_remade
+                || (is_short && view.set.is_some())
+                || !view.leavers.is_empty()
         });
         if busy {
             return;

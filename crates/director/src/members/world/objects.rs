@@ -13,7 +13,11 @@ impl World {
             let observed = ObservedSet {
                 object: set.object.clone(),
                 replicas: set.replicas,
-                claims: set.has_claims.then(|| json!([{"metadata": {"name": "p"}}])),
+                claims: set.owner_of_claims.as_ref().map(|uid| {
+                    let owners = json!([{ "uid": uid }]);
+                    json!([{"metadata": {"name": "p", "ownerReferences": owners}}])
+                }),
+                deleting: false,
             };
             (set.role.clone(), observed)
         });
@@ -22,6 +26,7 @@ impl World {
                 name: name.clone(),
                 uid: pod.uid.clone(),
                 made_from: Some(pod.made_from.clone()),
+                ..Present::default()
             },
             role: pod.role.clone(),
             ordinal: pod.ordinal,
@@ -41,7 +46,7 @@ impl World {
             uid: claim.uid.clone(),
             role: claim.role.clone(),
             ordinal: claim.ordinal,
-            owned: claim.owned,
+            belonging: if claim.owned { Belonging::Own } else { lost() },
             deleting: false,
             marks: ClaimMarks::read(&claim.annotations),
         });
@@ -95,6 +100,16 @@ impl World {
                             claim.owned |= metadata.get("ownerReferences").is_some();
                         }
                     }
+                    "KubeDirectorCluster" => {
+                        assert_eq!(uid, self.blueprint().uid);
+                        self.identity =
+                            Some(text(&annotations, "/windlass.dev~1identity").to_owned());
+                    }
+                    kind if metadata.get("ownerReferences").is_some() => {
+                        let object = self.present(kind, &target.name);
+                        assert_eq!(object.uid, uid);
+                        object.belonging = Belonging::Own;
+                    }
                     "StatefulSet" => {
                         assert_eq!(self.sets[&target.name].object.uid, uid);
                         let replicas = patch["spec"]["replicas"].as_u64().unwrap() as u32;
@@ -130,8 +145,52 @@ impl World {
                     kind => panic!("{kind} is deleted"),
                 }
             }
+            Effect::Orphan { target, uid } => {
+                self.writes += 1;
+                self.sets
+                    .retain(|own, it| *own != target.name || it.object.uid != *uid);
+            }
             effect => panic!("{effect:?}"),
         }
+    }
+
+    fn present(&mut self, kind: &str, name: &str) -> &mut Present {
+        let found = match kind {
+            "StatefulSet" => self.sets.get_mut(name).map(|set| &mut set.object),
+            "Secret" => self.delivery.as_mut().map(|secret| &mut secret.object),
+            "Service" => {
+                let headless = self.headless.as_mut().filter(|it| it.name == name);
+                headless.or(self.services.get_mut(name))
+            }
+            kind => panic!("{kind} is adopted"),
+        };
+        found.unwrap()
+    }
+
+    /// Everything comes back from a backup: with other uids, without owners, and without a status. Pods are
+    /// new ones of the same names; what was on storage is there.
+    pub(super) fn restore(&mut self) {
+        for name in self.pods.keys().cloned().collect::<Vec<String>>() {
+            self.stop(&name);
+            let uid = self.uid();
+            let pod = self.pods.get_mut(&name).unwrap();
+            pod.uid = uid;
+            pod.deleting = false;
+            pod.mounted = (0, String::new());
+        }
+        for claim in self.claims.values_mut() {
+            claim.owned = false;
+        }
+        let sets = self.sets.values_mut().map(|set| &mut set.object);
+        let delivery = self.delivery.as_mut().map(|it| &mut it.object);
+        let services = self.services.values_mut().chain(&mut self.headless);
+        for object in sets.chain(delivery).chain(services) {
+            object.uid.push('\'');
+            object.belonging = lost();
+        }
+        self.restored += 1;
+        self.status = ClusterStatus::default();
+        self.hooks.clear();
     }
 
     /// There are to be fewer: by now no member that stays may know one that goes, unless it had its
@@ -177,7 +236,12 @@ impl World {
             name: name.clone(),
             uid,
             made_from: Some(annotation(HASH_ANNOTATION)),
+            ..Present::default()
         };
+        assert_eq!(
+            text(object, "/metadata/ownerReferences/0/uid"),
+            self.blueprint().uid
+        );
         match text(object, "/kind") {
             "Service" if object["spec"]["clusterIP"] == "None" => {
                 let uid = self.uid();
@@ -212,11 +276,18 @@ impl World {
                         .to_owned(),
                     replicas,
                     template: annotation(HASH_ANNOTATION),
-                    has_claims: object["spec"].get("volumeClaimTemplates").is_some(),
+                    owner_of_claims: object
+                        .pointer("/spec/volumeClaimTemplates/0/metadata/ownerReferences/0/uid")
+                        .and_then(Value::as_str)
+                        .map(str::to_owned),
                 };
                 self.sets.insert(name, set);
             }
             kind => panic!("{kind} is applied"),
         }
     }
+}
+
+fn lost() -> Belonging {
+    Belonging::Lost { others: Vec::new() }
 }

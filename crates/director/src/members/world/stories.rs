@@ -400,6 +400,37 @@ fn a_role_that_is_not_there_any_more_leaves_nothing() {
     assert!(world.claims.is_empty());
 }
 
+#[test]
+fn a_cluster_that_comes_back_from_a_backup_keeps_its_names_and_sets_up_only_who_has_no_storage() {
+    let mut world = up(Wish {
+        storage: true,
+        ..wish(2)
+    });
+    calls(&mut world);
+    let named = |world: &World| {
+        let sets = world.sets.keys().cloned().collect::<Vec<_>>();
+        let claims = world
+            .claims
+            .iter()
+            .map(|(name, it)| (name.clone(), it.uid.clone()));
+        (
+            sets,
+            world.headless.clone().unwrap().name,
+            claims.collect::<Vec<_>>(),
+        )
+    };
+    let before = named(&world);
+    world.restore();
+    world.settle();
+    assert_eq!(named(&world), before);
+    assert_eq!(calls(&mut world), [format!("controller-0: {CONFIGURE}")]);
+
+    world.wish.workers = 3;
+    world.settle();
+    let told = calls(&mut world);
+    assert_eq!(told.len(), 4, "{told:?}");
+}
+
 /// What may happen between two looks.
 #[derive(Debug, Clone)]
 pub(super) enum Happening {
@@ -415,6 +446,7 @@ pub(super) enum Happening {
     Image(u32),
     Connect(u32),
     Time(i64),
+    Restore,
 }
 
 pub(super) fn happenings() -> impl Strategy<Value = Happening> {
@@ -431,6 +463,7 @@ pub(super) fn happenings() -> impl Strategy<Value = Happening> {
         1 => (1_u32..3).prop_map(Happening::Image),
         1 => (0_u32..3).prop_map(Happening::Connect),
         2 => (1_i64..400).prop_map(Happening::Time),
+        1 => Just(Happening::Restore),
     ]
 }
 
@@ -491,6 +524,9 @@ impl World {
             Happening::Image(image) => self.wish.image = *image,
             Happening::Connect(version) => self.wish.connection = *version,
             Happening::Time(seconds) => self.now += SignedDuration::from_secs(*seconds),
+            // A backup of a cluster that never was written on has nothing of it either.
+            Happening::Restore if self.identity.is_none() => {}
+            Happening::Restore => self.restore(),
         }
     }
 }
