@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use windlass_api::spark::original::{CurrentImage, OldImages};
 
-pub use app::{AppCommand, AppFolder, PackageArgs};
+pub use app::{AppCommand, AppFolder, PackageArgs, TestArgs};
 pub use applications::{
     Awaited, ChangeArgs, ConnectArgs, DeleteArgs, DiffArgs, EventsArgs, ForwardArgs, ListArgs,
     LogsArgs, PlaceArgs, Show, StatusArgs, SubmitArgs, Told, TriggerArgs, WaitArgs, WhyArgs,

@@ -106,7 +106,7 @@ async fn act(command: Command) -> Result<Exit, Failure> {
         Command::Install(args) => commands::install::install(&args),
         Command::Check(args) => Box::pin(commands::check::check(args)).await,
         Command::Images(args) => commands::images::images(&args),
-        Command::App { command } => commands::app::app(command),
+        Command::App { command } => Box::pin(commands::app::app(command)).await,
         Command::Crd => {
             let documents = windlass_api::parse::to_yaml_documents(&windlass_api::crds())
                 .map_err(Failure::internal)?;

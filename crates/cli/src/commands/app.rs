@@ -3,6 +3,11 @@
 //! An application is a folder: `app.yaml`, a KubeDirectorApp, and `package/`, the files of its setup
 //! package with the startscript at their top.
 
+mod plans;
+mod probe;
+mod standing;
+mod trial;
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -26,7 +31,7 @@ use crate::output::{out, talk};
 const CONFIG_MAP_MAX: usize = (1 << 20) - 4096;
 
 /// Does what was asked for.
-pub fn app(command: AppCommand) -> Result<Exit, Failure> {
+pub async fn app(command: AppCommand) -> Result<Exit, Failure> {
     match command {
         AppCommand::Init(folder) => init(&folder.folder),
         AppCommand::Lint(AppFolder { folder }) => {
@@ -39,6 +44,7 @@ pub fn app(command: AppCommand) -> Result<Exit, Failure> {
             Ok(Exit::Completed)
         }
         AppCommand::Package(args) => package(&args),
+        AppCommand::Test(args) => Box::pin(trial::test(args)).await,
     }
 }
 
@@ -168,29 +174,48 @@ fn collect(folder: &Path, entries: &mut Vec<PathBuf>) -> Result<(), Failure> {
 
 /// Prints what to apply, or writes the archive alone.
 fn package(args: &PackageArgs) -> Result<Exit, Failure> {
-    let mut read = read(&args.folder)?;
-    let Some(archive) = read.archive.take() else {
+    let read = read(&args.folder)?;
+    let Some(archive) = &read.archive else {
         return Err(Failure::bad_input(format!(
             "{}: has no folder package with a startscript; windlass app init shows one",
             args.folder.display()
         )));
     };
-    let sum: String = Sha256::digest(&archive)
-        .iter()
-        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     if let Some(file) = &args.output {
-        fs::write(file, &archive)
+        fs::write(file, archive)
             .map_err(|error| Failure::bad_input(format!("{}: {error}", file.display())))?;
-        out(&sum);
+        out(&sum(archive));
         return Ok(Exit::Completed);
     }
+    let objects = packaged(read, &args.folder)?;
+    out(to_yaml_documents(&objects)
+        .map_err(Failure::internal)?
+        .trim_end());
+    Ok(Exit::Completed)
+}
+
+/// The SHA-256 of an archive, in hex digits.
+fn sum(archive: &[u8]) -> String {
+    Sha256::digest(archive)
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// What to apply: the application behind its setup package, where it has one, and what else is in its file.
+fn packaged(mut read: Application, folder: &Path) -> Result<Vec<Value>, Failure> {
+    let Some(archive) = read.archive.take() else {
+        let mut objects = vec![read.object];
+        objects.append(&mut read.others);
+        return Ok(objects);
+    };
+    let sum = sum(&archive);
     let name = read.name().to_owned();
     let (map, key) = (format!("{name}-setup"), format!("{name}.tgz"));
     let text = STANDARD.encode(&archive);
     if text.len() > CONFIG_MAP_MAX {
         return Err(Failure::bad_input(format!(
             "{}: the setup package has {} bytes, more than a ConfigMap holds: write it to a file with --output, and put it where members fetch it by https",
-            args.folder.display(),
+            folder.display(),
             archive.len()
         )));
     }
@@ -205,10 +230,7 @@ fn package(args: &PackageArgs) -> Result<Exit, Failure> {
     });
     let mut objects = vec![config_map, read.object];
     objects.append(&mut read.others);
-    out(to_yaml_documents(&objects)
-        .map_err(Failure::internal)?
-        .trim_end());
-    Ok(Exit::Completed)
+    Ok(objects)
 }
 
 /// Writes an application that does little, to begin with.

@@ -76,3 +76,112 @@ fn the_catalog_is_in_order() {
         assert_eq!((answer.code, &*answer.stderr), (0, ""), "{app:?}");
     }
 }
+
+/// Whether applications can be tested here; says so where they cannot.
+fn is_root() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        eprintln!("left out: members are set up by root alone");
+    }
+    is_root
+}
+
+/// An application that was begun with `windlass app init`, with this instead of its `--configure`.
+fn begun(scratch: &tempfile::TempDir, configure: &str) -> String {
+    let folder = scratch.path().join("page");
+    let at = folder.display().to_string();
+    assert_eq!(windlass(&["app", "init", &at]).code, 0);
+    if !configure.is_empty() {
+        let script = format!("#!/bin/sh\ncase $1 in --configure)\n{configure}\n;;\nesac\n");
+        fs::write(folder.join("package/startscript"), script).unwrap();
+    }
+    at
+}
+
+#[test]
+fn an_application_that_was_begun_passes_its_test() {
+    if !is_root() {
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let at = begun(&scratch, "");
+    let tested = windlass(&["app", "test", &at, "-o", "json"]);
+    assert_eq!(tested.code, 0, "{}\n{}", tested.stdout, tested.stderr);
+    let told: serde_json::Value = serde_json::from_str(&tested.stdout).unwrap();
+    assert_eq!(
+        (&told["app"], &told["passed"]),
+        (&"page".into(), &true.into())
+    );
+    let steps = told["steps"].as_array().unwrap();
+    let steps: Vec<&str> = steps.iter().filter_map(|it| it["step"].as_str()).collect();
+    assert_eq!(
+        steps,
+        [
+            "set up",
+            "services answer (1)",
+            "one more server",
+            "services answer (2)",
+            "one server less",
+            "services answer (1)"
+        ]
+    );
+    assert_eq!(told["members"][0]["state"], "configured");
+    for line in ["server", "set up, and ready", "web answers at 127.", "gone"] {
+        assert!(tested.stderr.contains(line), "{line}: {}", tested.stderr);
+    }
+}
+
+#[test]
+fn an_application_that_cannot_be_set_up_fails_its_test_with_what_its_script_wrote() {
+    if !is_root() {
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let at = begun(
+        &scratch,
+        "echo on my way; echo there is no such port >&2; exit 3",
+    );
+    let tested = windlass(&["app", "test", &at, "--no-grow"]);
+    assert_eq!(tested.code, 1, "{}\n{}", tested.stdout, tested.stderr);
+    for line in [
+        "startscript --configure ended with 3",
+        "/opt/guestconfig/configure.stdout\non my way",
+        "/opt/guestconfig/configure.stderr\nthere is no such port",
+        "page failed the test",
+    ] {
+        assert!(tested.stderr.contains(line), "{line}: {}", tested.stderr);
+    }
+    assert!(tested.stdout.contains("FAILED"), "{}", tested.stdout);
+}
+
+#[test]
+fn an_application_that_does_not_serve_fails_its_test_and_wrong_ones_are_not_begun() {
+    if !is_root() {
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let at = begun(&scratch, "echo serves nothing");
+    let tested = windlass(&["app", "test", &at, "--timeout", "5"]);
+    assert_eq!(tested.code, 1, "{}\n{}", tested.stdout, tested.stderr);
+    assert!(
+        tested.stderr.contains("is set up, and not ready"),
+        "{}",
+        tested.stderr
+    );
+    let asked = windlass(&["app", "test", &at, "--grow", "worker"]);
+    assert_eq!(asked.code, 2, "{}", asked.stderr);
+    assert!(asked.stderr.contains("--grow worker"), "{}", asked.stderr);
+    let cluster = scratch.path().join("page/cluster.yaml");
+    fs::write(
+        &cluster,
+        "apiVersion: kubedirector.hpe.com/v1beta1\nkind: KubeDirectorCluster\nmetadata: {name: x}\nspec: {app: other, roles: []}\n",
+    )
+    .unwrap();
+    let asked = windlass(&["app", "test", &at]);
+    assert_eq!(asked.code, 2, "{}", asked.stderr);
+    assert!(
+        asked.stderr.contains("another application"),
+        "{}",
+        asked.stderr
+    );
+}
