@@ -238,11 +238,41 @@ inject() {
     mv -f "$file.new.$$" "$file" && : >"$state/inject-$1" || fail 75 "cannot write $file"
 }
 
+# What keeps systemd from running, as far as it shows from here.
+no_systemd() {
+    first=$(cat "$root/proc/1/comm" 2>/dev/null)
+    case $first in
+    systemd | init) ;;
+    *)
+        printf '%s' "the first process of this container is ${first:-not known}, so that the image, or the command that it is given, starts something else"
+        return
+        ;;
+    esac
+    kind=none
+    flags=
+    own=no
+    while read -r _ point type options _; do
+        case $point in
+        /sys/fs/cgroup)
+            kind=$type
+            flags=$options
+            ;;
+        /sys/fs/cgroup/systemd) case $options in rw*) own=yes ;; esac ;;
+        esac
+    done <"$root/proc/mounts"
+    case $kind,$flags,$own in
+    none,*) printf '%s' "the node mounts no cgroups in this container" ;;
+    cgroup2,ro*) printf '%s' "the node has cgroup v2, and this container may only read it: systemd needs a container runtime that delegates cgroups" ;;
+    cgroup2,* | *,yes) printf '%s' "it has its cgroups, and the journal has not come up; systemctl status tells more" ;;
+    *) printf '%s' "the node has cgroup v1, and this container may not write to /sys/fs/cgroup/systemd: nativeSystemdSupport: false in the KubeDirectorConfig mounts it" ;;
+    esac
+}
+
 journald() {
     [ $# -eq 1 ] || fail 64 "journald needs SECONDS"
     end=$(($(now) + $1))
     until systemctl status systemd-journald >/dev/null 2>&1; do
-        [ "$(now)" -lt "$end" ] || fail 75 "the journal of systemd does not run yet"
+        [ "$(now)" -lt "$end" ] || fail 75 "systemd does not run here: $(no_systemd)"
         nap
     done
 }

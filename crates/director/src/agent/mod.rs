@@ -6,6 +6,8 @@
 
 use thiserror::Error;
 
+use crate::build::{APP_CONTAINER, INIT_CONTAINER};
+
 /// The script, as it is mounted.
 pub const SCRIPT: &str = include_str!("agent.sh");
 /// What answers scripts that ask about their cluster, as it is mounted; whoever installs it puts a
@@ -13,6 +15,11 @@ pub const SCRIPT: &str = include_str!("agent.sh");
 pub const CONFIGCLI: &str = include_str!("configcli.py");
 /// The same for images without Python.
 pub const CONFIGCLI_WITHOUT_PYTHON: &str = include_str!("configcli.sh");
+
+/// What says how far the copy of a member's directories is, in the container that makes it.
+const PROGRESS: &str = include_str!("progress.sh");
+/// What a member begins with that says why the journal of systemd does not run in it.
+pub const NO_SYSTEMD: &str = "systemd does not run here";
 
 /// Where the script and all that a member is told are mounted.
 pub const MOUNT: &str = "/opt/windlass";
@@ -54,6 +61,13 @@ pub enum Command {
     Run(Run),
     /// Call something that answers at once, as often as it is asked.
     Ask(Ask),
+    /// Say how far the copy of its directories is, once that is another text.
+    Progress {
+        /// The text that is known.
+        known: String,
+        /// How long to wait for another one.
+        seconds: u32,
+    },
 }
 
 /// Where setup keeps what it installs.
@@ -141,6 +155,8 @@ pub enum What {
 pub enum Reply {
     /// It is as asked.
     Fine,
+    /// The copy of its directories is so far.
+    Copying(String),
     /// The hook has not ended.
     Running,
     /// The hook has ended.
@@ -179,8 +195,22 @@ pub enum Trouble {
 }
 
 impl Command {
+    /// The container that it is run in.
+    pub fn container(&self) -> &'static str {
+        match self {
+            Self::Progress { .. } => INIT_CONTAINER,
+            _ => APP_CONTAINER,
+        }
+    }
+
     /// The command line that an exec runs.
     pub fn argv(&self) -> Vec<String> {
+        if let Self::Progress { known, seconds } = self {
+            let seconds = seconds.to_string();
+            return ["sh", "-c", PROGRESS, "progress", known, &seconds]
+                .map(str::to_owned)
+                .into();
+        }
         let mut argv = vec!["sh".to_owned(), format!("{MOUNT}/agent")];
         let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| NONE.to_owned());
         argv.extend(match self {
@@ -235,6 +265,8 @@ impl Command {
                 words.extend(ask.arguments.iter().cloned());
                 words
             }
+            // It is no command of the script, which is not mounted there.
+            Self::Progress { .. } => Vec::new(),
         });
         argv
     }
@@ -263,6 +295,10 @@ impl Command {
                 read_run(stdout).ok_or_else(|| Trouble::Later("the answer broke off".to_owned()))
             }
             Self::Ask(_) => Ok(Reply::Said(String::from_utf8_lossy(stdout).into_owned())),
+            Self::Progress { .. } => {
+                let text = String::from_utf8_lossy(stdout);
+                Ok(Reply::Copying(text.trim().to_owned()))
+            }
             _ => Ok(Reply::Fine),
         }
     }

@@ -600,3 +600,72 @@ fn every_key(file: &Value, here: &Value, key: &str, found: &mut Vec<String>) {
         }
     }
 }
+
+#[test]
+fn a_member_says_what_keeps_systemd_from_running() {
+    let v1 = "cgroup /sys/fs/cgroup tmpfs ro 0 0\n";
+    let mounted = format!("{v1}cgroup /sys/fs/cgroup/systemd cgroup rw,xattr 0 0\n");
+    for (first, mounts, expected) in [
+        ("sh", "", "the first process of this container is sh"),
+        ("systemd", "proc /proc proc rw 0 0\n", "mounts no cgroups"),
+        (
+            "systemd",
+            "cgroup2 /sys/fs/cgroup cgroup2 ro,nosuid 0 0\n",
+            "cgroup v2, and this container may only read it",
+        ),
+        (
+            "systemd",
+            "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n",
+            "systemctl status tells more",
+        ),
+        ("init", v1, "may not write to /sys/fs/cgroup/systemd"),
+        ("init", mounted.as_str(), "systemctl status tells more"),
+    ] {
+        let member = Member::new();
+        member.write("proc/1/comm", &format!("{first}\n"));
+        member.write("proc/mounts", mounts);
+        let Err(Trouble::Later(told)) = member.ask(&Command::Journald { seconds: 0 }) else {
+            // The machine of this test may have a journal of its own.
+            return;
+        };
+        assert!(
+            told.starts_with(NO_SYSTEMD) && told.contains(expected),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn the_progress_of_a_copy_is_told_once_it_is_another() {
+    let member = Member::new();
+    let ask = |known: &str, seconds| {
+        let argv = Command::Progress {
+            known: known.to_owned(),
+            seconds,
+        }
+        .argv();
+        let mut process = Process::new(&argv[0]);
+        let output = process
+            .args(&argv[1..])
+            .env("WINDLASS_ROOT", member.root.path())
+            .output()
+            .unwrap();
+        let code = output.status.code().unwrap();
+        Command::Progress {
+            known: known.to_owned(),
+            seconds,
+        }
+        .read(code, &output.stdout, &output.stderr)
+    };
+    let copying = |text: &str| Ok(Reply::Copying(text.to_owned()));
+    assert_eq!(ask("", 0), copying(""));
+    member.write(
+        "mnt/etc/kubedirector-init-progress-bar.log",
+        "directory 1 of 2, /etc\n",
+    );
+    assert_eq!(ask("", 60), copying("directory 1 of 2, /etc"));
+    assert_eq!(
+        ask("directory 1 of 2, /etc", 0),
+        copying("directory 1 of 2, /etc")
+    );
+}

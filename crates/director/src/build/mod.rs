@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use delivery::{DELIVERY_TYPE, Delivery, Seed, content_hash, delivery_secret};
 pub use persist::persistent_directories;
-pub use pod::{APP_CONTAINER, INIT_CONTAINER, INIT_PROGRESS_FILE};
+pub use pod::{APP_CONTAINER, INIT_CONTAINER};
 pub use services::{budget, headless_service, member_service};
 pub use stateful_set::stateful_set;
 
@@ -134,5 +134,7 @@ pub(crate) fn hash_text(text: &str) -> String {
         .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
+#[cfg(test)]
+mod copy_tests;
 #[cfg(test)]
 mod tests;

@@ -16,8 +16,6 @@ use crate::names::{Names, PRETTY_NAME_ANNOTATION, block_claim_template};
 pub const APP_CONTAINER: &str = "app";
 /// The container that copies directories to storage.
 pub const INIT_CONTAINER: &str = "init";
-/// Where the latter writes how far it is.
-pub const INIT_PROGRESS_FILE: &str = "/mnt/etc/kubedirector-init-progress-bar.log";
 
 /// Directories of running systems, which begin empty.
 const TMPFS: [(&str, &str); 3] = [
@@ -419,23 +417,7 @@ fn init_container(blueprint: &Blueprint, role: &Role) -> Option<Value> {
     }))
 }
 
-/// The mark is made when everything is there, so what is killed in between begins again. What the
-/// image does not have begins empty.
-const COPY: &str = r#"set -eu
-[ ! -e /mnt/etc/kubedirector.init ] || exit 0
-mkdir -p /mnt/etc
-progress=/mnt/etc/kubedirector-init-progress-bar.log
-exec >/mnt/etc/kubedirector-init.log 2>&1
-count=0
-for directory; do
-    count=$((count + 1))
-    printf '%s of %s: %s\n' "$count" "$#" "$directory" >"$progress"
-    mkdir -p "/mnt$directory"
-    [ -d "$directory" ] || continue
-    if command -v rsync >/dev/null 2>&1; then
-        rsync -ax --info=progress2 "$directory/" "/mnt$directory/" >>"$progress"
-    else
-        cp -ax "$directory/." "/mnt$directory/"
-    fi
-done
-: >/mnt/etc/kubedirector.init"#;
+/// Shell rather than a program of ours, since the image is the user's and nothing is mounted in this
+/// container but the storage. It has cp and no rsync, as KubeDirector takes where there is one: one way
+/// that can be begun again is better than two that cannot.
+const COPY: &str = include_str!("copy.sh");

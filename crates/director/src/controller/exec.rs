@@ -9,14 +9,13 @@ use kube::{Api, Client};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::agent::{Command, Reply, Trouble};
-use crate::build::APP_CONTAINER;
 
 /// No command waits longer than this by itself; what takes longer has lost its connection.
 const PATIENCE: Duration = Duration::from_mins(5);
 /// What is kept of an answer. A hook shows the ends of its output, which the application limits.
 const ANSWER_MAX: u64 = 1 << 20;
 
-/// Runs a command in the application's container of a pod.
+/// Runs a command in a container of a pod.
 ///
 /// # Errors
 /// What the member answered in the place of doing it; that it could not be reached is an answer of
@@ -27,7 +26,7 @@ pub(super) async fn run(
     pod: &str,
     command: &Command,
 ) -> Result<Reply, Trouble> {
-    let answer = tokio::time::timeout(PATIENCE, exec(client, namespace, pod, command.argv())).await;
+    let answer = tokio::time::timeout(PATIENCE, exec(client, namespace, pod, command)).await;
     match answer {
         Ok(Ok((code, stdout, stderr))) => command.read(code, &stdout, &stderr),
         Ok(Err(error)) => Err(Trouble::Later(format!(
@@ -45,16 +44,16 @@ async fn exec(
     client: &Client,
     namespace: &str,
     pod: &str,
-    argv: Vec<String>,
+    command: &Command,
 ) -> Result<(i32, Vec<u8>, Vec<u8>), String> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let params = AttachParams::default()
-        .container(APP_CONTAINER)
+        .container(command.container())
         .stdin(false)
         .stdout(true)
         .stderr(true)
         .tty(false);
-    let started = pods.exec(pod, argv, &params).await;
+    let started = pods.exec(pod, command.argv(), &params).await;
     let mut process = started.map_err(|error| error.to_string())?;
     let (stdout, stderr) = (process.stdout(), process.stderr());
     let status = process.take_status();

@@ -24,6 +24,9 @@ const META_SECONDS: u32 = 60;
 /// How long an exec waits for systemd.
 const JOURNAL_SECONDS: u32 = 30;
 
+/// How long an exec waits until the copy of directories is further than is known.
+const PROGRESS_SECONDS: u32 = 10;
+
 /// One piece of work in one container.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct HookKey {
@@ -68,6 +71,11 @@ pub enum Hook {
         /// What it has been told then.
         memo: String,
     },
+    /// The member, whose directories are copied, says how far that is.
+    Progress {
+        /// What is known of it.
+        known: String,
+    },
     /// The member does what it has to do before it goes.
     Drain {
         /// How often it has failed before.
@@ -96,6 +104,11 @@ pub enum HookState {
 pub enum Outcome {
     /// All is as asked, and no script was called for it.
     Fine,
+    /// The copy of its directories is so far.
+    Copying {
+        /// In words.
+        text: String,
+    },
     /// The script goes on: ask again.
     Unfinished,
     /// The script has ended.
@@ -159,7 +172,8 @@ impl HookKey {
         match &self.hook {
             Hook::SetUp { generation } => {
                 let mut commands = Vec::new();
-                if blueprint.app.systemd {
+                // What idles starts no systemd.
+                if blueprint.app.systemd && !role.container.idle {
                     commands.push(Command::Journald {
                         seconds: JOURNAL_SECONDS,
                     });
@@ -178,6 +192,10 @@ impl HookKey {
                 commands
             }
             Hook::Refresh { generation } => vec![meta(*generation)],
+            Hook::Progress { known } => vec![Command::Progress {
+                known: known.clone(),
+                seconds: PROGRESS_SECONDS,
+            }],
             Hook::Notify {
                 generation,
                 number,
@@ -261,6 +279,7 @@ impl Outcome {
     pub fn of_answer(answer: Result<Reply, Trouble>) -> Option<Self> {
         match answer {
             Ok(Reply::Fine) => None,
+            Ok(Reply::Copying(text)) => Some(Self::Copying { text }),
             Ok(Reply::Running) => Some(Self::Unfinished),
             Ok(Reply::Done(ended)) => Some(Self::Ended(ended.into())),
             Ok(Reply::Restored { memo }) => Some(Self::Restored { memo }),
@@ -284,7 +303,7 @@ impl Outcome {
                 Err(crate::autoscale::shorten(detail))
             }
             // None of its keys; also where the application asks for nothing any more.
-            Self::Fine | Self::Unfinished | Self::Restored { .. } => {
+            Self::Fine | Self::Copying { .. } | Self::Unfinished | Self::Restored { .. } => {
                 Err("nothing was called".to_owned())
             }
         }
@@ -381,6 +400,9 @@ mod tests {
                 fqdns: Vec::new(),
                 memo: "3 abc worker:0-2".to_owned(),
             },
+            Hook::Progress {
+                known: "directory 1 of 2, /etc".to_owned(),
+            },
             Hook::Drain { failures: 0 },
             Hook::Demand {
                 of: "worker".to_owned(),
@@ -413,6 +435,9 @@ mod tests {
         for outcome in [
             Outcome::Fine,
             Outcome::Unfinished,
+            Outcome::Copying {
+                text: "directory 1 of 2, /etc".to_owned(),
+            },
             Outcome::Ended(Report::default()),
             Outcome::Restored {
                 memo: "1 -".to_owned(),

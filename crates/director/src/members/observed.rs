@@ -138,8 +138,8 @@ pub struct ObservedPod {
     pub scheduling_error: Option<String>,
     /// Why its container does not start.
     pub trouble: Option<String>,
-    /// How far the copy of its directories is.
-    pub init_progress: Option<String>,
+    /// The container that copies its directories, while it runs.
+    pub init_container: Option<String>,
 }
 
 /// How the container of a member stands.

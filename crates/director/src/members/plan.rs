@@ -22,6 +22,9 @@ use crate::names::{Domain, Names};
 mod member;
 mod objects;
 mod scaling;
+mod systemd;
+#[cfg(test)]
+mod tests;
 
 /// How often to look again while something is waited for, should its end go unnoticed.
 const RESYNC: SignedDuration = SignedDuration::from_secs(30);
@@ -124,6 +127,8 @@ struct Planner<'a> {
     wake_at: Option<Timestamp>,
     /// What is in the way, one line each.
     troubles: Vec<String>,
+    /// How far the copies of members' directories are, by pod.
+    copies: BTreeMap<&'a str, String>,
 }
 
 /// What the members are to know.
@@ -164,6 +169,7 @@ impl<'a> Planner<'a> {
             basis: Basis::Cached,
             wake_at: None,
             troubles: Vec::new(),
+            copies: BTreeMap::new(),
         }
     }
 
@@ -438,12 +444,9 @@ impl<'a> Planner<'a> {
             .filter(|(_, pod)| !pod.ready)
             .map(|(_, pod)| pod.object.name.as_str())
             .collect();
+        let changing = self.changing();
         let (truth, reason, message) = if !is_settled {
-            (
-                false,
-                "MembersChanging",
-                "members come, go or are set up".to_owned(),
-            )
+            (false, "MembersChanging", changing.clone())
         } else if rollup.config_errors {
             (false, "ConfigErrors", self.troubles.join("; "))
         } else if waiting.is_empty() {
@@ -470,7 +473,7 @@ impl<'a> Planner<'a> {
         let (reason, message) = if is_settled {
             ("Settled", "nobody comes or goes")
         } else {
-            ("MembersChanging", "members come, go or are set up")
+            ("MembersChanging", changing.as_str())
         };
         let kind = ConditionKind::Progressing;
         set_condition(status, kind, !is_settled, reason, message, self.now);
@@ -482,6 +485,20 @@ impl<'a> Planner<'a> {
         let kind = ConditionKind::Degraded;
         let is_degraded = !self.troubles.is_empty();
         set_condition(status, kind, is_degraded, reason, &message, self.now);
+        self.systemd(status);
+    }
+
+    /// What goes on while not all is as it is to be.
+    fn changing(&self) -> String {
+        let copies = self.copies.iter();
+        let copies: Vec<String> = copies
+            .map(|(pod, text)| format!("{pod} copies its directories: {text}"))
+            .collect();
+        if copies.is_empty() {
+            "members come, go or are set up".to_owned()
+        } else {
+            copies.join("; ")
+        }
     }
 
     fn roles(&self) -> Vec<windlass_api::director::cluster::RoleStatus> {
@@ -514,6 +531,7 @@ impl<'a> Planner<'a> {
                     node_id: role.node_id(ordinal),
                     block_devices: role.block_devices(),
                     state: member_state(place, pod),
+                    copied: self.copies.get(pod_name.as_str()).cloned(),
                     fqdns: call.map_or_else(Vec::new, |call| self.fqdns(call)),
                     pod,
                     pod_name,

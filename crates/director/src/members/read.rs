@@ -100,7 +100,7 @@ impl ObservedPod {
             marks: PodMarks::read(&annotations(object)),
             scheduling_error: unscheduled.map(str::to_owned),
             trouble: trouble.map(|reason| format!("{reason} {message}").trim().to_owned()),
-            init_progress: None,
+            init_container: init_container(status),
         })
     }
 }
@@ -133,6 +133,12 @@ impl From<&External> for HookState {
             }),
         }
     }
+}
+
+fn init_container(status: &Value) -> Option<String> {
+    let init = container(status, "initContainerStatuses", INIT_CONTAINER);
+    let id = init["containerID"].as_str().filter(|id| !id.is_empty())?;
+    init["state"]["running"].is_object().then(|| id.to_owned())
 }
 
 /// How the container of a member stands.

@@ -27,6 +27,8 @@ pub enum ConditionKind {
     ScalingActive,
     /// More are wanted of one of them than it may have.
     ScalingLimited,
+    /// systemd runs in the members of an application that needs it, as far as their nodes let it.
+    Systemd,
 }
 
 impl ConditionKind {
@@ -38,6 +40,7 @@ impl ConditionKind {
             Self::Degraded => "Degraded",
             Self::ScalingActive => "ScalingActive",
             Self::ScalingLimited => "ScalingLimited",
+            Self::Systemd => "SystemdRuns",
         }
     }
 }
@@ -52,6 +55,8 @@ pub(super) struct MemberLine<'a> {
     pub(super) block_devices: Vec<String>,
     pub(super) state: MemberState,
     pub(super) pod: Option<&'a ObservedPod>,
+    /// How far the copy of its directories is.
+    pub(super) copied: Option<String>,
     /// The names of the members that its pending hook speaks of.
     pub(super) fqdns: Vec<String>,
 }
@@ -118,7 +123,7 @@ fn detail(line: &MemberLine<'_>) -> StateDetail {
         start_script_stdout_message: error.and_then(|error| some(&error.stdout)),
         start_script_stderr_message: error.and_then(|error| some(&error.stderr)),
         scheduling_error_message: pod.scheduling_error.clone(),
-        storage_init_progress: pod.init_progress.clone(),
+        storage_init_progress: line.copied.clone(),
     }
 }
 

@@ -55,6 +55,7 @@ impl<'a> Planner<'a> {
         let mut marks = pod.marks.clone();
         let place = view.place(pod.ordinal, self.is_released(view));
         self.mark_leaving(view, pod, &mut marks);
+        self.follow_copy(view, pod);
         let id = match pod.container.id() {
             Some(id) if pod.container.runs() && !pod.deleting => id,
             _ => return marks,
@@ -73,6 +74,42 @@ impl<'a> Planner<'a> {
             _ => {}
         }
         marks
+    }
+
+    /// Asks a member whose directories are copied how far that is. The answer comes when it is further than
+    /// the status says, so that nobody asks in vain.
+    fn follow_copy(&mut self, view: &RoleView<'a>, pod: &'a ObservedPod) {
+        let Some(id) = pod.init_container.as_deref().filter(|_| !pod.deleting) else {
+            return;
+        };
+        let name = &pod.object.name;
+        let before = self.before.roles.iter().flat_map(|role| &role.members);
+        let known = before
+            .filter(|member| member.pod == *name)
+            .find_map(|member| member.state_detail.storage_init_progress.clone())
+            .unwrap_or_default();
+        let asked = self.known(pod, id, |hook| matches!(hook, Hook::Progress { .. }));
+        let hook = match asked {
+            Some((key, _)) => key.hook.clone(),
+            None => Hook::Progress {
+                known: known.clone(),
+            },
+        };
+        let text = match self.ask(key(view, pod, id, hook)) {
+            Asked::Answer(Outcome::Copying { text }) => {
+                self.wake_in(ASK_AGAIN);
+                text.clone()
+            }
+            // It is no trouble that nobody knows how far it is.
+            Asked::Answer(_) => {
+                self.wake_in(TRY_AGAIN);
+                known
+            }
+            Asked::Waiting => known,
+        };
+        if !text.is_empty() {
+            self.copies.insert(name.as_str(), text);
+        }
     }
 
     fn mark_leaving(&mut self, view: &RoleView<'a>, pod: &ObservedPod, marks: &mut PodMarks) {
@@ -170,7 +207,7 @@ impl<'a> Planner<'a> {
                 self.wake_in(TRY_AGAIN);
                 return;
             }
-            Asked::Answer(Outcome::Unfinished) => return,
+            Asked::Answer(Outcome::Unfinished | Outcome::Copying { .. }) => return,
         };
         marks.configured = Some(id.to_owned());
         marks.meta_generation = told.generation;
@@ -265,7 +302,7 @@ impl<'a> Planner<'a> {
             _ => 0,
         };
         let detail = match self.ask(key(view, pod, id, hook)) {
-            Asked::Waiting | Asked::Answer(Outcome::Unfinished) => return,
+            Asked::Waiting | Asked::Answer(Outcome::Unfinished | Outcome::Copying { .. }) => return,
             Asked::Answer(Outcome::Later { .. }) => {
                 self.wake_in(TRY_AGAIN);
                 return;
@@ -347,7 +384,7 @@ impl<'a> Planner<'a> {
         }
         let name = &pod.object.name;
         let detail = match self.ask(key(view, pod, id, Hook::Drain { failures })) {
-            Asked::Waiting | Asked::Answer(Outcome::Unfinished) => return,
+            Asked::Waiting | Asked::Answer(Outcome::Unfinished | Outcome::Copying { .. }) => return,
             Asked::Answer(Outcome::Later { .. }) => {
                 self.wake_in(TRY_AGAIN);
                 return;

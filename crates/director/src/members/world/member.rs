@@ -65,6 +65,7 @@ impl Script {
             Command::Journald { .. } | Command::Prepare { .. } | Command::Inject(_) => {
                 Ok(Reply::Fine)
             }
+            Command::Progress { .. } => Err(Trouble::Later("nothing is copied".to_owned())),
             Command::Run(run) => Ok(self.run(run, faults)),
             // Whoever is asked for demand answers for the application.
             Command::Ask(_) => Ok(Reply::Said(String::new())),
