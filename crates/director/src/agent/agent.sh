@@ -9,6 +9,8 @@
 #   ask WHAT SECONDS LIMIT -- ARGUMENTS   calls something, and prints what it writes
 #   idle                             does nothing, as the first process of a container
 #
+# Before COMMAND, --pod UID names the pod that it is for: another one may have taken its name.
+#
 # Every command may be killed at any moment and called again; none does a thing twice. It ends with 0,
 # with 75 when the same call may succeed later, with 65 when what it was given is wrong, and with 64
 # when it was called wrongly. POSIX only: the image may be any.
@@ -445,6 +447,10 @@ finish() {
     exit 0
 }
 
+if [ "${1-}" = --pod ] && [ $# -ge 2 ]; then
+    [ "${WINDLASS_POD_UID-$2}" = "$2" ] || fail 75 "another pod has the name now"
+    shift 2
+fi
 command=${1-}
 [ $# -eq 0 ] || shift
 case $command in

@@ -271,6 +271,15 @@ impl Command {
         argv
     }
 
+    /// The same, for the pod of this uid and no other.
+    pub fn argv_for(&self, uid: &str) -> Vec<String> {
+        let mut argv = self.argv();
+        if !matches!(self, Self::Progress { .. }) {
+            drop(argv.splice(2..2, ["--pod".to_owned(), uid.to_owned()]));
+        }
+        argv
+    }
+
     /// What an exec of this command has answered, from its exit code and what it wrote.
     ///
     /// # Errors

@@ -669,3 +669,39 @@ fn the_progress_of_a_copy_is_told_once_it_is_another() {
         copying("directory 1 of 2, /etc")
     );
 }
+
+#[test]
+fn what_is_for_another_pod_of_the_name_is_not_done() {
+    let member = Member::new();
+    let ask = |own: Option<&str>| {
+        let command = Command::Prepare {
+            layout: Layout::New,
+            package: None,
+        };
+        let argv = command.argv_for("u1");
+        let mut process = Process::new(&argv[0]);
+        process
+            .arg(member.path("opt/windlass/agent"))
+            .args(&argv[2..])
+            .env("WINDLASS_ROOT", member.root.path());
+        match own {
+            Some(uid) => process.env("WINDLASS_POD_UID", uid),
+            None => process.env_remove("WINDLASS_POD_UID"),
+        };
+        let output = process.output().unwrap();
+        command.read(
+            output.status.code().unwrap(),
+            &output.stdout,
+            &output.stderr,
+        )
+    };
+    let other = ask(Some("u2"));
+    assert_eq!(
+        other,
+        Err(Trouble::Later("another pod has the name now".to_owned()))
+    );
+    assert!(!member.path("opt/guestconfig").exists());
+    assert_eq!(ask(Some("u1")), Ok(Reply::Fine));
+    // Pods of an earlier operator do not know their uid.
+    assert_eq!(ask(None), Ok(Reply::Fine));
+}

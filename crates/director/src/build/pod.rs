@@ -17,6 +17,9 @@ pub const APP_CONTAINER: &str = "app";
 /// The container that copies directories to storage.
 pub const INIT_CONTAINER: &str = "init";
 
+/// Where a member finds the uid of its pod.
+const POD_UID: &str = "WINDLASS_POD_UID";
+
 /// Directories of running systems, which begin empty.
 const TMPFS: [(&str, &str); 3] = [
     ("tmpfs-tmp", "/tmp"),
@@ -310,6 +313,7 @@ fn resources(role: &Role) -> Value {
 fn environment(role: &Role) -> Vec<Value> {
     let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
     let mut variables = vec![
+        field(POD_UID, "metadata.uid"),
         field("POD_NAME", "metadata.name"),
         field("POD_NAMESPACE", "metadata.namespace"),
         field("POD_IP", "status.podIP"),

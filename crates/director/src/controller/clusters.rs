@@ -409,7 +409,7 @@ impl Controller for KubeDirectorClusters {
         let namespace = object.namespace().unwrap_or_default();
         let mut outcome = Outcome::Fine;
         for command in key.commands(&blueprint) {
-            let answer = exec::run(&self.client, namespace, &key.pod, &command).await;
+            let answer = exec::run(&self.client, namespace, &key.pod, &key.uid, &command).await;
             if let Some(over) = Outcome::of_answer(answer) {
                 outcome = over;
                 break;

@@ -254,6 +254,10 @@ impl Place {
         self.named("v1", "Secret", "secrets")
     }
 
+    pub(crate) fn accounts(&self) -> Objects {
+        self.named("v1", "ServiceAccount", "serviceaccounts")
+    }
+
     pub(crate) fn claims(&self) -> Objects {
         self.named("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
     }

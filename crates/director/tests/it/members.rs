@@ -204,7 +204,8 @@ async fn run(
     process
         .arg(root.join(agent.trim_start_matches('/')))
         .args(&command[2..])
-        .env("WINDLASS_ROOT", &root);
+        .env("WINDLASS_ROOT", &root)
+        .env("WINDLASS_POD_UID", container.uid.as_str());
     process.output().await.map_err(|error| error.to_string())
 }
 

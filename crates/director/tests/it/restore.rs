@@ -105,6 +105,8 @@ async fn live(house: &House, backup: &Backup, script: Arc<Script>) -> Option<Str
 /// The story; the error is what was against the laws.
 async fn tell(house: &House, backup: &Backup, place: &Place) -> Result<(), String> {
     house.members.copy_storage("backed-up", &place.namespace);
+    // Pods are refused before the namespace has it.
+    place.accounts().until_there("default", |_| true).await;
     for (kind, object) in &backup.0 {
         // What is there already a tool leaves alone.
         let restored = kind.of(place).try_create(object).await;
