@@ -149,6 +149,14 @@ impl<'a> Planner<'a> {
                     let set = stateful_set(self.blueprint, &self.names, role, replicas, None);
                     effects.push(Effect::Apply(set));
                 }
+                // Nobody else takes away what a StatefulSet has left that is not made again.
+                None if self.is_released(view) => {
+                    let pods = view.pods.values().filter(|pod| !pod.deleting);
+                    effects.extend(pods.map(|pod| Effect::Delete {
+                        target: self.reference("v1", "Pod", &pod.object.name),
+                        uid: pod.object.uid.clone(),
+                    }));
+                }
                 None => {}
                 // When it is gone there is another one, which adopts what it has left.
                 Some(set) if set.deleting => is_waiting = true,

@@ -431,6 +431,19 @@ fn a_cluster_that_comes_back_from_a_backup_keeps_its_names_and_sets_up_only_who_
     assert_eq!(told.len(), 4, "{told:?}");
 }
 
+#[test]
+fn members_whose_role_goes_while_its_statefulset_is_replaced_go_too() {
+    let mut world = up(Wish {
+        storage: true,
+        ..wish(2)
+    });
+    world.restore();
+    world.pass(None);
+    world.wish.workers = 0;
+    world.settle();
+    assert!(world.claims.is_empty());
+}
+
 /// What may happen between two looks.
 #[derive(Debug, Clone)]
 pub(super) enum Happening {
