@@ -83,12 +83,8 @@ impl Kafka<'_> {
     fn apply(&self) {
         self.0.apply(
             |app| {
-                drop(
-                    app["spec"]
-                        .as_object_mut()
-                        .unwrap()
-                        .remove("defaultEventList"),
-                )
+                let spec = app["spec"].as_object_mut().unwrap();
+                spec.remove("defaultEventList");
             },
             |role| {
                 role["env"] = json!([
