@@ -21,6 +21,9 @@ case "$*" in
         ;;
 esac
 target=${CARGO_TARGET_DIR:-$PWD/target}
+# What cargo tells the programs that it runs, such as tests: build scripts that ask for one of these would run
+# again, and half of all crates be compiled anew; and once more by the next one who is told nothing.
+unset OUT_DIR "${!CARGO_MANIFEST_@}" "${!CARGO_PKG_@}"
 echo "==> linking windlass statically" >&2
 CARGO_BUILD_BUILD_DIR=$target cargo rustc --quiet --profile "$profile" --target-dir "$target/static" \
     --package windlass --bin windlass -- -C target-feature=+crt-static -C strip=debuginfo >&2
