@@ -27,6 +27,12 @@ fn embedded() -> Option<Up> {
     Some(Up::launched(tempfile::tempdir().unwrap(), up))
 }
 
+/// Lets an application tell all members who comes and goes, whatever its default is.
+fn all_are_told(app: &mut Value) {
+    let spec = app["spec"].as_object_mut().unwrap();
+    spec.remove("defaultEventList");
+}
+
 /// A virtual cluster of the catalog, which has the name of its application.
 struct Virtual<'c> {
     kubectl: &'c Kubectl,

@@ -81,19 +81,13 @@ struct Kafka<'c>(Virtual<'c>);
 impl Kafka<'_> {
     /// Applies the catalog; in difference to it, all members are told who comes and goes.
     fn apply(&self) {
-        self.0.apply(
-            |app| {
-                let spec = app["spec"].as_object_mut().unwrap();
-                spec.remove("defaultEventList");
-            },
-            |role| {
-                role["env"] = json!([
-                    { "name": "KAFKA_HEAP_OPTS", "value": "-Xmx192m" },
-                    { "name": "KAFKA_OPTS", "value": QUICK_START },
-                    { "name": "KAFKA_SETTINGS", "value": SMALL },
-                ]);
-            },
-        );
+        self.0.apply(super::all_are_told, |role| {
+            role["env"] = json!([
+                { "name": "KAFKA_HEAP_OPTS", "value": "-Xmx192m" },
+                { "name": "KAFKA_OPTS", "value": QUICK_START },
+                { "name": "KAFKA_SETTINGS", "value": SMALL },
+            ]);
+        });
     }
 
     /// Uses it from outside of its pods.

@@ -85,15 +85,7 @@ fn the_original_demo() {
     demo.the_notebook_answers();
 
     let notebook = demo.pod("jupyter", 0);
-    let job = demo.submit(&notebook);
-    job.runs_on(&demo.workers(2));
-    demo.resize("worker", 4);
-    demo.settled("worker", 4);
-    job.runs_on(&demo.workers(4));
-    demo.resize("worker", 1);
-    demo.settled("worker", 1);
-    job.runs_on(&demo.workers(1));
-    job.end();
+    demo.grows_and_shrinks_under_a_job(&notebook, 4);
 
     for pod in [demo.pod("controller", 0), demo.pod("worker", 0), notebook] {
         demo.was_told(&pod, &[2, 3], &[1, 2, 3]);
@@ -108,15 +100,7 @@ fn on_kubernetes() {
     demo.apply(0);
     demo.settled("worker", 2);
     let controller = demo.pod("controller", 0);
-    let job = demo.submit(&controller);
-    job.runs_on(&demo.workers(2));
-    demo.resize("worker", 3);
-    demo.settled("worker", 3);
-    job.runs_on(&demo.workers(3));
-    demo.resize("worker", 1);
-    demo.settled("worker", 1);
-    job.runs_on(&demo.workers(1));
-    job.end();
+    demo.grows_and_shrinks_under_a_job(&controller, 3);
     for pod in [&controller, &demo.pod("worker", 0)] {
         demo.was_told(pod, &[2], &[1, 2]);
     }
@@ -153,20 +137,12 @@ impl<'c> Demo<'c> {
     /// Applies the catalog as its documentation says. In difference to it all members are told who comes
     /// and goes, and JVMs start quickly.
     fn apply(&self, notebooks: usize) {
-        self.0.apply(
-            |app| {
-                app["spec"]
-                    .as_object_mut()
-                    .unwrap()
-                    .remove("defaultEventList");
-            },
-            |role| {
-                if role["id"] == "jupyter" {
-                    role["members"] = json!(notebooks);
-                }
-                role["env"] = json!([{ "name": "SPARK_DAEMON_JAVA_OPTS", "value": QUICK_START }]);
-            },
-        );
+        self.0.apply(super::all_are_told, |role| {
+            if role["id"] == "jupyter" {
+                role["members"] = json!(notebooks);
+            }
+            role["env"] = json!([{ "name": "SPARK_DAEMON_JAVA_OPTS", "value": QUICK_START }]);
+        });
     }
 
     /// The pods of the first so many workers.
@@ -193,6 +169,18 @@ impl<'c> Demo<'c> {
         let token = self.in_pod(&pod, &["configcli", "--get", token]);
         let answer = ask(&format!("/api/contents?token={}", token.trim()));
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    /// From two workers to the most and to one, while a job that is submitted in this member goes on.
+    fn grows_and_shrinks_under_a_job(&self, pod: &str, most: usize) {
+        let job = self.submit(pod);
+        job.runs_on(&self.workers(2));
+        for workers in [most, 1] {
+            self.resize("worker", workers);
+            self.settled("worker", workers);
+            job.runs_on(&self.workers(workers));
+        }
+        job.end();
     }
 
     /// Submits the job in a member, as its user would.
