@@ -69,10 +69,9 @@ e2e: rust ## Run the long tests with every Spark version.
 	hack/prepare-e2e.sh $(SPARK_ALL)
 	hack/e2e.sh
 
-e2e-apps: setup-all ## Run large applications on embedded clusters: the catalog, Airflow.
+e2e-apps: rust ## Run what e2e leaves out: the catalog, Airflow, Spark Connect, every field of executors.
+	hack/prepare-e2e.sh $(SPARK_ALL)
 	@hack/setup.sh --catalog $(SPARK_DEFAULT)
-	cargo build --workspace --bins
-	'$(WINDLASS)' warm $(SPARK_ALL)
 	hack/e2e.sh --apps
 
 e2e-floor: export WINDLASS_KUBERNETES_MINOR := 1.20

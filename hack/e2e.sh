@@ -13,8 +13,8 @@
 #
 #   hack/e2e.sh --apps
 #
-# runs what is left out of it instead: large applications that people run on Windlass or beside it, which
-# take long and need an embedded cluster only.
+# runs what is left out of it instead, likewise: applications that people run on Windlass or beside it, and
+# what takes long for what it shows.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
@@ -37,11 +37,16 @@ apart=(
     no_acknowledged_write_is_lost
     the_embedded_api_answers_as_a_real_one
 )
-# What runs with --apps.
+# What runs with --apps, on embedded clusters and on Kubernetes.
 apps=(
-    catalog::
     airflow::
+    catalog::
+    connect::embedded
+    executor_fields::
     warm::
+)
+apps_on_kubernetes=(
+    connect::kubernetes
 )
 skip=()
 long_tests() { cargo test --workspace --no-fail-fast --test e2e -- "$@"; }
@@ -53,21 +58,16 @@ for name in "${needs_our_node[@]}"; do
         exit 1
     }
 done
-for name in "${apart[@]}" "${apps[@]}"; do
+for name in "${apart[@]}" "${apps[@]}" "${apps_on_kubernetes[@]}"; do
     grep -qF "$name" <<<"$known" || {
         echo "windlass: hack/e2e.sh lists $name, which no test has in its name: correct the list" >&2
         exit 1
     }
 done
 
-if [ "${1:-}" = --apps ]; then
-    long_tests --test-threads=1 --skip kubernetes:: "${apps[@]}"
-    exit
-fi
-
 # What each row has said, by its name.
 said=$(mktemp -d)
-rows=()
+declare -A rows=()
 node=
 end_all() {
     local row
@@ -92,7 +92,7 @@ else
     hack/kubernetes/image "$image" "$binary"
 fi
 
-if [ $# != 0 ]; then
+if [ $# != 0 ] && [ "$1" != --apps ]; then
     long_tests --test-threads=1 "${skip[@]}" "$@"
     exit
 fi
@@ -100,18 +100,26 @@ fi
 set -m
 start_row() { # name, then what the tests have in their names...
     (long_tests --test-threads=1 "${skip[@]}" "${@:2}" 2>&1 | tee "$said/$1" | sed -u "s/^/[$1] /" >&2) &
-    rows+=($!)
+    rows[$1]=$!
 }
-start_row apiserver "${apart[@]}"
-start_row kubernetes kubernetes::
+# The last row is not started apart: its output is this script's.
+if [ $# = 0 ]; then
+    start_row apiserver "${apart[@]}"
+    others=()
+    for name in "${apps_on_kubernetes[@]}"; do others+=(--skip "$name"); done
+    start_row kubernetes kubernetes:: "${others[@]}"
+    embedded=(--skip kubernetes::)
+    for name in "${apart[@]}" "${apps[@]}"; do embedded+=(--skip "$name"); done
+else
+    start_row kubernetes "${apps_on_kubernetes[@]}"
+    embedded=(--skip kubernetes:: "${apps[@]}")
+fi
 set +m
-others=(--skip kubernetes::)
-for name in "${apart[@]}" "${apps[@]}"; do others+=(--skip "$name"); done
 failed=()
-long_tests --test-threads=1 "${others[@]}" 2>&1 | tee "$said/embedded" ||
-    failed+=(embedded)
-wait "${rows[0]}" || failed+=(apiserver)
-wait "${rows[1]}" || failed+=(kubernetes)
+long_tests --test-threads=1 "${embedded[@]}" 2>&1 | tee "$said/embedded" || failed+=(embedded)
+for name in "${!rows[@]}"; do
+    wait "${rows[$name]}" || failed+=("$name")
+done
 rows=()
 [ ${#failed[@]} != 0 ] || exit 0
 # What was said about a failure may lie thousands of lines back, among what other rows said.
