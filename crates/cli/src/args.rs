@@ -5,6 +5,7 @@ mod applications;
 mod exposing;
 mod issuer;
 mod operator;
+mod tenant;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub use applications::{
 pub use exposing::{ExposingArgs, Json};
 pub use issuer::IssuerRef;
 pub use operator::{CheckArgs, ImagesArgs, InstallArgs, OperatorArgs};
+pub use tenant::{Amount, PodSecurity, TenantArgs, TenantCommand};
 
 /// Runs Spark jobs and stateful data clusters on Kubernetes, and the same YAML on a laptop.
 #[derive(Debug, Parser)]
@@ -102,6 +104,12 @@ pub enum Command {
         #[command(subcommand)]
         command: AppCommand,
     },
+    /// Give teams namespaces of their own.
+    Tenant {
+        /// What to do.
+        #[command(subcommand)]
+        command: TenantCommand,
+    },
     /// Start a run of a schedule now, and print its name.
     Trigger(TriggerArgs),
     /// Print a shell completion script.
@@ -174,6 +182,9 @@ impl Command {
             Self::Delete(args) => Some(&mut args.place.cluster),
             Self::Trigger(args) => Some(&mut args.place.cluster),
             Self::Check(args) => Some(&mut args.cluster),
+            Self::Tenant { command } => match command {
+                TenantCommand::Create(args) => Some(&mut args.cluster),
+            },
             Self::Up(_)
             | Self::App { .. }
             | Self::Down(_)

@@ -107,6 +107,7 @@ async fn act(command: Command) -> Result<Exit, Failure> {
         Command::Check(args) => Box::pin(commands::check::check(args)).await,
         Command::Images(args) => commands::images::images(&args),
         Command::App { command } => Box::pin(commands::app::app(command)).await,
+        Command::Tenant { command } => Box::pin(commands::tenant::tenant(command)).await,
         Command::Crd => {
             let documents = windlass_api::parse::to_yaml_documents(&windlass_api::crds())
                 .map_err(Failure::internal)?;

@@ -106,6 +106,25 @@ pub fn director_rules() -> Vec<PolicyRule> {
     ]
 }
 
+/// What the people of a team do in its namespace: keep applications and clusters.
+pub fn team_rules() -> Vec<PolicyRule> {
+    const WRITE: &[&str] = &[
+        "get",
+        "list",
+        "watch",
+        "create",
+        "update",
+        "patch",
+        "delete",
+        "deletecollection",
+    ];
+    let kinds = ["kubedirectorclusters", "kubedirectorapps"];
+    vec![
+        rule(KUBEDIRECTOR, &kinds, WRITE),
+        rule(FIRST_KUBEDIRECTOR, &kinds, WRITE),
+    ]
+}
+
 /// The role of the operator of virtual clusters in the whole cluster.
 pub fn director_cluster_role() -> ClusterRole {
     ClusterRole {

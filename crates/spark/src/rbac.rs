@@ -232,6 +232,64 @@ pub fn webhook_home_rules(secret: &str) -> Vec<PolicyRule> {
     ]
 }
 
+/// What the people of a team do in its namespace: run jobs, look after their pods, and keep what these need.
+/// What decides about them (roles, accounts, quotas, limits, policies) they may see at most.
+pub fn team_rules() -> Vec<PolicyRule> {
+    const READ: &[&str] = &["get", "list", "watch"];
+    const WRITE: &[&str] = &[
+        "get",
+        "list",
+        "watch",
+        "create",
+        "update",
+        "patch",
+        "delete",
+        "deletecollection",
+    ];
+    vec![
+        rule(
+            "sparkoperator.k8s.io",
+            &[
+                "sparkapplications",
+                "scheduledsparkapplications",
+                "sparkconnects",
+            ],
+            WRITE,
+        ),
+        rule("spark-operator.k8s.io", &["sparkapplications"], WRITE),
+        rule("windlass.dev", &["sparkpolicies"], READ),
+        // Files, keys and storage of jobs, and pods of their own: shells, clients.
+        rule(
+            "",
+            &[
+                "pods",
+                "services",
+                "configmaps",
+                "secrets",
+                "persistentvolumeclaims",
+            ],
+            WRITE,
+        ),
+        rule("", &["pods/log"], &["get"]),
+        // Clients of WebSockets ask by GET, others by POST.
+        rule(
+            "",
+            &["pods/exec", "pods/attach", "pods/portforward"],
+            &["get", "create"],
+        ),
+        // See what is decided, and what happens.
+        rule(
+            "",
+            &["events", "serviceaccounts", "resourcequotas", "limitranges"],
+            READ,
+        ),
+        rule("events.k8s.io", &["events"], READ),
+        rule("apps", &["deployments", "statefulsets"], READ),
+        rule("networking.k8s.io", &["ingresses", "networkpolicies"], READ),
+        rule("policy", &["poddisruptionbudgets"], READ),
+    ]
+}
+
 /// What the operator does in its own namespace: hold the Lease that says which replica acts.
 pub fn leader_rules() -> Vec<PolicyRule> {
     vec![rule(

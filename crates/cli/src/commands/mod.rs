@@ -15,6 +15,7 @@ pub mod operator;
 pub mod render;
 pub mod status;
 pub mod submit;
+pub mod tenant;
 pub mod trigger;
 pub mod up;
 pub mod wait;

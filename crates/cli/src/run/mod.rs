@@ -221,6 +221,16 @@ pub async fn apply_beside(
     object: Value,
     namespace: &str,
 ) -> Result<String, Failure> {
+    apply_object(client, object, namespace, "windlass-run").await
+}
+
+/// Applies an object as this manager of its fields, in the namespace if it has none of its own, and says so.
+pub async fn apply_object(
+    client: &Client,
+    object: Value,
+    namespace: &str,
+    manager: &str,
+) -> Result<String, Failure> {
     let mut object: DynamicObject = serde_json::from_value(object).map_err(|error| {
         Failure::bad_input(format!(
             "an object beside the application is none of Kubernetes: {error}"
@@ -259,7 +269,7 @@ pub async fn apply_beside(
     };
     api.patch(
         &name,
-        &PatchParams::apply("windlass-run").force(),
+        &PatchParams::apply(manager).force(),
         &Patch::Apply(&object),
     )
     .await

@@ -15,7 +15,7 @@ use crate::common::{Answer, root, shell_lines, windlass};
 use crate::machine::Machine;
 
 /// The documents whose commands are run.
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "docs/run.md",
     "docs/applications.md",
@@ -28,6 +28,7 @@ const DOCUMENTS: [&str; 12] = [
     "docs/exposure.md",
     "docs/monitoring.md",
     "docs/original-api.md",
+    "docs/tenants.md",
 ];
 
 /// Commands that are shown and not run here, each with the reason.

@@ -31,6 +31,7 @@ mod ordinary_user;
 mod originals;
 mod secrets;
 mod spark_demand;
+mod tenants;
 mod trouble;
 mod virtual_clusters;
 mod webhook;
