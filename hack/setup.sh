@@ -103,6 +103,10 @@ missing_packages() {
     if $wants_kubectl && ! has kubectl; then
         first_package kubectl kubernetes-client
     fi
+    # Disks that grow while they are in use, which root alone mounts; the programs are not in everybody's path.
+    if $wants_kubectl && [ "$(id -u)" = 0 ]; then
+        PATH=$PATH:/usr/sbin:/sbin has mkfs.xfs || echo xfsprogs
+    fi
     if $wants_clients && ! node_is_usable; then
         has node || echo nodejs
         has npm || echo npm

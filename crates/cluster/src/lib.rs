@@ -28,6 +28,8 @@ mod scheduler;
 mod storage;
 mod workloads;
 
+pub use storage::detach_disks;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,8 +3,10 @@
 //! [`plan`](plan::plan) says what claims and volumes need; the wiring does it. A volume's name and
 //! directory follow from the uid of its claim, so that nothing is made twice. What a claim held is
 //! removed once the claim is gone and no pod of its namespace uses it any more. Ephemeral volumes of
-//! pods are claims that are made for the pod and owned by it.
+//! pods are claims that are made for the pod and owned by it. Where the machine lets disks be mounted,
+//! StorageClass `local-disk` gives volumes that have a size ([`disk`]).
 
+mod disk;
 mod objects;
 mod plan;
 
@@ -17,6 +19,7 @@ use std::time::Duration;
 use kube::api::PropagationPolicy;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 use windlass_engine::{Kind, ObjectKey};
 
 use crate::api::{Api, CallError};
@@ -24,9 +27,10 @@ use crate::events::{Events, Note, Severity, Subject};
 use crate::mirror::Mirror;
 use crate::objects::Pod;
 use crate::queue::Queue;
+use disk::{Disks, Filesystem};
 pub(crate) use objects::Claim;
 use objects::{StorageClass, Volume};
-use plan::{PROVISIONER, Step, World};
+use plan::{DISK_PROVISIONER, Medium, PROVISIONER, Step, World};
 
 pub(crate) const CLAIM: Kind =
     Kind::namespaced("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims");
@@ -36,6 +40,8 @@ pub(crate) const CLASS: Kind =
 
 /// The class of claims that name none.
 const DEFAULT_CLASS: &str = "local-path";
+/// The class of volumes with a size of their own.
+const DISK_CLASS: &str = "local-disk";
 /// A pass about all claims and volumes has this one key.
 const PASS: &str = "volumes";
 
@@ -44,6 +50,9 @@ pub(crate) struct Provisioner {
     api: Api,
     events: Events,
     directory: PathBuf,
+    disks: Disks,
+    /// What disks have where their class does not say, or why there are none here.
+    filesystem: OnceCell<Result<Filesystem, String>>,
     pods: Arc<Mirror<Pod>>,
     claims: Arc<Mirror<Claim>>,
     volumes: Arc<Mirror<Volume>>,
@@ -85,6 +94,8 @@ impl Provisioner {
         Self {
             events: Events::new(api.clone(), "windlass-volumes"),
             api,
+            disks: Disks::new(directory.clone()),
+            filesystem: OnceCell::new(),
             directory,
             pods,
             claims,
@@ -118,11 +129,17 @@ impl Provisioner {
             // The class shows in a moment, and with it comes the next pass.
             return Ok(None);
         }
+        let has_disks = classes.iter().any(|(key, _)| &*key.name == DISK_CLASS);
+        if !has_disks && self.filesystem().await.is_ok() {
+            self.api.create(&CLASS, None, &disk_class()).await?;
+            return Ok(None);
+        }
         let world = World {
             claims: self.claims.all(),
             volumes: self.volumes.all(),
             classes,
             pods: self.pods.all(),
+            attached: self.disks.attached().into_keys().collect(),
         };
         let mut failed = None;
         for step in plan::plan(&world) {
@@ -147,15 +164,23 @@ impl Provisioner {
             Step::Provision {
                 claim,
                 volume,
+                medium,
                 object,
             } => {
-                let directory = self.directory.join(volume);
-                let made = make_directory(&directory).await;
-                if let Err(error) = made {
-                    let text = format!("cannot make {}: {error}", directory.display());
-                    let severity = Severity::Warning;
-                    return self.tell(claim, severity, "ProvisioningFailed", text).await;
-                }
+                let made = match medium {
+                    Medium::Directory => self.make_directory(volume).await,
+                    Medium::Disk { bytes, filesystem } => {
+                        let filesystem = filesystem.as_deref();
+                        self.make_disk(volume, *bytes, filesystem).await
+                    }
+                };
+                let directory = match made {
+                    Ok(directory) => directory,
+                    Err(text) => {
+                        let severity = Severity::Warning;
+                        return self.tell(claim, severity, "ProvisioningFailed", text).await;
+                    }
+                };
                 let mut object = object.clone();
                 object["spec"]["hostPath"]["path"] = directory.to_string_lossy().into();
                 self.api.create(&VOLUME, None, &object).await?;
@@ -163,6 +188,26 @@ impl Provisioner {
                 self.say(claim, Severity::Normal, "ProvisioningSucceeded", text)
                     .await;
                 Ok(())
+            }
+            Step::Attach { volume } => self
+                .disks
+                .attach(volume)
+                .await
+                .map_err(CallError::Unavailable),
+            Step::GrowDisk {
+                claim,
+                volume,
+                bytes,
+                patch,
+            } => {
+                if let Err(text) = self.disks.grow(&volume.name, *bytes).await {
+                    let severity = Severity::Warning;
+                    self.tell(claim, severity, "VolumeResizeFailed", text.clone())
+                        .await?;
+                    // The disk may be full of room again later.
+                    return Err(CallError::Unavailable(text));
+                }
+                self.api.merge(&VOLUME, volume, patch).await.map(drop)
             }
             Step::PatchVolume { volume, patch } => {
                 self.api.merge(&VOLUME, volume, patch).await.map(drop)
@@ -219,8 +264,40 @@ impl Provisioner {
         Ok(known.and_then(Value::as_str) == Some(uid))
     }
 
+    async fn make_directory(&self, volume: &str) -> Result<PathBuf, String> {
+        let directory = self.directory.join(volume);
+        match make_directory(&directory).await {
+            Ok(()) => Ok(directory),
+            Err(error) => Err(format!("cannot make {}: {error}", directory.display())),
+        }
+    }
+
+    async fn make_disk(
+        &self,
+        volume: &str,
+        bytes: u64,
+        filesystem: Option<&str>,
+    ) -> Result<PathBuf, String> {
+        let usual = self.filesystem().await.clone()?;
+        let filesystem = match filesystem {
+            None => usual,
+            Some(name) => Filesystem::named(name).ok_or_else(|| {
+                format!("csi.storage.k8s.io/fstype {name}: disks have ext4 or xfs here")
+            })?,
+        };
+        self.disks.make(volume, bytes, filesystem).await?;
+        Ok(self.disks.data(volume))
+    }
+
+    /// What this machine can make, looked for once.
+    async fn filesystem(&self) -> &Result<Filesystem, String> {
+        self.filesystem.get_or_init(Filesystem::usual).await
+    }
+
     /// Only directories this provisioner makes are ever removed: the name is the volume's own.
     async fn remove_directory(&self, volume: &ObjectKey) -> Result<(), CallError> {
+        let detached = self.disks.detach(&volume.name).await;
+        detached.map_err(CallError::Unavailable)?;
         let directory = self.directory.join(&*volume.name);
         match tokio::fs::remove_dir_all(&directory).await {
             Ok(()) => Ok(()),
@@ -276,10 +353,33 @@ impl Provisioner {
     }
 }
 
+/// Unmounts the disks of volumes below this directory, for a cluster whose pods have ended. Its next start
+/// mounts them again.
+pub async fn detach_disks(directory: &Path) {
+    let disks = Disks::new(directory.to_owned());
+    for volume in disks.attached().into_keys() {
+        if let Err(error) = disks.detach(&volume).await {
+            tracing::warn!(volume, error, "the disk stays mounted");
+        }
+    }
+}
+
 /// Whoever the pod runs as may write to its volume.
 async fn make_directory(directory: &Path) -> io::Result<()> {
     tokio::fs::create_dir_all(directory).await?;
     tokio::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o777)).await
+}
+
+fn disk_class() -> Value {
+    json!({
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": DISK_CLASS},
+        "provisioner": DISK_PROVISIONER,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "allowVolumeExpansion": true,
+    })
 }
 
 fn default_class() -> Value {

@@ -1,6 +1,7 @@
 //! What the API server asks of a node: logs, exec, attach, port-forward.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::unix::OwnedReadHalf;
@@ -27,6 +29,7 @@ use crate::pty::Pty;
 use crate::shim::{
     Frame, Instance, Instances, Life, PodState, Request, dial, read_frame, write_frame,
 };
+use crate::stats;
 
 /// How many pods that have gone are remembered for [`NodeStreams::usage`].
 const REMEMBERED: usize = 1000;
@@ -239,6 +242,16 @@ impl NodeBackend for NodeStreams {
     ) -> BoxFuture<'static, Result<Process, BackendError>> {
         let started = self.start(&container, &options);
         Box::pin(async move { started })
+    }
+
+    fn stats(&self, node: String) -> BoxFuture<'static, Result<Value, BackendError>> {
+        let data_dir = self.data_dir.clone();
+        Box::pin(async move {
+            let read = move || stats::summary(&data_dir, &node, Timestamp::now());
+            let read = tokio::task::spawn_blocking(read).await;
+            let summary = read.map_err(io::Error::other).flatten();
+            summary.map_err(|error| BackendError::Internal(error.to_string()))
+        })
     }
 
     fn attach(

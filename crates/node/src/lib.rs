@@ -33,6 +33,7 @@ mod reexec;
 mod registration;
 mod sandbox;
 mod shim;
+mod stats;
 mod volumes;
 mod worker;
 

@@ -137,6 +137,13 @@ pub trait NodeBackend: Send + Sync + 'static {
         pod: ContainerRef,
         port: u16,
     ) -> BoxFuture<'static, Result<Box<dyn Duplex>, BackendError>>;
+
+    /// How full the volumes of the pods of this node are, as a kubelet tells at `stats/summary`. A node that
+    /// cannot tell need not.
+    fn stats(&self, node: String) -> BoxFuture<'static, Result<serde_json::Value, BackendError>> {
+        let why = format!("node {node} has no statistics");
+        futures::future::ready(Err(BackendError::NotFound(why))).boxed()
+    }
 }
 
 /// Stands for a node where none runs: an API server alone, in tests of what does not ask one.

@@ -38,6 +38,7 @@ fn subresources(resource: &Resource, version: &str) -> Vec<Sub> {
                     CONNECT,
                 );
             }
+            "nodes" => sub("proxy", Some(("", "v1", "NodeProxyOptions")), &["get"]),
             "namespaces" => sub("finalize", None, &["update"]),
             "serviceaccounts" => {
                 sub(

@@ -22,6 +22,8 @@ pub(crate) struct Target {
     pub(crate) plural: String,
     pub(crate) name: String,
     pub(crate) subresource: String,
+    /// What is asked of whom `proxy` leads to.
+    pub(crate) behind: String,
 }
 
 /// What a request does, in the words of RBAC rules.
@@ -89,16 +91,22 @@ impl Route {
                     plural: "namespaces".to_owned(),
                     name: (*name).to_owned(),
                     subresource: (*sub).to_owned(),
+                    behind: String::new(),
                 });
             }
             ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
             ["namespaces", name] if group.is_empty() => (*name, rest),
             _ => ("", rest),
         };
-        let (plural, name, subresource) = match rest {
-            [plural] => (*plural, "", String::new()),
-            [plural, name] => (*plural, *name, String::new()),
-            [plural, name, subresource @ ..] => (*plural, *name, subresource.join("/")),
+        let (plural, name, subresource, behind) = match rest {
+            [plural] => (*plural, "", String::new(), String::new()),
+            [plural, name] => (*plural, *name, String::new(), String::new()),
+            [plural, name, "proxy", behind @ ..] => {
+                (*plural, *name, "proxy".to_owned(), behind.join("/"))
+            }
+            [plural, name, subresource @ ..] => {
+                (*plural, *name, subresource.join("/"), String::new())
+            }
             [] => return Self::Other,
         };
         Self::Resource(Target {
@@ -108,6 +116,7 @@ impl Route {
             plural: plural.to_owned(),
             name: name.to_owned(),
             subresource,
+            behind,
         })
     }
 }
@@ -154,6 +163,10 @@ mod tests {
                 ["", "v1", "a", "pods", "p", "log"],
             ),
             ("/api/v1/nodes/n", ["", "v1", "", "nodes", "n", ""]),
+            (
+                "/api/v1/nodes/n/proxy/stats/summary",
+                ["", "v1", "", "nodes", "n", "proxy"],
+            ),
             (
                 "/apis/apps/v1/namespaces/a/deployments/d/scale",
                 ["apps", "v1", "a", "deployments", "d", "scale"],

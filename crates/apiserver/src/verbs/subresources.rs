@@ -33,6 +33,7 @@ pub(super) async fn dispatch(call: &Call) -> ApiResult<Response<Body>> {
         ("", "pods", "binding", Verb::Create) => binding(call).await,
         ("", "pods", "eviction", Verb::Create) => eviction::evict(call).await,
         ("", "pods", "log", Verb::Get) => streams::log(call).await,
+        ("", "nodes", "proxy", Verb::Get) => streams::stats(call).await,
         ("", "serviceaccounts", "token", Verb::Create) => token::create(call),
         ("", "namespaces", "finalize", Verb::Update) => finalize(call).await,
         (_, _, "status" | "scale", _) => Err(ApiError::method_not_allowed()),

@@ -94,6 +94,7 @@ pub struct Embedded {
     operator: Operator,
     kubeconfig: String,
     url: String,
+    volumes: PathBuf,
 }
 
 impl Embedded {
@@ -145,11 +146,12 @@ impl Embedded {
             serves_budgets: true,
         };
 
+        let volumes = options.data_dir.join("volumes");
         let cluster = Cluster::start(
             server.client(User::component("kube-controller-manager")),
             ClusterConfig {
                 loopback_octet: octet.get(),
-                volumes_dir: options.data_dir.join("volumes"),
+                volumes_dir: volumes.clone(),
                 ca_pem: server.ca_certificate().to_owned(),
                 job_namespaces: vec!["default".to_owned(), EVERY_NAMESPACE.to_owned()],
                 job_manifests: setup::job_manifests()?,
@@ -186,6 +188,7 @@ impl Embedded {
             operator,
             kubeconfig,
             url,
+            volumes,
         })
     }
 
@@ -222,6 +225,7 @@ impl Embedded {
         teardown::end_pods(&self.server.client(User::admin()), &self.node).await?;
         self.node.shutdown().await;
         self.cluster.shutdown().await;
+        windlass_cluster::detach_disks(&self.volumes).await;
         self.server.shutdown().await;
         Ok(())
     }

@@ -19,6 +19,7 @@ mod check;
 mod compatibility;
 mod connects;
 mod crash;
+mod disks;
 mod docs;
 mod full_disk;
 mod generated;

@@ -144,6 +144,8 @@ pub(crate) struct StorageClass {
     pub(crate) reclaim: String,
     pub(crate) binding: Binding,
     pub(crate) may_grow: bool,
+    /// The filesystem of its volumes, by the parameter that CSI drivers have for it.
+    pub(crate) filesystem: Option<String>,
 }
 
 /// When the claims of a class get their volumes.
@@ -168,6 +170,7 @@ impl View for StorageClass {
                 _ => Binding::Immediate,
             },
             may_grow: field(&object, "/allowVolumeExpansion")?,
+            filesystem: text(&object, "/parameters/csi.storage.k8s.io~1fstype"),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! What claims and volumes need. Pure.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -8,8 +9,10 @@ use windlass_engine::ObjectKey;
 use super::objects::{Binding, Claim, ClaimPhase, ClaimRef, StorageClass, Volume, VolumePhase};
 use crate::objects::{Phase, Pod};
 
-/// The provisioner of the classes that are served here.
+/// The provisioner of the classes whose volumes are directories.
 pub(super) const PROVISIONER: &str = "windlass.dev/local-path";
+/// The provisioner of the classes whose volumes are disks of their own.
+pub(super) const DISK_PROVISIONER: &str = "windlass.dev/local-disk";
 const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 
 /// All there is.
@@ -18,6 +21,20 @@ pub(super) struct World {
     pub(super) volumes: Vec<(ObjectKey, Arc<Volume>)>,
     pub(super) classes: Vec<(ObjectKey, Arc<StorageClass>)>,
     pub(super) pods: Vec<(ObjectKey, Arc<Pod>)>,
+    /// The volumes whose disks are mounted.
+    pub(super) attached: BTreeSet<String>,
+}
+
+/// What a volume is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Medium {
+    /// A directory, without a size of its own.
+    Directory,
+    /// A disk of so many bytes, with the filesystem that the class names, or else the machine's usual one.
+    Disk {
+        bytes: u64,
+        filesystem: Option<String>,
+    },
 }
 
 /// One thing to do.
@@ -28,11 +45,23 @@ pub(super) enum Step {
         claim: ObjectKey,
         object: Value,
     },
-    /// Make the directory and the volume.
+    /// Make what the volume is made of, and the volume.
     Provision {
         claim: ObjectKey,
         volume: String,
+        medium: Medium,
         object: Value,
+    },
+    /// Mount a disk that is not: the machine was started anew.
+    Attach {
+        volume: String,
+    },
+    /// Make a disk larger, and then say so in the volume.
+    GrowDisk {
+        claim: ObjectKey,
+        volume: ObjectKey,
+        bytes: u64,
+        patch: Value,
     },
     PatchVolume {
         volume: ObjectKey,
@@ -72,6 +101,15 @@ pub(super) enum Step {
 /// Everything that is to be done, in order. What has been done is not asked for again.
 pub(super) fn plan(world: &World) -> Vec<Step> {
     let mut steps = Vec::new();
+    for (key, volume) in &world.volumes {
+        if volume.provisioner == DISK_PROVISIONER
+            && !volume.deleting
+            && !world.attached.contains(&*key.name)
+        {
+            let volume = key.name.to_string();
+            steps.push(Step::Attach { volume });
+        }
+    }
     let mut taken = Vec::new();
     for (key, pod) in &world.pods {
         if is_live(pod) && !pod.deleting {
@@ -222,7 +260,7 @@ impl World {
         self.class(claim).is_some_and(waits) && !self.pods.iter().any(consumes)
     }
 
-    /// Gives a bound claim the room it asks for by now: a directory has no size of its own. First
+    /// Gives a bound claim the room it asks for by now: a directory has no size of its own, a disk grows. Then
     /// the volume says so, then the claim.
     fn grow(
         &self,
@@ -240,7 +278,8 @@ impl World {
             return;
         }
         if volume.capacity < claim.request {
-            let may_grow = volume.provisioner == PROVISIONER
+            let is_disk = volume.provisioner == DISK_PROVISIONER;
+            let may_grow = (volume.provisioner == PROVISIONER || is_disk)
                 && self
                     .classes
                     .iter()
@@ -257,12 +296,22 @@ impl World {
                 });
                 return;
             }
-            steps.push(Step::PatchVolume {
-                volume: volume_key.clone(),
-                patch: json!({
-                    "metadata": {"uid": volume.uid, "resourceVersion": volume.revision},
-                    "spec": {"capacity": {"storage": claim.request.to_string()}},
-                }),
+            let volume_key = volume_key.clone();
+            let patch = json!({
+                "metadata": {"uid": volume.uid, "resourceVersion": volume.revision},
+                "spec": {"capacity": {"storage": claim.request.to_string()}},
+            });
+            steps.push(match bytes(claim) {
+                Some(bytes) if is_disk => Step::GrowDisk {
+                    claim: key.clone(),
+                    volume: volume_key,
+                    bytes,
+                    patch,
+                },
+                _ => Step::PatchVolume {
+                    volume: volume_key,
+                    patch,
+                },
             });
         } else if claim.capacity < volume.capacity {
             steps.push(Step::ClaimStatus {
@@ -290,13 +339,21 @@ impl World {
                     .to_owned(),
             );
         };
-        if class.provisioner != PROVISIONER {
+        let medium = match (&*class.provisioner, bytes(claim)) {
+            (PROVISIONER, _) => Some(Medium::Directory),
+            (DISK_PROVISIONER, Some(bytes)) => Some(Medium::Disk {
+                bytes,
+                filesystem: class.filesystem.clone(),
+            }),
+            _ => None,
+        };
+        let Some(medium) = medium else {
             return complain(format!(
                 "storage class {} belongs to provisioner {}, which this cluster does not run; \
                  local-path is the class that works here",
                 class_key.name, class.provisioner
             ));
-        }
+        };
         if claim.has_selector {
             return complain(
                 "claim.spec.selector: a volume that is made for a claim cannot be selected; \
@@ -315,7 +372,7 @@ impl World {
             "kind": "PersistentVolume",
             "metadata": {
                 "name": volume,
-                "annotations": {PROVISIONED_BY: PROVISIONER},
+                "annotations": {PROVISIONED_BY: &class.provisioner},
             },
             "spec": {
                 "capacity": {"storage": claim.request.to_string()},
@@ -324,12 +381,17 @@ impl World {
                 "storageClassName": &*class_key.name,
                 "volumeMode": "Filesystem",
                 "claimRef": reference(key, claim),
-                "hostPath": {"type": "DirectoryOrCreate"},
+                // What is on a disk is there only while the disk is mounted.
+                "hostPath": {"type": match medium {
+                    Medium::Directory => "DirectoryOrCreate",
+                    Medium::Disk { .. } => "Directory",
+                }},
             },
         });
         Step::Provision {
             claim: key.clone(),
             volume,
+            medium,
             object,
         }
     }
@@ -350,7 +412,8 @@ impl World {
         if self.claims.iter().any(is_there) || self.is_used(reference) {
             return;
         }
-        if volume.provisioner == PROVISIONER && volume.reclaim == "Delete" {
+        let is_ours = [PROVISIONER, DISK_PROVISIONER].contains(&&*volume.provisioner);
+        if is_ours && volume.reclaim == "Delete" {
             steps.push(Step::Reclaim {
                 volume: key.clone(),
                 uid: volume.uid.clone(),
@@ -369,6 +432,14 @@ impl World {
                 && pod.claims.contains(&reference.name)
         })
     }
+}
+
+/// How many bytes a claim asks for.
+fn bytes(claim: &Claim) -> Option<u64> {
+    claim
+        .request
+        .units()
+        .and_then(|bytes| u64::try_from(bytes).ok())
 }
 
 /// Whether a volume may be given to a claim.

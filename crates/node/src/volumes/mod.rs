@@ -3,6 +3,7 @@
 //! What a volume refers to may not exist yet: that is a reason to try again, never to fail.
 
 mod atomic;
+mod claims;
 mod payload;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::env::{Facts, expand};
 use crate::quantity;
 use crate::runtime::{MemoryVolume, MountSpec};
 
+pub(crate) use claims::ClaimedVolume;
 pub(crate) use payload::Payloads;
 
 /// A volume that is there.
@@ -100,6 +102,7 @@ pub(crate) async fn materialize(
         // Only root can give files away; that users have no effect is said in the pod's status.
         .filter(|_| rustix::process::geteuid().is_root());
     let mut volumes = Volumes::default();
+    let mut claimed = Vec::new();
     for volume in spec.volumes.iter().flatten() {
         let directory = pod_dir.join("volumes").join(&volume.name);
         let payloads = Payloads { client, facts, now };
@@ -133,8 +136,23 @@ pub(crate) async fn materialize(
             group,
             &mut volumes.memory,
         );
-        volumes.mounted.insert(volume.name.clone(), mounted.await?);
+        let mounted = mounted.await?;
+        if let Some(claim) = claim_of(facts.pod, volume) {
+            claimed.push(ClaimedVolume {
+                volume: volume.name.clone(),
+                claim: claim.name,
+                path: mounted.source.clone(),
+            });
+        }
+        volumes.mounted.insert(volume.name.clone(), mounted);
     }
+    claims::write(pod_dir, &claimed).map_err(|source| VolumeError::Io {
+        volume: claimed
+            .first()
+            .map(|it| it.volume.clone())
+            .unwrap_or_default(),
+        source,
+    })?;
     Ok(volumes)
 }
 
@@ -179,32 +197,27 @@ async fn storage(
             read_only: false,
         });
     }
-    let pod_name = pod.metadata.name.as_deref().unwrap_or_default();
-    let claim = match (&volume.persistent_volume_claim, &volume.ephemeral) {
-        (Some(source), _) => Some(Claim {
-            name: source.claim_name.clone(),
-            read_only: source.read_only == Some(true),
-            made_for_the_pod: false,
-        }),
-        (None, Some(_)) => Some(Claim {
-            name: format!("{pod_name}-{}", volume.name),
-            read_only: false,
-            made_for_the_pod: true,
-        }),
-        (None, None) => None,
-    };
-    if let Some(claim) = claim {
-        let path = claimed_path(client, pod, &volume.name, &claim).await?;
-        if fs::metadata(&path).is_err() {
-            fs::create_dir_all(&path)
-                .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o777)))
+    if let Some(claim) = claim_of(pod, volume) {
+        let backing = backing(client, pod, &volume.name, &claim).await?;
+        if backing.may_be_made && fs::metadata(&backing.path).is_err() {
+            fs::create_dir_all(&backing.path)
+                .and_then(|()| {
+                    fs::set_permissions(&backing.path, fs::Permissions::from_mode(0o777))
+                })
                 .map_err(|source| VolumeError::Io {
                     volume: volume.name.clone(),
                     source,
                 })?;
         }
+        if !backing.path.is_dir() {
+            let path = backing.path.display();
+            return Err(missing(format!(
+                "directory {path} of persistentvolumeclaim \"{}\" is not there: its disk is not mounted yet",
+                claim.name
+            )));
+        }
         return Ok(Mounted {
-            source: path,
+            source: backing.path,
             read_only: claim.read_only,
         });
     }
@@ -280,12 +293,37 @@ struct Claim {
     made_for_the_pod: bool,
 }
 
-async fn claimed_path(
+fn claim_of(pod: &Pod, volume: &Volume) -> Option<Claim> {
+    let pod_name = pod.metadata.name.as_deref().unwrap_or_default();
+    match (&volume.persistent_volume_claim, &volume.ephemeral) {
+        (Some(source), _) => Some(Claim {
+            name: source.claim_name.clone(),
+            read_only: source.read_only == Some(true),
+            made_for_the_pod: false,
+        }),
+        (None, Some(_)) => Some(Claim {
+            name: format!("{pod_name}-{}", volume.name),
+            read_only: false,
+            made_for_the_pod: true,
+        }),
+        (None, None) => None,
+    }
+}
+
+/// What is behind a claim.
+struct Backing {
+    path: PathBuf,
+    /// Whether it may be made when it is not there. What says `Directory` is on a disk: while that is not
+    /// mounted, nobody may write to the place where it should be.
+    may_be_made: bool,
+}
+
+async fn backing(
     client: &Client,
     pod: &Pod,
     volume: &str,
     claim: &Claim,
-) -> Result<PathBuf, VolumeError> {
+) -> Result<Backing, VolumeError> {
     let missing = |reason: String| VolumeError::Missing {
         volume: volume.to_owned(),
         reason,
@@ -326,16 +364,19 @@ async fn claimed_path(
     let found = volumes.get_opt(name).await.map_err(api)?;
     let found = found.ok_or_else(|| missing(format!("persistentvolume \"{name}\" not found")))?;
     let spec = found.spec.unwrap_or_default();
-    let path = match (&spec.host_path, &spec.local) {
-        (Some(source), _) => &source.path,
-        (None, Some(source)) => &source.path,
+    let (path, may_be_made) = match (&spec.host_path, &spec.local) {
+        (Some(source), _) => (&source.path, source.type_.as_deref() != Some("Directory")),
+        (None, Some(source)) => (&source.path, true),
         (None, None) => {
             return Err(missing(format!(
                 "persistentvolume \"{name}\" is neither hostPath nor local"
             )));
         }
     };
-    Ok(PathBuf::from(path))
+    Ok(Backing {
+        path: PathBuf::from(path),
+        may_be_made,
+    })
 }
 
 /// Where a container mounts the pod's volumes.

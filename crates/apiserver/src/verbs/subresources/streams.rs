@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ::http::{HeaderValue, Response, header};
+use ::http::{HeaderValue, Response, StatusCode, header};
 use futures::StreamExt as _;
 use http_body::Frame;
 use http_body_util::StreamBody;
@@ -16,7 +16,7 @@ use windlass_streaming::{
 };
 
 use crate::{
-    http::{Body, Call, Query, Target, Verb, boxed},
+    http::{self, Body, Call, Query, Target, Verb, boxed},
     metadata,
     registry::Resource,
     server::Server,
@@ -101,6 +101,20 @@ pub(super) async fn log(call: &Call) -> ApiResult<Response<Body>> {
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     Ok(response)
+}
+
+/// What a kubelet would answer, of which this node knows the summary of its statistics.
+pub(super) async fn stats(call: &Call) -> ApiResult<Response<Body>> {
+    let key = call.resource.key("", &call.target.name);
+    if call.server.store.get(&key).is_none() {
+        return Err(call.not_found(&call.target.name));
+    }
+    if call.target.behind != "stats/summary" {
+        return Err(ApiError::no_such_path());
+    }
+    let name = call.target.name.clone();
+    let summary = call.server.node.stats(name).await.map_err(refused)?;
+    Ok(http::json(StatusCode::OK, &summary))
 }
 
 fn pod(server: &Server, resource: &Resource, target: &Target) -> ApiResult<Value> {

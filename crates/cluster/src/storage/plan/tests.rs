@@ -10,6 +10,7 @@ fn world() -> World {
             class("cloud", false, "cloud.example.com"),
         ],
         pods: Vec::new(),
+        attached: BTreeSet::new(),
     }
 }
 
