@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::Virtual;
 use super::standalone::Demo;
+use crate::common::Kubectl;
 use crate::real::QUICK_START;
 
 /// Has six tasks at a time until it is told to have one, and says who has done them. What is lost is done
@@ -38,12 +39,28 @@ const DYNAMIC: [&str; 3] = [
     "spark.executor.cores=1",
 ];
 
-#[test]
-fn workers_of_standalone_spark_come_for_a_job_that_waits_and_go_when_it_waits_no_more() {
-    let Some(up) = super::embedded() else { return };
-    let demo = Demo::on(&up);
+mod embedded {
+    #[test]
+    fn workers_of_standalone_spark_come_for_a_job_that_waits_and_go_when_it_waits_no_more() {
+        if let Some(up) = super::super::embedded() {
+            super::workers_follow_demand(&up);
+        }
+    }
+}
+
+mod kubernetes {
+    use crate::clusters::Kubernetes;
+
+    #[test]
+    fn workers_of_standalone_spark_come_for_a_job_that_waits_and_go_when_it_waits_no_more() {
+        super::workers_follow_demand(&Kubernetes::prepare_for_virtual_clusters());
+    }
+}
+
+fn workers_follow_demand(kubectl: &Kubectl) {
+    let demo = Demo::on(kubectl);
     let spark = Virtual {
-        kubectl: &up,
+        kubectl,
         name: "spark",
     };
     spark.apply(

@@ -7,7 +7,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::clusters::{Kubernetes, folder};
-use crate::common::{Answer, Kubectl, processes, windlass, write};
+use crate::common::{Answer, Kubectl, processes, root, windlass, write};
 use crate::real::{self, JOB, application, completed, drivers, eventually};
 
 /// The namespace of the operator.
@@ -52,6 +52,88 @@ fn the_operator_that_install_prints_runs_as_a_restricted_pod_and_goes_without_a_
             left.is_empty().then_some(())
         },
     );
+}
+
+#[test]
+fn virtual_clusters_are_judged_when_they_are_written_and_set_up_by_an_operator_in_a_pod() {
+    let cluster = Kubernetes::without_operator();
+    let ours = manifests(&["--namespace", HOME, "--virtual-clusters", "--webhook"]);
+    // What other tests, or this one when it failed, have left.
+    remove(&cluster, &manifests(&["--virtual-clusters"]));
+    remove(&cluster, &ours);
+    cluster.kubectl_with(&["apply", "-f", "-"], &ours);
+    rolled_out(&cluster);
+
+    for object in page_application() {
+        cluster.apply(&object);
+    }
+    let manifest = fs::read_to_string(root().join("examples/virtual-clusters/page.yaml")).unwrap();
+    let mut page = windlass_api::parse::objects(&manifest).unwrap().remove(0);
+    page["spec"]["roles"][0]["members"] = json!(0);
+    let folder = folder();
+    let file = write(folder.path(), "page.json", &page.to_string());
+    let said = eventually("a mistake to be told at once", || {
+        let create = ["create", "--dry-run=server", "-f", &file];
+        let answer: Answer = cluster.kubectl(&create).output().unwrap().into();
+        (answer.code != 0).then_some(answer.stderr)
+    });
+    let by = "\"admit-virtual-clusters.windlass.dev\" denied the request";
+    assert!(said.contains(by), "{said}");
+    assert!(said.contains("spec.roles[0].members"), "{said}");
+
+    // What is left out is stored.
+    page["spec"]["roles"][0]
+        .as_object_mut()
+        .unwrap()
+        .remove("members");
+    cluster.apply(&page);
+    let stored = cluster.get(&["kubedirectorcluster", "page"]).unwrap();
+    assert_eq!(stored["spec"]["roles"][0]["members"], 1, "{stored:#}");
+    let ready = [
+        "wait",
+        "kubedirectorcluster/page",
+        "--for=condition=Ready",
+        "--timeout=180s",
+    ];
+    cluster.kubectl_ok(&ready);
+    let of_page = ["pods", "-l", "kubedirector.hpe.com/kdcluster=page"];
+    let pods = cluster.get(&of_page).unwrap();
+    let pod = real::name(&pods["items"][0]);
+    let ask = "import urllib.request as it; print(it.urlopen('http://localhost:8000').status)";
+    let status = cluster.kubectl_ok(&["exec", &pod, "--", "python3", "-c", ask]);
+    assert_eq!(status.trim(), "200");
+
+    let delete = ["delete", "kubedirectorapp", "page"];
+    let refused: Answer = cluster.kubectl(&delete).output().unwrap().into();
+    assert!(refused.stderr.contains(by), "{}", refused.stderr);
+    cluster.kubectl_ok(&["delete", "kubedirectorcluster", "page"]);
+    eventually("its members to go", || {
+        let pods = cluster.get(&of_page)?;
+        pods["items"].as_array()?.is_empty().then_some(())
+    });
+    let log = in_home(&cluster, &["logs", DEPLOYMENT]);
+    assert!(!log.to_lowercase().contains("forbidden"), "{log}");
+    cluster.kubectl_ok(&delete);
+    remove(&cluster, &ours);
+}
+
+/// The application that `windlass app init` begins, with an image that this node has.
+fn page_application() -> Vec<Value> {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("page");
+    let directory = page.display().to_string();
+    let answer = windlass(&["app", "init", &directory]);
+    assert_eq!(answer.code, 0, "{}", answer.stderr);
+    let application = page.join("app.yaml");
+    let text = fs::read_to_string(&application).unwrap();
+    let image = format!("apache/spark:{VERSION}");
+    let text = text.replace("local/host:latest", &image);
+    // This image's own user may not write where packages are set up.
+    let text = text.replace("{ idle: true }", "{ idle: true, runAsUser: 0 }");
+    fs::write(&application, text).unwrap();
+    let packaged = windlass(&["app", "package", &directory]);
+    assert_eq!(packaged.code, 0, "{}", packaged.stderr);
+    windlass_api::parse::objects(&packaged.stdout).unwrap()
 }
 
 /// The API server asks the webhook of the pod, whose certificate it has been told to believe.
