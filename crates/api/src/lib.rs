@@ -4,7 +4,8 @@
 //! The way of a manifest: [`parse`] turns text into documents, [`decode`] turns a document into a
 //! kind of [`spark`] or says everything that is wrong with it, and the kind's own validation says
 //! what cannot be meant. The same types are the source of the CRDs in `deploy/crds` and
-//! `deploy/original`, and of those of virtual clusters in `deploy/director`.
+//! `deploy/original`, of those of virtual clusters in `deploy/director`, and of those of storage in
+//! `deploy/storage`.
 
 pub mod decode;
 pub mod director;
@@ -16,6 +17,7 @@ pub mod quantity;
 pub mod schedule;
 pub mod schema;
 pub mod spark;
+pub mod storage;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -46,11 +48,13 @@ pub fn original_crd() -> Value {
 pub fn crd_files() -> Result<Vec<(String, String)>, parse::WriteError> {
     let usual = crds().into_iter().map(|crd| ("crds", crd));
     let director = director::crds().into_iter();
+    let storage = storage::crds().into_iter();
     let originals = [original_crd()]
         .into_iter()
         .chain(director::original_crds());
     usual
         .chain(director.map(|crd| ("director", crd)))
+        .chain(storage.map(|crd| ("storage", crd)))
         .chain(originals.map(|crd| ("original", crd)))
         .map(|(folder, crd)| {
             let name = crd["metadata"]["name"].as_str().unwrap_or_default();
@@ -88,6 +92,7 @@ mod tests {
             .chain([original_crd()])
             .chain(director::crds())
             .chain(director::original_crds())
+            .chain(storage::crds())
     }
 
     /// `kubectl apply` keeps a copy of the object in an annotation of at most 262,144 bytes.

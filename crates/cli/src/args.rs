@@ -340,6 +340,9 @@ pub struct UpArgs {
     /// starts.
     #[arg(long, requires = "virtual_clusters")]
     pub original_kubedirector: bool,
+    /// Also make classes for claims of namespaces that want them, and operate buckets. Kept for later starts.
+    #[arg(long)]
+    pub storage: bool,
     /// Its applications.
     #[command(flatten)]
     pub original: OriginalArgs,

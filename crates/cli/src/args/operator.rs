@@ -113,6 +113,10 @@ pub struct OperatorArgs {
     /// the cluster knows them (default: serve them where the cluster knows them at the start).
     #[arg(long, requires = "virtual_clusters")]
     pub original_kubedirector: bool,
+    /// Also make classes for claims that name one which does not exist, in namespaces that want them, and
+    /// operate buckets.
+    #[arg(long)]
+    pub storage: bool,
     /// How drivers are reached.
     #[command(flatten)]
     pub exposing: ExposingArgs,
@@ -173,6 +177,10 @@ pub struct InstallArgs {
     /// Also the kinds of the first KubeDirector (kubedirector.bluedata.io/v1alpha1).
     #[arg(long, requires = "virtual_clusters")]
     pub original_kubedirector: bool,
+    /// Also storage: classes for claims of namespaces that want them, and buckets, with the rights to make
+    /// them, which hold in the whole cluster.
+    #[arg(long, conflicts_with = "job_namespaces")]
+    pub storage: bool,
     /// How drivers are reached.
     #[command(flatten)]
     pub exposing: ExposingArgs,

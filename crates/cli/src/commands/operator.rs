@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::authorization::v1::ResourceAttributes;
-use kube::Client;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::api::{ApiResource, GroupVersionKind};
+use kube::{Api, Client};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -26,6 +27,8 @@ use windlass_spark::lower::{Exposing, IpFamily, Offer};
 use windlass_spark::queue::Policy;
 use windlass_spark::rbac::Extra;
 use windlass_spark::survey::{self, Answer, Look};
+use windlass_storage::StorageConfig;
+use windlass_storage::rbac::STORAGE_ROLE;
 
 use super::check::{list, of_oneself, review};
 use super::install;
@@ -57,6 +60,7 @@ impl Operator {
         client: Client,
         config: &OperatorConfig,
         director: Option<&DirectorConfig>,
+        storage: Option<&StorageConfig>,
         namespace: &str,
     ) -> Result<Self, Failure> {
         let lease = LeaseConfig {
@@ -67,7 +71,7 @@ impl Operator {
             ..LeaseConfig::new(namespace, LEASE, EMBEDDED)
         };
         let desk = PolicyDesk::new(config.policies.clone());
-        let engine = build(client, config, director, &desk, |builder| {
+        let engine = build(client, config, director, storage, &desk, |builder| {
             builder.lease(lease)
         })?;
         let stop = CancellationToken::new();
@@ -90,6 +94,7 @@ fn build(
     client: Client,
     config: &OperatorConfig,
     director: Option<&DirectorConfig>,
+    storage: Option<&StorageConfig>,
     desk: &PolicyDesk,
     finish: impl FnOnce(EngineBuilder) -> EngineBuilder,
 ) -> Result<Engine, Failure> {
@@ -112,10 +117,19 @@ fn build(
                 .controller(original_clusters(), QueueConfig::default());
         }
     }
+    if let Some(storage) = storage {
+        builder = with_storage(builder, storage);
+    }
     let engine = finish(builder).build().map_err(Failure::internal)?;
     metrics.register(&engine);
     desk.open(engine.store(&SPARK_POLICY));
     Ok(engine)
+}
+
+/// The controllers of storage.
+fn with_storage(builder: EngineBuilder, config: &StorageConfig) -> EngineBuilder {
+    let _ = config;
+    builder
 }
 
 /// Serves a cluster until a signal comes.
@@ -222,6 +236,14 @@ pub async fn serves_original_kubedirector(client: &Client) -> Result<bool, Failu
     is_served(client, &ORIGINAL_CLUSTER).await
 }
 
+/// Whether an embedded cluster's operator has the rights to make classes and to operate buckets: it has
+/// them where it was told to.
+pub async fn serves_storage(client: &Client) -> Result<bool, Failure> {
+    let roles: Api<ClusterRole> = Api::all(client.clone());
+    let role = roles.get_opt(STORAGE_ROLE).await;
+    role.map(|role| role.is_some()).map_err(Failure::internal)
+}
+
 async fn is_served(client: &Client, kind: &Kind) -> Result<bool, Failure> {
     match client.list_api_group_resources(&kind.api_version()).await {
         Ok(list) => Ok(list.resources.iter().any(|it| it.name == kind.plural)),
@@ -319,7 +341,8 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
     );
     let desk = Arc::new(PolicyDesk::new(config.policies.clone()));
     let webhook = webhook(args, &config, &desk).await?;
-    let engine = build(client, &config, director.as_ref(), &desk, |mut builder| {
+    let storage = args.storage.then(StorageConfig::default);
+    let finish = |mut builder: EngineBuilder| {
         if let Some(webhook) = webhook {
             builder = builder.webhook(webhook);
         }
@@ -327,7 +350,9 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
             .reporter("windlass-operator", &identity)
             .lease(LeaseConfig::new(&args.lease_namespace, LEASE, &identity))
             .probes(listener)
-    })?;
+    };
+    let (director, storage) = (director.as_ref(), storage.as_ref());
+    let engine = build(client, &config, director, storage, &desk, finish)?;
     talk(&format!(
         "operator {identity} serves {} (Kubernetes {}), probes and metrics at http://{}",
         in_words(&config.territory),

@@ -36,6 +36,7 @@ pub async fn up(args: UpArgs) -> Result<Exit, Failure> {
     options.original_api = Served::by_flag(args.original_api);
     options.virtual_clusters = Served::by_flag(args.virtual_clusters);
     options.original_kubedirector = Served::by_flag(args.original_kubedirector);
+    options.storage = Served::by_flag(args.storage);
     let started = Instant::now();
     let embedded = Embedded::start(options).await?;
     write_private(&data.kubeconfig(), embedded.kubeconfig()).map_err(|error| {
@@ -113,6 +114,9 @@ async fn detach(args: &UpArgs, data: &DataDir) -> Result<Exit, Failure> {
     }
     if args.original_kubedirector {
         command.arg("--original-kubedirector");
+    }
+    if args.storage {
+        command.arg("--storage");
     }
     if let Some(image) = &args.original.original_image {
         command.arg("--original-image").arg(image.as_str());

@@ -26,9 +26,11 @@ use windlass_node::images::{
 };
 use windlass_node::{ApiEndpoint, CapacityOverrides, Node, NodeConfig, NodeStreams, Orphans};
 use windlass_spark::controller::OperatorConfig;
+use windlass_storage::StorageConfig;
 
 use crate::commands::operator::{
-    Operator, serves_original_kubedirector, serves_originals, serves_virtual_clusters,
+    Operator, serves_original_kubedirector, serves_originals, serves_storage,
+    serves_virtual_clusters,
 };
 use crate::exit::Failure;
 use crate::sparks::{self, Installed};
@@ -54,6 +56,8 @@ pub struct Options {
     pub virtual_clusters: Served,
     /// Whether those of the first KubeDirector are served, too.
     pub original_kubedirector: Served,
+    /// Whether claims get classes, and buckets are operated.
+    pub storage: Served,
     /// What becomes of the images of its applications that are too old.
     pub old_images: OldImages,
 }
@@ -68,6 +72,7 @@ impl Options {
             original_api: Served::default(),
             virtual_clusters: Served::default(),
             original_kubedirector: Served::default(),
+            storage: Served::default(),
             old_images: OldImages::default(),
         }
     }
@@ -81,6 +86,7 @@ impl Options {
             original_api: Served::default(),
             virtual_clusters: Served::default(),
             original_kubedirector: Served::default(),
+            storage: Served::default(),
             old_images: OldImages::default(),
         }
     }
@@ -145,6 +151,8 @@ impl Embedded {
                 || serves_original_kubedirector(&admin).await?,
             serves_budgets: true,
         };
+        let serves_storage = options.storage == Served::Yes || serves_storage(&admin).await?;
+        let storage = StorageConfig::default();
 
         let volumes = options.data_dir.join("volumes");
         let cluster = Cluster::start(
@@ -177,6 +185,7 @@ impl Embedded {
                 ..operator_config(options.orphans)
             },
             serves_clusters.then_some(&director),
+            serves_storage.then_some(&storage),
             setup::OPERATOR_NAMESPACE,
         )?;
         let kubeconfig = server.kubeconfig();

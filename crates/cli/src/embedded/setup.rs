@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use windlass_apiserver::User;
 use windlass_director::rbac::{director_cluster_role, director_cluster_role_binding};
 use windlass_spark::rbac;
+use windlass_storage::rbac::{storage_cluster_role, storage_cluster_role_binding};
 
 use super::Options;
 use crate::exit::Failure;
@@ -54,6 +55,9 @@ pub(super) async fn apply(client: &Client, options: &Options) -> Result<(), Fail
     if options.original_kubedirector == Served::Yes {
         crds.extend(windlass_api::director::original_crds());
     }
+    if options.storage == Served::Yes {
+        crds.extend(windlass_api::storage::crds());
+    }
     try_join_all(crds.into_iter().map(|crd| apply_one(client, crd))).await?;
     apply_one(
         client,
@@ -79,6 +83,13 @@ pub(super) async fn apply(client: &Client, options: &Options) -> Result<(), Fail
     if virtual_clusters == Served::Yes {
         objects.push(object(&director_cluster_role())?);
         objects.push(object(&director_cluster_role_binding(
+            OPERATOR_NAMESPACE,
+            OPERATOR_ACCOUNT,
+        ))?);
+    }
+    if options.storage == Served::Yes {
+        objects.push(object(&storage_cluster_role())?);
+        objects.push(object(&storage_cluster_role_binding(
             OPERATOR_NAMESPACE,
             OPERATOR_ACCOUNT,
         ))?);

@@ -10,6 +10,7 @@ use windlass_api::names::DnsLabel;
 use windlass_director::rbac::DIRECTOR_ROLE;
 use windlass_engine::Selector;
 use windlass_spark::rbac::{self, Extra};
+use windlass_storage::rbac::STORAGE_ROLE;
 
 const HOME: &str = "marked-home";
 const JOBS: &str = "marked-jobs";
@@ -39,6 +40,7 @@ pub(crate) fn files() -> Vec<(String, String)> {
         ("templates/namespaces.yaml".to_owned(), namespaces()),
         ("templates/policy.yaml".to_owned(), policies()),
         ("templates/virtual-clusters.yaml".to_owned(), directors()),
+        ("templates/storage.yaml".to_owned(), storage()),
         ("templates/webhook.yaml".to_owned(), webhook()),
         ("templates/definitions.yaml".to_owned(), definitions()),
     ];
@@ -49,7 +51,13 @@ pub(crate) fn files() -> Vec<(String, String)> {
     let directors = directors.map(|definition| ("director", definition));
     let firsts = windlass_api::director::original_crds().into_iter();
     let firsts = firsts.map(|definition| ("director-original", definition));
-    let all = usual.chain(original).chain(directors).chain(firsts);
+    let stores = windlass_api::storage::crds().into_iter();
+    let stores = stores.map(|definition| ("storage", definition));
+    let all = usual
+        .chain(original)
+        .chain(directors)
+        .chain(firsts)
+        .chain(stores);
     for (folder, mut definition) in all {
         let (key, value) = KEEP;
         definition["metadata"]["annotations"][key] = json!(value);
@@ -86,6 +94,7 @@ fn definitions() -> String {
             "and .Values.definitions .Values.virtualClusters .Values.originalKubedirector",
             "director-original",
         ),
+        files("and .Values.definitions .Values.storage", "storage"),
     ]
     .concat()
 }
@@ -129,17 +138,35 @@ fn directors() -> String {
         virtual_clusters: true,
         ..args(Serving::Everywhere, Hook::None)
     };
-    let roles = yaml(&but(&marked(&more), &marked(&less)));
+    let what =
+        "jobNamespaces and virtualClusters exclude each other: virtual clusters are operated";
+    rights("virtualClusters", what, DIRECTOR_ROLE, &more, &less)
+}
+
+/// The rights of whoever operates storage.
+fn storage() -> String {
+    let less = args(Serving::Everywhere, Hook::None);
+    let more = InstallArgs {
+        storage: true,
+        ..args(Serving::Everywhere, Hook::None)
+    };
+    let what = "jobNamespaces and storage exclude each other: storage is operated";
+    rights("storage", what, STORAGE_ROLE, &more, &less)
+}
+
+/// What is there more with these arguments than with those, where a value is true.
+fn rights(value: &str, what: &str, role: &str, more: &InstallArgs, less: &InstallArgs) -> String {
+    let roles = yaml(&but(&marked(more), &marked(less)));
     // Of two operators with selectors each has roles of its own.
     let own =
         "{{ if or .Values.selector .Values.namespaceSelector }}-{{ .Release.Namespace }}{{ end }}";
     let roles = roles
-        .replace(DIRECTOR_ROLE, &format!("{DIRECTOR_ROLE}{own}"))
+        .replace(role, &format!("{role}{own}"))
         .replace(HOME, "{{ .Release.Namespace }}");
     format!(
-        "{{{{- if .Values.virtualClusters }}}}\n\
+        "{{{{- if .Values.{value} }}}}\n\
          {{{{- if .Values.jobNamespaces }}}}\n\
-         {{{{- fail \"jobNamespaces and virtualClusters exclude each other: virtual clusters are operated in the whole cluster, or by namespaceSelector\" }}}}\n\
+         {{{{- fail \"{what} in the whole cluster, or by namespaceSelector\" }}}}\n\
          {{{{- end }}}}\n\
          ---\n{roles}{{{{- end }}}}\n"
     )
@@ -309,6 +336,9 @@ fn arguments() -> Vec<String> {
         "{{- if .Values.originalKubedirector }}",
         "- --original-kubedirector",
         "{{- end }}",
+        "{{- end }}",
+        "{{- if .Values.storage }}",
+        "- --storage",
         "{{- end }}",
     ]);
     let exposing = owned(&[
@@ -586,6 +616,7 @@ fn args(serving: Serving, hook: Hook) -> InstallArgs {
         original: OriginalArgs::default(),
         virtual_clusters: false,
         original_kubedirector: false,
+        storage: false,
         exposing: ExposingArgs::default(),
         further: Vec::new(),
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use windlass::args::Cli;
 use windlass_director::rbac::{director_cluster_role, director_cluster_role_binding};
 use windlass_spark::rbac;
+use windlass_storage::rbac::{storage_cluster_role, storage_cluster_role_binding};
 
 use crate::chart;
 use crate::common::root;
@@ -27,6 +28,7 @@ fn generated_files_are_what_the_code_says() {
         ("deploy/rbac/operator.yaml".to_owned(), operator()),
         ("deploy/rbac/driver.yaml".to_owned(), driver()),
         ("deploy/rbac/director.yaml".to_owned(), director()),
+        ("deploy/rbac/storage.yaml".to_owned(), storage()),
     ];
     files.extend(chart::files());
     for (name, text) in files {
@@ -181,6 +183,19 @@ fn director() -> String {
         &[
             value(&director_cluster_role()),
             value(&director_cluster_role_binding(namespace, account)),
+        ],
+    )
+}
+
+/// What the operator of storage may do besides.
+fn storage() -> String {
+    let (namespace, account) = (OPERATOR_NAMESPACE, OPERATOR_ACCOUNT);
+    documents(
+        "crates/storage/src/rbac.rs",
+        "What the operator may do for storage, in the whole cluster.",
+        &[
+            value(&storage_cluster_role()),
+            value(&storage_cluster_role_binding(namespace, account)),
         ],
     )
 }

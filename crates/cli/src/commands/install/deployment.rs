@@ -56,6 +56,9 @@ pub(super) fn deployment(args: &InstallArgs, policy: Option<&str>) -> Result<Val
     if args.original_kubedirector {
         arguments.push("--original-kubedirector".to_owned());
     }
+    if args.storage {
+        arguments.push("--storage".to_owned());
+    }
     arguments.extend(args.exposing.arguments());
     check_further(&arguments, &args.further)?;
     arguments.extend(args.further.iter().cloned());

@@ -1,7 +1,7 @@
 //! `windlass install`: what a cluster needs for the operator, as manifests.
 //!
-//! Laws: every rule is one of [`windlass_spark::rbac`] or [`windlass_director::rbac`], none has a wildcard; the Deployment's pods
-//! pass the restricted profile of Kubernetes' pod security standards.
+//! Laws: every rule is one of [`windlass_spark::rbac`], [`windlass_director::rbac`] or [`windlass_storage::rbac`], none has
+//! a wildcard; the Deployment's pods pass the restricted profile of Kubernetes' pod security standards.
 
 mod deployment;
 mod webhook;
@@ -15,6 +15,7 @@ use windlass_api::names::DnsLabel;
 use windlass_director::rbac as director;
 use windlass_engine::Selector;
 use windlass_spark::rbac;
+use windlass_storage::rbac as storage;
 
 use self::deployment::{deployment, policy_object};
 pub use self::webhook::webhook_configuration;
@@ -46,10 +47,15 @@ fn documents(args: &InstallArgs) -> Result<String, Failure> {
     if args.original_kubedirector {
         directors.extend(windlass_api::director::original_crds());
     }
+    let mut stores = Vec::new();
+    if args.storage {
+        stores.extend(windlass_api::storage::crds());
+    }
     let mut all = crds
         .iter()
         .chain(&original)
         .chain(&directors)
+        .chain(&stores)
         .map(object)
         .collect::<Result<Vec<_>, _>>()?;
     all.extend(objects(args)?);
@@ -113,17 +119,24 @@ pub fn objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
             DRIVER_ACCOUNT,
         ))?);
     }
+    let named_as = |object: Value, role: &str| {
+        if is_alone {
+            object
+        } else {
+            own(object, role, home)
+        }
+    };
     if args.virtual_clusters {
         let role = object(&director::director_cluster_role())?;
         let binding = object(&director::director_cluster_role_binding(home, OPERATOR))?;
         let roles = [role, binding].into_iter();
-        objects.extend(roles.map(|it| {
-            if is_alone {
-                it
-            } else {
-                own(it, director::DIRECTOR_ROLE, home)
-            }
-        }));
+        objects.extend(roles.map(|it| named_as(it, director::DIRECTOR_ROLE)));
+    }
+    if args.storage {
+        let role = object(&storage::storage_cluster_role())?;
+        let binding = object(&storage::storage_cluster_role_binding(home, OPERATOR))?;
+        let roles = [role, binding].into_iter();
+        objects.extend(roles.map(|it| named_as(it, storage::STORAGE_ROLE)));
     }
     let policy = policy(args)?;
     objects.extend(policy.as_deref().map(|text| policy_object(home, text)));

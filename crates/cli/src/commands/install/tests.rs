@@ -24,6 +24,7 @@ fn args(job_namespaces: &[&str]) -> InstallArgs {
         original: OriginalArgs::default(),
         virtual_clusters: false,
         original_kubedirector: false,
+        storage: false,
         exposing: ExposingArgs::default(),
         further: Vec::new(),
     }

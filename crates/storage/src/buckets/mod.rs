@@ -1,0 +1,1 @@
+//! Buckets: what an ObjectStore asks for, on the servers of a provider.

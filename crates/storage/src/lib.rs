@@ -1,0 +1,19 @@
+//! Storage: classes that fit the cluster for claims that name one which is not there, and buckets.
+//!
+//! All but the controllers and what asks a provider's servers is pure: decisions are made from values.
+//!
+//! Laws:
+//! - nothing is guessed: without a driver that is installed there is no class, and whoever wrote the claim
+//!   is told what is missing;
+//! - what users or other programs made is never changed and never deleted.
+
+pub mod buckets;
+pub mod classes;
+pub mod rbac;
+
+/// The settings of the operator of storage.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StorageConfig {
+    /// Which claims get classes, and how it is known which.
+    pub classes: classes::Settings,
+}

@@ -1,0 +1,90 @@
+//! What the operator of storage may do, as data. No wildcards; what is not listed is refused.
+
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleRef, Subject};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+/// The role of the operator of storage.
+pub const STORAGE_ROLE: &str = "windlass-storage";
+
+const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
+
+/// What the operator does for storage.
+pub fn storage_rules() -> Vec<PolicyRule> {
+    let mut rules = class_rules();
+    rules.extend(bucket_rules());
+    // Tell people what happens.
+    rules.push(rule("events.k8s.io", &["events"], &["create", "patch"]));
+    rules
+}
+
+/// For claims whose class does not exist.
+fn class_rules() -> Vec<PolicyRule> {
+    vec![
+        // Follow claims, and say on them why there is no class.
+        rule("", &["persistentvolumeclaims"], &["get", "list", "watch"]),
+        rule("", &["persistentvolumeclaims/status"], &["update"]),
+        // Which namespaces want classes, and where the nodes are.
+        rule("", &["namespaces", "nodes"], &["get", "list", "watch"]),
+        // What there is. A class is never changed, and never deleted.
+        rule(
+            "storage.k8s.io",
+            &["storageclasses"],
+            &["get", "list", "watch", "create"],
+        ),
+        rule("storage.k8s.io", &["csidrivers"], &["get", "list", "watch"]),
+    ]
+}
+
+/// For buckets.
+fn bucket_rules() -> Vec<PolicyRule> {
+    Vec::new()
+}
+
+/// The role of the operator of storage in the whole cluster.
+pub fn storage_cluster_role() -> ClusterRole {
+    ClusterRole {
+        metadata: named(),
+        rules: Some(storage_rules()),
+        ..ClusterRole::default()
+    }
+}
+
+/// Binds the operator's account to it.
+pub fn storage_cluster_role_binding(namespace: &str, account: &str) -> ClusterRoleBinding {
+    ClusterRoleBinding {
+        metadata: named(),
+        role_ref: RoleRef {
+            api_group: Some(RBAC_GROUP.to_owned()),
+            kind: "ClusterRole".to_owned(),
+            name: STORAGE_ROLE.to_owned(),
+        },
+        subjects: Some(vec![Subject {
+            kind: "ServiceAccount".to_owned(),
+            name: account.to_owned(),
+            namespace: Some(namespace.to_owned()),
+            ..Subject::default()
+        }]),
+    }
+}
+
+fn named() -> ObjectMeta {
+    ObjectMeta {
+        name: Some(STORAGE_ROLE.to_owned()),
+        ..ObjectMeta::default()
+    }
+}
+
+fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
+    let owned = |texts: &[&str]| {
+        texts
+            .iter()
+            .map(|&text| text.to_owned())
+            .collect::<Vec<_>>()
+    };
+    PolicyRule {
+        api_groups: Some(owned(&[group])),
+        resources: Some(owned(resources)),
+        verbs: owned(verbs),
+        ..PolicyRule::default()
+    }
+}
