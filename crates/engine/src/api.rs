@@ -285,6 +285,23 @@ impl ApiClient {
             .map(Object::new)
     }
 
+    /// Server-side apply of an object's status, with force; the object has to be there.
+    pub async fn apply_status(
+        &self,
+        kind: &Kind,
+        object: &Value,
+        manager: &str,
+    ) -> Result<Object, ApiError> {
+        let key = Object::new(object.clone()).key();
+        let params = PatchParams::apply(manager).force();
+        let patch = Patch::Apply(object);
+        let request =
+            collection(kind, &key).patch_subresource("status", &key.name, &params, &patch);
+        self.call(Verb::Apply, describe(kind, &key), request)
+            .await
+            .map(Object::new)
+    }
+
     /// JSON merge patch of an object.
     pub async fn patch(
         &self,

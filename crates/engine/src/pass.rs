@@ -348,6 +348,7 @@ impl<C: Controller> Pass<'_, C> {
                 _ if is_waiting => return Ok(Effects::Pending),
                 Effect::Create(body) => self.create(body, state).await,
                 Effect::Apply(body) => self.apply(body, state).await,
+                Effect::ApplyStatus(body) => self.apply_status(body, state).await,
                 Effect::Patch { target, patch } => self.patch(target, patch, state).await,
                 Effect::Delete { target, uid } => self.delete(target, uid, Grace::Own, state).await,
                 Effect::ForceDelete { target, uid } => {
@@ -383,6 +384,13 @@ impl<C: Controller> Pass<'_, C> {
     async fn apply(&self, body: &Value, state: &mut ObjectState) -> Result<(), ApiError> {
         let kind = self.kind_of(&Object::new(body.clone()).object_ref());
         let reply = self.api.apply(&kind, body, self.manager).await?;
+        self.expect(&kind, &reply, state);
+        Ok(())
+    }
+
+    async fn apply_status(&self, body: &Value, state: &mut ObjectState) -> Result<(), ApiError> {
+        let kind = self.kind_of(&Object::new(body.clone()).object_ref());
+        let reply = self.api.apply_status(&kind, body, self.manager).await?;
         self.expect(&kind, &reply, state);
         Ok(())
     }

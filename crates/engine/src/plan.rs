@@ -48,6 +48,10 @@ pub enum Effect {
     Create(Value),
     /// Server-side apply of the object with the controller's field manager.
     Apply(Value),
+    /// Server-side apply, with the controller's field manager, of the status of an object that is somebody
+    /// else's: only what is in it is the controller's. Where the controller's own kind has a status of its
+    /// own, that is [`Plan::status`].
+    ApplyStatus(Value),
     /// JSON merge patch of the named object.
     Patch {
         /// The object to patch.

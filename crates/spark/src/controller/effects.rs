@@ -94,6 +94,7 @@ pub(super) fn subject_of(effect: &Effect) -> Option<Subject> {
         Effect::Apply(body) if body["kind"] == "PodGroup" => Some(Subject::PodGroup),
         Effect::Apply(_) => Some(Subject::Companion),
         Effect::Create(_)
+        | Effect::ApplyStatus(_)
         | Effect::Patch { .. }
         | Effect::Delete { .. }
         | Effect::ForceDelete { .. }
