@@ -5,6 +5,7 @@ mod applications;
 mod exposing;
 mod issuer;
 mod operator;
+mod storage;
 mod tenant;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use applications::{
 pub use exposing::{ExposingArgs, Json};
 pub use issuer::IssuerRef;
 pub use operator::{CheckArgs, ImagesArgs, InstallArgs, OperatorArgs};
+pub use storage::{CloudArgs, StorageArgs};
 pub use tenant::{Amount, PodSecurity, TenantArgs, TenantCommand};
 
 /// Runs Spark jobs and stateful data clusters on Kubernetes, and the same YAML on a laptop.
@@ -94,6 +96,8 @@ pub enum Command {
     Install(Box<InstallArgs>),
     /// Tell whether a cluster is ready for the operator, or the operator well in it.
     Check(CheckArgs),
+    /// Tell whose machines a cluster runs on, why that is thought, and what claims for storage would get.
+    Cloud(CloudArgs),
     /// Print the container images that a cluster pulls for the operator, and for manifests.
     Images(ImagesArgs),
     /// Print the CustomResourceDefinitions for `kubectl apply -f -`.
@@ -185,6 +189,7 @@ impl Command {
             Self::Tenant { command } => match command {
                 TenantCommand::Create(args) => Some(&mut args.cluster),
             },
+            Self::Cloud(args) => Some(&mut args.cluster),
             Self::Up(_)
             | Self::App { .. }
             | Self::Down(_)

@@ -105,6 +105,7 @@ async fn act(command: Command) -> Result<Exit, Failure> {
         Command::Warm(args) => commands::warm::warm(args).await,
         Command::Install(args) => commands::install::install(&args),
         Command::Check(args) => Box::pin(commands::check::check(args)).await,
+        Command::Cloud(args) => commands::cloud::cloud(args).await,
         Command::Images(args) => commands::images::images(&args),
         Command::App { command } => Box::pin(commands::app::app(command)).await,
         Command::Tenant { command } => Box::pin(commands::tenant::tenant(command)).await,

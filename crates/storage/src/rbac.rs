@@ -22,7 +22,9 @@ fn class_rules() -> Vec<PolicyRule> {
     vec![
         // Follow claims, and say on them why there is no class.
         rule("", &["persistentvolumeclaims"], &["get", "list", "watch"]),
-        rule("", &["persistentvolumeclaims/status"], &["update"]),
+        rule("", &["persistentvolumeclaims/status"], &["patch"]),
+        // Whose volumes are made by hand, under the name of a class that need not be there.
+        rule("", &["persistentvolumes"], &["list"]),
         // Which namespaces want classes, and where the nodes are.
         rule("", &["namespaces", "nodes"], &["get", "list", "watch"]),
         // What there is. A class is never changed, and never deleted.

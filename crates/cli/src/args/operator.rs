@@ -6,8 +6,9 @@ use clap::{ArgAction, Args};
 use windlass_api::names::{DnsLabel, NameError};
 use windlass_api::quantity::Quantity;
 use windlass_engine::Selector;
+use windlass_storage::classes::NamePattern;
 
-use super::{ClusterArgs, ExposingArgs, IssuerRef, OriginalArgs, Told};
+use super::{ClusterArgs, ExposingArgs, IssuerRef, OriginalArgs, StorageArgs, Told};
 
 /// Arguments of `windlass operator`.
 #[derive(Debug, Args)]
@@ -117,6 +118,14 @@ pub struct OperatorArgs {
     /// operate buckets.
     #[arg(long)]
     pub storage: bool,
+    /// Names of classes that are made for claims of every namespace, comma separated; * stands for
+    /// anything, and alone for every name (default: a namespace wants classes by its label
+    /// windlass.dev/storage-classes=make).
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "storage")]
+    pub storage_class_names: Vec<NamePattern>,
+    /// How classes are chosen.
+    #[command(flatten)]
+    pub storage_classes: StorageArgs,
     /// How drivers are reached.
     #[command(flatten)]
     pub exposing: ExposingArgs,
@@ -207,6 +216,9 @@ pub struct CheckArgs {
     /// Also what virtual clusters need (default: where the operator is told to operate them).
     #[arg(long)]
     pub virtual_clusters: bool,
+    /// Also what storage needs (default: where the operator is told to operate it).
+    #[arg(long)]
+    pub storage: bool,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t = Told::Text)]
     pub output: Told,

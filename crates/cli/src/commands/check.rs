@@ -18,8 +18,9 @@ use windlass_engine::{Object, Selector};
 use windlass_spark::rbac;
 use windlass_spark::survey::{
     Answer, Category, Facts, Finding, KnownBy, Look, Right, Scope, Stage, Verdict, Whose, judge,
-    serves_virtual_clusters,
+    serves_storage, serves_virtual_clusters,
 };
+use windlass_storage::rbac::storage_rules;
 
 use super::install::{DRIVER_ACCOUNT, OPERATOR};
 use crate::args::{CheckArgs, Told};
@@ -52,6 +53,7 @@ pub async fn check(args: CheckArgs) -> Result<Exit, Failure> {
         },
         driver_account: DRIVER_ACCOUNT.to_owned(),
         virtual_clusters: args.virtual_clusters,
+        storage: args.storage,
     };
     let facts = gather(client, &scope).await?;
     let findings = judge(&scope, &facts, Timestamp::now());
@@ -153,6 +155,7 @@ async fn gather(client: &Client, scope: &Scope) -> Result<Facts, Failure> {
     let of_scope = &scope.job_namespaces;
     let deployments = list(client, &kind("apps", "v1", "Deployment"), &[]).await?;
     let virtual_clusters = serves_virtual_clusters(scope, &deployments);
+    let storage = serves_storage(scope, &deployments);
     Ok(Facts {
         version: version.git_version,
         definitions: list(
@@ -174,7 +177,7 @@ async fn gather(client: &Client, scope: &Scope) -> Result<Facts, Failure> {
             of_scope,
         )
         .await?,
-        rights: rights(client, scope, virtual_clusters).await,
+        rights: rights(client, scope, virtual_clusters, storage).await,
     })
 }
 
@@ -231,13 +234,22 @@ fn both(first: Look, second: Look) -> Look {
 }
 
 /// Asks who may do what: before the installation the person who asks, then the accounts.
-async fn rights(client: &Client, scope: &Scope, virtual_clusters: bool) -> Vec<Right> {
+async fn rights(
+    client: &Client,
+    scope: &Scope,
+    virtual_clusters: bool,
+    storage: bool,
+) -> Vec<Right> {
     let mut questions = match scope.stage {
         Stage::Before => yours(scope),
         Stage::After => accounts(scope),
     };
     if virtual_clusters && scope.stage == Stage::After {
         let rules = director_rules();
+        questions.extend(by_rules(Whose::Operators, &rules, None));
+    }
+    if storage && scope.stage == Stage::After {
+        let rules = storage_rules();
         questions.extend(by_rules(Whose::Operators, &rules, None));
     }
     stream::iter(questions)
@@ -456,6 +468,7 @@ mod tests {
             known_by,
             driver_account: "spark".to_owned(),
             virtual_clusters: false,
+            storage: false,
         }
     }
 

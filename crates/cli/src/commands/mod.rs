@@ -3,6 +3,7 @@
 pub mod app;
 pub mod change;
 pub mod check;
+pub mod cloud;
 pub mod connect;
 pub mod diff;
 pub mod events;

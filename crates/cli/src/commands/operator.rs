@@ -28,6 +28,7 @@ use windlass_spark::queue::Policy;
 use windlass_spark::rbac::Extra;
 use windlass_spark::survey::{self, Answer, Look};
 use windlass_storage::StorageConfig;
+use windlass_storage::classes::controller::Claims;
 use windlass_storage::rbac::STORAGE_ROLE;
 
 use super::check::{list, of_oneself, review};
@@ -128,8 +129,8 @@ fn build(
 
 /// The controllers of storage.
 fn with_storage(builder: EngineBuilder, config: &StorageConfig) -> EngineBuilder {
-    let _ = config;
-    builder
+    let claims = Claims::new(config.classes.clone());
+    builder.controller(claims, QueueConfig::default())
 }
 
 /// Serves a cluster until a signal comes.
@@ -341,7 +342,9 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
     );
     let desk = Arc::new(PolicyDesk::new(config.policies.clone()));
     let webhook = webhook(args, &config, &desk).await?;
-    let storage = args.storage.then(StorageConfig::default);
+    let storage = args.storage.then(|| StorageConfig {
+        classes: args.storage_classes.settings(&args.storage_class_names),
+    });
     let finish = |mut builder: EngineBuilder| {
         if let Some(webhook) = webhook {
             builder = builder.webhook(webhook);

@@ -15,7 +15,7 @@ use crate::common::{Answer, root, shell_lines, windlass};
 use crate::machine::Machine;
 
 /// The documents whose commands are run.
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "docs/run.md",
     "docs/applications.md",
@@ -29,6 +29,7 @@ const DOCUMENTS: [&str; 13] = [
     "docs/monitoring.md",
     "docs/original-api.md",
     "docs/tenants.md",
+    "docs/storage.md",
 ];
 
 /// Commands that are shown and not run here, each with the reason.
@@ -45,6 +46,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("windlass warm", REAL_SPARK),
     (
         "windlass install --original-api | kubectl apply -f -",
+        REAL_CLUSTER,
+    ),
+    ("windlass cloud --context prod", REAL_CLUSTER),
+    (
+        "windlass install --storage | kubectl apply -f -",
         REAL_CLUSTER,
     ),
     ("hack/setup.sh --clients", "it would fetch all clients"),
@@ -176,8 +182,14 @@ fn on_a_machine(session: &str) -> Answer {
     machine.write("job.py", "import sys; print('arguments', sys.argv[1:])");
     machine.write("app.jar", "");
     fs::create_dir_all(machine.path("examples/policies")).unwrap();
+    fs::create_dir_all(machine.path("examples/storage")).unwrap();
     fs::create_dir_all(machine.path("deploy/rbac")).unwrap();
-    for folder in ["examples", "examples/policies", "deploy/rbac"] {
+    for folder in [
+        "examples",
+        "examples/policies",
+        "examples/storage",
+        "deploy/rbac",
+    ] {
         copy_files(&root().join(folder), &machine.path(folder));
     }
     let pi = fs::read_to_string(root().join("examples/spark-pi.yaml")).unwrap();

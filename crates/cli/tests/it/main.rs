@@ -32,6 +32,7 @@ mod ordinary_user;
 mod originals;
 mod secrets;
 mod spark_demand;
+mod storage;
 mod tenants;
 mod trouble;
 mod virtual_clusters;

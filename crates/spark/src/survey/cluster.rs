@@ -151,6 +151,7 @@ pub(super) fn definitions(
     found: &Look,
     originals: Originals,
     virtual_clusters: bool,
+    storage: bool,
 ) -> Vec<Finding> {
     if let Look::Refused(why) = found {
         return vec![Finding::unseen(
@@ -164,6 +165,8 @@ pub(super) fn definitions(
                             and --original-image from the operator's arguments";
     const DIRECTOR: &str = "apply what windlass install --virtual-clusters prints, or take \
                             --virtual-clusters from the operator's arguments";
+    const STORAGE: &str = "apply what windlass install --storage prints, or take --storage from the \
+                           operator's arguments";
     let usual = windlass_api::crds().into_iter().map(|ours| (ours, USUAL));
     let original = match originals {
         Originals::AskedFor => Some((windlass_api::original_crd(), ORIGINAL)),
@@ -175,9 +178,16 @@ pub(super) fn definitions(
         Vec::new()
     };
     let directors = directors.into_iter().map(|ours| (ours, DIRECTOR));
+    let stores = if storage {
+        windlass_api::storage::crds()
+    } else {
+        Vec::new()
+    };
+    let stores = stores.into_iter().map(|ours| (ours, STORAGE));
     usual
         .chain(original)
         .chain(directors)
+        .chain(stores)
         .map(|(ours, apply)| {
             let found = found.objects().iter().find(|it| name(it) == name(&ours));
             definition(scope.stage, &ours, apply, found)

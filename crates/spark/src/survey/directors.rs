@@ -11,13 +11,22 @@ const IMAGE: &str = "kubedirector";
 
 /// Whether our operator is to operate virtual clusters: as its arguments say, or whoever asks.
 pub fn serves_virtual_clusters(scope: &Scope, deployments: &Look) -> bool {
+    scope.virtual_clusters || is_told(scope, deployments, "--virtual-clusters")
+}
+
+/// Whether our operator is to operate storage: as its arguments say, or whoever asks.
+pub fn serves_storage(scope: &Scope, deployments: &Look) -> bool {
+    scope.storage || is_told(scope, deployments, "--storage")
+}
+
+/// Whether this is among the arguments of our operator, where it is there.
+fn is_told(scope: &Scope, deployments: &Look, argument: &str) -> bool {
     let ours = our_deployment(scope, deployments.objects());
     let mut arguments = ours.into_iter().flat_map(|ours| {
         let containers = containers(ours);
         containers.flat_map(|container| words(container, "/args"))
     });
-    let is_told = arguments.any(|it| it == "--virtual-clusters");
-    scope.virtual_clusters || (scope.stage == Stage::After && is_told)
+    scope.stage == Stage::After && arguments.any(|it| it == argument)
 }
 
 /// The KubeDirectors that have, or are to have, replicas. Each serves the whole cluster.

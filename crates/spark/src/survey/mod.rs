@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use directors::{kubedirectors, serves_virtual_clusters};
+pub use directors::{kubedirectors, serves_storage, serves_virtual_clusters};
 pub use operators::{OtherOperator, is_live, others};
 
 /// When the cluster is looked at.
@@ -47,6 +47,8 @@ pub struct Scope {
     pub driver_account: String,
     /// Whether it is to operate virtual clusters, whatever its arguments say.
     pub virtual_clusters: bool,
+    /// Whether it is to operate storage, whatever its arguments say.
+    pub storage: bool,
 }
 
 /// How an operator knows the namespaces that it serves.
@@ -262,6 +264,7 @@ pub fn judge(scope: &Scope, facts: &Facts, now: Timestamp) -> Vec<Finding> {
         &facts.definitions,
         operators::asks_for_originals(scope, &facts.deployments),
         serves_virtual_clusters(scope, &facts.deployments),
+        serves_storage(scope, &facts.deployments),
     ));
     findings.extend(operators::judge(scope, facts, now));
     findings.extend(directors::judge(scope, &facts.deployments));

@@ -15,6 +15,7 @@ fn scope(stage: Stage, job_namespaces: &[&str]) -> Scope {
         known_by: KnownBy::Name,
         driver_account: "spark".to_owned(),
         virtual_clusters: false,
+        storage: false,
     }
 }
 

@@ -332,6 +332,45 @@ fn the_deployment_is_this() {
 }
 
 #[test]
+fn storage_is_printed_with_all_it_needs_where_it_is_wanted() {
+    let with = InstallArgs {
+        storage: true,
+        ..args(&[])
+    };
+    let less = objects(&args(&[])).unwrap();
+    let more = objects(&with).unwrap();
+    let mut added: Vec<&Value> = more.iter().filter(|it| !less.contains(it)).collect();
+    added.retain(|it| it["kind"] != "Deployment");
+    let role = json!(storage::storage_cluster_role());
+    let binding = json!(storage::storage_cluster_role_binding(
+        "windlass-system",
+        OPERATOR
+    ));
+    assert_eq!(added, [&role, &binding]);
+    let rules = role["rules"].as_array().unwrap();
+    assert!(rules.iter().all(|rule| !rule.to_string().contains('*')));
+    let of_deployment = more.iter().find(|it| it["kind"] == "Deployment").unwrap();
+    let container = &of_deployment["spec"]["template"]["spec"]["containers"][0];
+    let told = container["args"].as_array().unwrap();
+    assert!(told.contains(&json!("--storage")), "{told:?}");
+    let printed = documents(&with).unwrap();
+    for definition in windlass_api::storage::crds() {
+        let name = definition["metadata"]["name"].as_str().unwrap();
+        assert!(printed.contains(name), "{name}");
+    }
+    // Of two operators with selectors each has roles of its own.
+    let selecting = InstallArgs {
+        selector: Some("release=next".parse().unwrap()),
+        ..with
+    };
+    let printed = names(&objects(&selecting).unwrap());
+    assert!(
+        printed.contains("ClusterRole windlass-storage-windlass-system"),
+        "{printed}"
+    );
+}
+
+#[test]
 fn virtual_clusters_are_printed_with_all_they_need_where_they_are_wanted() {
     let with = |args: InstallArgs| InstallArgs {
         virtual_clusters: true,

@@ -1,0 +1,75 @@
+//! How classes for claims are chosen, for the operator and for whoever asks what it would choose.
+
+use clap::Args;
+use windlass_storage::classes::class::Reclaim;
+use windlass_storage::classes::provider::Provider;
+use windlass_storage::classes::{NamePattern, Parameter, Settings, Table};
+
+use super::{ClusterArgs, Told};
+
+/// How classes are chosen.
+#[derive(Debug, Clone, Default, Args)]
+pub struct StorageArgs {
+    /// Whose machines the cluster runs on, instead of what it shows: aws, azure, google, alibaba, oracle,
+    /// ibm, openstack, digitalocean, vsphere.
+    #[arg(long, value_name = "NAME")]
+    pub storage_provider: Option<Provider>,
+    /// Drivers that are taken before all others where they are installed and do what is wanted, comma
+    /// separated.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub storage_drivers: Vec<String>,
+    /// A parameter of the classes of a driver, as efs.csi.aws.com:fileSystemId=fs-1; may be repeated.
+    #[arg(long, value_name = "DRIVER:NAME=VALUE")]
+    pub storage_parameters: Vec<Parameter>,
+    /// What becomes of volumes whose claim is gone, where the claim does not say: Delete or Retain
+    /// (default: Delete).
+    #[arg(long, value_name = "POLICY")]
+    pub storage_reclaim_policy: Option<Reclaim>,
+    /// Ask the metadata services of providers where nothing else tells whose machines these are.
+    #[arg(long)]
+    pub storage_metadata: bool,
+    /// Make classes of the provisioners that Kubernetes had in itself, as the original operator did,
+    /// whatever drivers are installed.
+    #[arg(long)]
+    pub storage_in_tree: bool,
+}
+
+impl StorageArgs {
+    /// The settings that they say, with classes of these names for everybody.
+    pub fn settings(&self, names: &[NamePattern]) -> Settings {
+        let mut settings = Settings {
+            names: names.to_vec(),
+            provider: self.storage_provider,
+            drivers: self.storage_drivers.clone(),
+            reclaim: self.storage_reclaim_policy.unwrap_or_default(),
+            table: if self.storage_in_tree {
+                Table::InTree
+            } else {
+                Table::Drivers
+            },
+            asks_metadata: self.storage_metadata,
+            ..Settings::default()
+        };
+        for parameter in &self.storage_parameters {
+            let of_driver = settings.parameters.entry(parameter.driver.clone());
+            of_driver
+                .or_default()
+                .insert(parameter.name.clone(), parameter.value.clone());
+        }
+        settings
+    }
+}
+
+/// Arguments of `windlass cloud`.
+#[derive(Debug, Args)]
+pub struct CloudArgs {
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t = Told::Text)]
+    pub output: Told,
+    /// How classes are chosen.
+    #[command(flatten)]
+    pub storage: StorageArgs,
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}

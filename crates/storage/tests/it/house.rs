@@ -1,0 +1,182 @@
+//! An API server, the cluster's own controllers, and operators of storage.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use windlass_apiserver::{ApiServer, Config, User};
+use windlass_cluster::{Cluster, ClusterConfig};
+use windlass_engine::{Engine, QueueConfig, Territory};
+use windlass_storage::classes::Settings;
+use windlass_storage::classes::controller::Claims;
+use windlass_storage::classes::metadata::Endpoints;
+use windlass_storage::rbac::{storage_cluster_role, storage_cluster_role_binding};
+use windlass_streaming::backend::NoNode;
+use windlass_trial::Objects;
+use windlass_trial::mishaps::Script;
+
+/// The whole.
+pub(crate) struct House {
+    client: kube::Client,
+    operator: kube::Client,
+    _cluster: Cluster,
+    _server: ApiServer,
+    _data: tempfile::TempDir,
+}
+
+impl House {
+    /// With everything in it but an operator.
+    pub(crate) async fn new() -> Self {
+        let octet = windlass_trial::loopback_octet();
+        let data = tempfile::tempdir().unwrap();
+        let config = Config {
+            listen: false,
+            loopback_octet: octet,
+            ..Config::for_tests(data.path().join("api"))
+        };
+        let server = ApiServer::start(config, Arc::new(NoNode)).await.unwrap();
+        let client = server.client(User::component("test"));
+        let config = ClusterConfig {
+            loopback_octet: octet,
+            ca_pem: "the certificate".to_owned(),
+            volumes_dir: data.path().join("volumes"),
+            job_namespaces: Vec::new(),
+            job_manifests: Vec::new(),
+        };
+        let cluster = Cluster::start(client.clone(), config).unwrap();
+        let rbac = "rbac.authorization.k8s.io/v1";
+        let all = |kind, plural| Objects::of_all(&client, rbac, kind, plural);
+        let roles = all("ClusterRole", "clusterroles");
+        roles.create(storage_cluster_role()).await;
+        let bindings = all("ClusterRoleBinding", "clusterrolebindings");
+        let binding = storage_cluster_role_binding("windlass", "operator");
+        bindings.create(binding).await;
+        let operator = server.client(User::service_account("windlass", "operator"));
+        // The provisioner's own class, by which it is known.
+        let house = Self {
+            client,
+            operator,
+            _cluster: cluster,
+            _server: server,
+            _data: data,
+        };
+        house.classes().until_there("local-path", |_| true).await;
+        house
+    }
+
+    pub(crate) fn classes(&self) -> Objects {
+        let group = "storage.k8s.io/v1";
+        Objects::of_all(&self.client, group, "StorageClass", "storageclasses")
+    }
+
+    pub(crate) fn drivers(&self) -> Objects {
+        let group = "storage.k8s.io/v1";
+        Objects::of_all(&self.client, group, "CSIDriver", "csidrivers")
+    }
+
+    pub(crate) fn nodes(&self) -> Objects {
+        Objects::of_all(&self.client, "v1", "Node", "nodes")
+    }
+
+    pub(crate) fn volumes(&self) -> Objects {
+        Objects::of_all(&self.client, "v1", "PersistentVolume", "persistentvolumes")
+    }
+
+    pub(crate) fn namespaces(&self) -> Objects {
+        Objects::of_all(&self.client, "v1", "Namespace", "namespaces")
+    }
+
+    pub(crate) fn claims(&self, namespace: &str) -> Objects {
+        let kind = "PersistentVolumeClaim";
+        Objects::of(
+            &self.client,
+            namespace,
+            "v1",
+            kind,
+            "persistentvolumeclaims",
+        )
+    }
+
+    pub(crate) fn events(&self, namespace: &str) -> Objects {
+        let version = "events.k8s.io/v1";
+        Objects::of(&self.client, namespace, version, "Event", "events")
+    }
+
+    /// A new namespace, which wants classes or does not.
+    pub(crate) async fn namespace(&self, name: &str, wants: bool) {
+        let labels = if wants {
+            json!({"windlass.dev/storage-classes": "make"})
+        } else {
+            json!({})
+        };
+        let object = json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels},
+        });
+        self.namespaces().create(object).await;
+    }
+
+    /// Installs a driver.
+    pub(crate) async fn install(&self, driver: &str) {
+        let object = json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver",
+            "metadata": {"name": driver}, "spec": {},
+        });
+        self.drivers().create(object).await;
+    }
+
+    /// Runs an operator of a namespace that asks these metadata services.
+    pub(crate) fn operate_asking(
+        &self,
+        namespace: &str,
+        endpoints: Endpoints,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let settings = Settings {
+            asks_metadata: true,
+            ..Settings::default()
+        };
+        let claims = Claims::asking(settings, endpoints);
+        let (client, namespace) = (self.operator.clone(), namespace.to_owned());
+        async move { run_operator(client, &namespace, claims).await }
+    }
+
+    /// Runs an operator of a namespace by its script, and another one when that has died of it.
+    pub(crate) fn operate(
+        &self,
+        namespace: &str,
+        settings: &Settings,
+        script: &Arc<Script>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (client, script) = (self.operator.clone(), Arc::clone(script));
+        let (namespace, settings) = (namespace.to_owned(), settings.clone());
+        async move {
+            let claims = || Claims::new(settings.clone());
+            let first = run_operator(script.client(client.clone()), &namespace, claims());
+            tokio::select! {
+                () = first => {}
+                () = script.death.cancelled() => run_operator(client, &namespace, claims()).await,
+            }
+        }
+    }
+}
+
+async fn run_operator(client: kube::Client, namespace: &str, claims: Claims) {
+    let engine = Engine::builder(client)
+        .territory(Territory::of_namespaces(vec![namespace.to_owned()]))
+        .controller(claims, QueueConfig::default())
+        .build();
+    engine.unwrap().run(CancellationToken::new()).await.unwrap();
+}
+
+/// A claim of a class.
+pub(crate) fn claim(name: &str, class: &str, annotations: &Value) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "annotations": annotations},
+        "spec": {
+            "storageClassName": class,
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    })
+}
