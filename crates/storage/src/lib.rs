@@ -9,6 +9,7 @@
 
 pub mod buckets;
 pub mod classes;
+pub mod nfs;
 pub mod rbac;
 
 /// The settings of the operator of storage.
