@@ -198,6 +198,15 @@ impl ApiClient {
         .await
     }
 
+    /// What the kubelet of a node tells of its pods and their volumes, by way of the API server.
+    pub async fn node_summary(&self, node: &str) -> Result<Value, ApiError> {
+        let path = format!("/api/v1/nodes/{node}/proxy/stats/summary");
+        let request = http::Request::get(path).body(Vec::new());
+        let request = request.map_err(kube::core::request::Error::BuildRequest);
+        let target = format!("the statistics of node {node}");
+        self.call(Verb::Get, target, request).await
+    }
+
     /// POSTs an object.
     pub async fn create(
         &self,

@@ -1,4 +1,5 @@
-//! Storage: classes that fit the cluster for claims that name one which is not there, and buckets.
+//! Storage: classes that fit the cluster for claims that name one which is not there, buckets,
+//! and volumes that grow by themselves.
 //!
 //! All but the controllers and what asks a provider's servers is pure: decisions are made from values.
 //!
@@ -9,6 +10,8 @@
 
 pub mod buckets;
 pub mod classes;
+mod condition;
+pub mod growth;
 pub mod nfs;
 pub mod rbac;
 
@@ -17,4 +20,16 @@ pub mod rbac;
 pub struct StorageConfig {
     /// Which claims get classes, and how it is known which.
     pub classes: classes::Settings,
+    /// Whether claims may grow by themselves.
+    pub growth: Growth,
+}
+
+/// Whether claims may grow by themselves, for which kubelets are asked how full volumes are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Growth {
+    /// No.
+    #[default]
+    Off,
+    /// Those whose annotations say so.
+    OnRequest,
 }

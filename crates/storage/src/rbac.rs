@@ -6,6 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 /// The role of the operator of storage.
 pub const STORAGE_ROLE: &str = "windlass-storage";
 
+/// The role of an operator that lets claims grow by themselves, besides.
+pub const GROWTH_ROLE: &str = "windlass-storage-growth";
+
 const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 
 /// What the operator does for storage.
@@ -37,6 +40,19 @@ fn class_rules() -> Vec<PolicyRule> {
     ]
 }
 
+/// What the operator does for claims that grow by themselves, besides.
+pub fn growth_rules() -> Vec<PolicyRule> {
+    vec![
+        // Ask for more, and say when.
+        rule("", &["persistentvolumeclaims"], &["patch"]),
+        // On which nodes volumes are used.
+        rule("", &["pods"], &["list"]),
+        // How full they are, which kubelets alone know. Kubernetes grants this by no narrower name: it is
+        // also a way into pods, so that it is a role of its own.
+        rule("", &["nodes/proxy"], &["get"]),
+    ]
+}
+
 /// For buckets.
 fn bucket_rules() -> Vec<PolicyRule> {
     Vec::new()
@@ -44,21 +60,39 @@ fn bucket_rules() -> Vec<PolicyRule> {
 
 /// The role of the operator of storage in the whole cluster.
 pub fn storage_cluster_role() -> ClusterRole {
-    ClusterRole {
-        metadata: named(),
-        rules: Some(storage_rules()),
-        ..ClusterRole::default()
-    }
+    cluster_role(STORAGE_ROLE, storage_rules())
+}
+
+/// The role of an operator that lets claims grow by themselves, besides.
+pub fn growth_cluster_role() -> ClusterRole {
+    cluster_role(GROWTH_ROLE, growth_rules())
+}
+
+/// Binds the operator's account to it.
+pub fn growth_cluster_role_binding(namespace: &str, account: &str) -> ClusterRoleBinding {
+    cluster_role_binding(GROWTH_ROLE, namespace, account)
 }
 
 /// Binds the operator's account to it.
 pub fn storage_cluster_role_binding(namespace: &str, account: &str) -> ClusterRoleBinding {
+    cluster_role_binding(STORAGE_ROLE, namespace, account)
+}
+
+fn cluster_role(name: &str, rules: Vec<PolicyRule>) -> ClusterRole {
+    ClusterRole {
+        metadata: named(name),
+        rules: Some(rules),
+        ..ClusterRole::default()
+    }
+}
+
+fn cluster_role_binding(name: &str, namespace: &str, account: &str) -> ClusterRoleBinding {
     ClusterRoleBinding {
-        metadata: named(),
+        metadata: named(name),
         role_ref: RoleRef {
             api_group: Some(RBAC_GROUP.to_owned()),
             kind: "ClusterRole".to_owned(),
-            name: STORAGE_ROLE.to_owned(),
+            name: name.to_owned(),
         },
         subjects: Some(vec![Subject {
             kind: "ServiceAccount".to_owned(),
@@ -69,9 +103,9 @@ pub fn storage_cluster_role_binding(namespace: &str, account: &str) -> ClusterRo
     }
 }
 
-fn named() -> ObjectMeta {
+fn named(name: &str) -> ObjectMeta {
     ObjectMeta {
-        name: Some(STORAGE_ROLE.to_owned()),
+        name: Some(name.to_owned()),
         ..ObjectMeta::default()
     }
 }

@@ -118,6 +118,9 @@ pub struct OperatorArgs {
     /// operate buckets.
     #[arg(long)]
     pub storage: bool,
+    /// Also let claims grow by themselves whose annotations say so (windlass.dev/auto-grow-max).
+    #[arg(long, requires = "storage")]
+    pub storage_auto_grow: bool,
     /// Names of classes that are made for claims of every namespace, comma separated; * stands for
     /// anything, and alone for every name (default: a namespace wants classes by its label
     /// windlass.dev/storage-classes=make).
@@ -190,6 +193,10 @@ pub struct InstallArgs {
     /// them, which hold in the whole cluster.
     #[arg(long, conflicts_with = "job_namespaces")]
     pub storage: bool,
+    /// Also let claims grow by themselves whose annotations say so. The right to ask kubelets how full volumes
+    /// are (nodes/proxy) is also a way into pods.
+    #[arg(long, requires = "storage")]
+    pub storage_auto_grow: bool,
     /// How drivers are reached.
     #[command(flatten)]
     pub exposing: ExposingArgs,

@@ -27,9 +27,10 @@ use windlass_spark::lower::{Exposing, IpFamily, Offer};
 use windlass_spark::queue::Policy;
 use windlass_spark::rbac::Extra;
 use windlass_spark::survey::{self, Answer, Look};
-use windlass_storage::StorageConfig;
 use windlass_storage::classes::controller::Claims;
+use windlass_storage::growth::controller::GrowingClaims;
 use windlass_storage::rbac::STORAGE_ROLE;
+use windlass_storage::{Growth, StorageConfig};
 
 use super::check::{list, of_oneself, review};
 use super::install;
@@ -130,7 +131,11 @@ fn build(
 /// The controllers of storage.
 fn with_storage(builder: EngineBuilder, config: &StorageConfig) -> EngineBuilder {
     let claims = Claims::new(config.classes.clone());
-    builder.controller(claims, QueueConfig::default())
+    let builder = builder.controller(claims, QueueConfig::default());
+    match config.growth {
+        Growth::Off => builder,
+        Growth::OnRequest => builder.controller(GrowingClaims::default(), QueueConfig::default()),
+    }
 }
 
 /// Serves a cluster until a signal comes.
@@ -344,6 +349,11 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
     let webhook = webhook(args, &config, &desk).await?;
     let storage = args.storage.then(|| StorageConfig {
         classes: args.storage_classes.settings(&args.storage_class_names),
+        growth: if args.storage_auto_grow {
+            Growth::OnRequest
+        } else {
+            Growth::Off
+        },
     });
     let finish = |mut builder: EngineBuilder| {
         if let Some(webhook) = webhook {

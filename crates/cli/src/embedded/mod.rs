@@ -26,7 +26,7 @@ use windlass_node::images::{
 };
 use windlass_node::{ApiEndpoint, CapacityOverrides, Node, NodeConfig, NodeStreams, Orphans};
 use windlass_spark::controller::OperatorConfig;
-use windlass_storage::StorageConfig;
+use windlass_storage::{Growth, StorageConfig};
 
 use crate::commands::operator::{
     Operator, serves_original_kubedirector, serves_originals, serves_storage,
@@ -152,7 +152,10 @@ impl Embedded {
             serves_budgets: true,
         };
         let serves_storage = options.storage == Served::Yes || serves_storage(&admin).await?;
-        let storage = StorageConfig::default();
+        let storage = StorageConfig {
+            growth: Growth::OnRequest,
+            ..StorageConfig::default()
+        };
 
         let volumes = options.data_dir.join("volumes");
         let cluster = Cluster::start(

@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 use windlass_apiserver::User;
 use windlass_director::rbac::{director_cluster_role, director_cluster_role_binding};
 use windlass_spark::rbac;
-use windlass_storage::rbac::{storage_cluster_role, storage_cluster_role_binding};
+use windlass_storage::rbac::{
+    growth_cluster_role, growth_cluster_role_binding, storage_cluster_role,
+    storage_cluster_role_binding,
+};
 
 use super::Options;
 use crate::exit::Failure;
@@ -90,6 +93,11 @@ pub(super) async fn apply(client: &Client, options: &Options) -> Result<(), Fail
     if options.storage == Served::Yes {
         objects.push(object(&storage_cluster_role())?);
         objects.push(object(&storage_cluster_role_binding(
+            OPERATOR_NAMESPACE,
+            OPERATOR_ACCOUNT,
+        ))?);
+        objects.push(object(&growth_cluster_role())?);
+        objects.push(object(&growth_cluster_role_binding(
             OPERATOR_NAMESPACE,
             OPERATOR_ACCOUNT,
         ))?);

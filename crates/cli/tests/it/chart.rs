@@ -10,7 +10,7 @@ use windlass_api::names::DnsLabel;
 use windlass_director::rbac::DIRECTOR_ROLE;
 use windlass_engine::Selector;
 use windlass_spark::rbac::{self, Extra};
-use windlass_storage::rbac::STORAGE_ROLE;
+use windlass_storage::rbac::{GROWTH_ROLE, STORAGE_ROLE};
 
 const HOME: &str = "marked-home";
 const JOBS: &str = "marked-jobs";
@@ -41,6 +41,7 @@ pub(crate) fn files() -> Vec<(String, String)> {
         ("templates/policy.yaml".to_owned(), policies()),
         ("templates/virtual-clusters.yaml".to_owned(), directors()),
         ("templates/storage.yaml".to_owned(), storage()),
+        ("templates/storage-growth.yaml".to_owned(), growth()),
         ("templates/webhook.yaml".to_owned(), webhook()),
         ("templates/definitions.yaml".to_owned(), definitions()),
     ];
@@ -152,6 +153,21 @@ fn storage() -> String {
     };
     let what = "jobNamespaces and storage exclude each other: storage is operated";
     rights("storage", what, STORAGE_ROLE, &more, &less)
+}
+
+/// The rights of whoever lets claims grow.
+fn growth() -> String {
+    let less = InstallArgs {
+        storage: true,
+        ..args(Serving::Everywhere, Hook::None)
+    };
+    let more = InstallArgs {
+        storage: true,
+        storage_auto_grow: true,
+        ..args(Serving::Everywhere, Hook::None)
+    };
+    let what = "jobNamespaces and storageAutoGrow exclude each other: storage is operated";
+    rights("storageAutoGrow", what, GROWTH_ROLE, &more, &less)
 }
 
 /// What is there more with these arguments than with those, where a value is true.
@@ -339,6 +355,9 @@ fn arguments() -> Vec<String> {
         "{{- end }}",
         "{{- if .Values.storage }}",
         "- --storage",
+        "{{- if .Values.storageAutoGrow }}",
+        "- --storage-auto-grow",
+        "{{- end }}",
         "{{- end }}",
     ]);
     let exposing = owned(&[
@@ -617,6 +636,7 @@ fn args(serving: Serving, hook: Hook) -> InstallArgs {
         virtual_clusters: false,
         original_kubedirector: false,
         storage: false,
+        storage_auto_grow: false,
         exposing: ExposingArgs::default(),
         further: Vec::new(),
     }

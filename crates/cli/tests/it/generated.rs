@@ -9,7 +9,10 @@ use serde_json::Value;
 use windlass::args::Cli;
 use windlass_director::rbac::{director_cluster_role, director_cluster_role_binding};
 use windlass_spark::rbac;
-use windlass_storage::rbac::{storage_cluster_role, storage_cluster_role_binding};
+use windlass_storage::rbac::{
+    growth_cluster_role, growth_cluster_role_binding, storage_cluster_role,
+    storage_cluster_role_binding,
+};
 
 use crate::chart;
 use crate::common::root;
@@ -196,6 +199,8 @@ fn storage() -> String {
         &[
             value(&storage_cluster_role()),
             value(&storage_cluster_role_binding(namespace, account)),
+            value(&growth_cluster_role()),
+            value(&growth_cluster_role_binding(namespace, account)),
         ],
     )
 }

@@ -1,7 +1,7 @@
 //! What is written for a claim. Pure.
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 use windlass_engine::Object;
 use windlass_engine::plan::{Basis, Effect, EventNote, Plan};
 
@@ -9,6 +9,7 @@ use super::claim::Claim;
 use super::decide::{Around, Decision, Why, decide, detection, ignored};
 use super::evidence::Metadata;
 use super::settings::Settings;
+use crate::condition::{Condition, Shown};
 
 /// The condition of a claim that should have a class and cannot; it is there only while it is so.
 pub const CONDITION: &str = "windlass.dev/StorageClass";
@@ -30,15 +31,11 @@ pub struct Observed {
     pub refusal: Option<String>,
 }
 
-/// What the claim shows.
-enum Shown {
-    /// As it is.
-    Kept,
-    /// No condition of ours.
-    Nothing,
-    /// Why there is no class.
-    Trouble { reason: &'static str, text: String },
-}
+/// How the claim shows it.
+const SHOWN: Condition = Condition {
+    name: CONDITION,
+    action: "MakeStorageClass",
+};
 
 /// Decides.
 pub fn plan(
@@ -102,7 +99,7 @@ pub fn plan(
             }
         }
     };
-    show(&mut plan, object, shown, now);
+    SHOWN.show(&mut plan, object, shown, now);
     plan
 }
 
@@ -114,53 +111,4 @@ fn asks_metadata(claim: &Claim, around: &Around, settings: &Settings) -> bool {
         && detection(claim, &around.evidence, settings)
             .provider
             .is_none()
-}
-
-/// Adds to the plan what makes the claim show this, if it does not already.
-fn show(plan: &mut Plan<Value>, object: &Object, shown: Shown, now: Timestamp) {
-    let known = object.status()["conditions"].as_array();
-    let known = known
-        .into_iter()
-        .flatten()
-        .find(|it| it["type"] == CONDITION);
-    let conditions = match shown {
-        Shown::Kept => return,
-        Shown::Nothing if known.is_none() => return,
-        Shown::Nothing => None,
-        Shown::Trouble { reason, text } => {
-            let is_known =
-                known.is_some_and(|it| it["reason"] == reason && it["message"] == text.as_str());
-            if is_known {
-                return;
-            }
-            let event = EventNote::warning(reason, "MakeStorageClass", text.clone());
-            plan.events.push(event);
-            let since = known.map(|it| it["lastTransitionTime"].clone());
-            let since = since.filter(Value::is_string);
-            let since = since.unwrap_or_else(|| json!(in_seconds(now)));
-            Some(json!([{
-                "type": CONDITION,
-                "status": "False",
-                "reason": reason,
-                "message": text,
-                "lastProbeTime": in_seconds(now),
-                "lastTransitionTime": since,
-            }]))
-        }
-    };
-    let mut body = json!({
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": { "namespace": object.namespace(), "name": object.name() },
-    });
-    if let Some(conditions) = conditions {
-        body["status"] = json!({ "conditions": conditions });
-    }
-    plan.effects.insert(0, Effect::ApplyStatus(body));
-}
-
-/// As times are written in objects: to the second.
-fn in_seconds(now: Timestamp) -> String {
-    let seconds = Timestamp::from_second(now.as_second());
-    seconds.unwrap_or(now).to_string()
 }

@@ -10,10 +10,15 @@ use windlass_engine::{Engine, QueueConfig, Territory};
 use windlass_storage::classes::Settings;
 use windlass_storage::classes::controller::Claims;
 use windlass_storage::classes::metadata::Endpoints;
-use windlass_storage::rbac::{storage_cluster_role, storage_cluster_role_binding};
-use windlass_streaming::backend::NoNode;
+use windlass_storage::growth::controller::GrowingClaims;
+use windlass_storage::rbac::{
+    growth_cluster_role, growth_cluster_role_binding, storage_cluster_role,
+    storage_cluster_role_binding,
+};
 use windlass_trial::Objects;
 use windlass_trial::mishaps::Script;
+
+use crate::figures::NearlyFull;
 
 /// The whole.
 pub(crate) struct House {
@@ -34,7 +39,9 @@ impl House {
             loopback_octet: octet,
             ..Config::for_tests(data.path().join("api"))
         };
-        let server = ApiServer::start(config, Arc::new(NoNode)).await.unwrap();
+        let server = ApiServer::start(config, Arc::new(NearlyFull))
+            .await
+            .unwrap();
         let client = server.client(User::component("test"));
         let config = ClusterConfig {
             loopback_octet: octet,
@@ -48,8 +55,11 @@ impl House {
         let all = |kind, plural| Objects::of_all(&client, rbac, kind, plural);
         let roles = all("ClusterRole", "clusterroles");
         roles.create(storage_cluster_role()).await;
+        roles.create(growth_cluster_role()).await;
         let bindings = all("ClusterRoleBinding", "clusterrolebindings");
         let binding = storage_cluster_role_binding("windlass", "operator");
+        bindings.create(binding).await;
+        let binding = growth_cluster_role_binding("windlass", "operator");
         bindings.create(binding).await;
         let operator = server.client(User::service_account("windlass", "operator"));
         // The provisioner's own class, by which it is known.
@@ -76,6 +86,15 @@ impl House {
 
     pub(crate) fn nodes(&self) -> Objects {
         Objects::of_all(&self.client, "v1", "Node", "nodes")
+    }
+
+    pub(crate) fn accounts(&self, namespace: &str) -> Objects {
+        let kind = "ServiceAccount";
+        Objects::of(&self.client, namespace, "v1", kind, "serviceaccounts")
+    }
+
+    pub(crate) fn pods(&self, namespace: &str) -> Objects {
+        Objects::of(&self.client, namespace, "v1", "Pod", "pods")
     }
 
     pub(crate) fn volumes(&self) -> Objects {
@@ -163,6 +182,7 @@ async fn run_operator(client: kube::Client, namespace: &str, claims: Claims) {
     let engine = Engine::builder(client)
         .territory(Territory::of_namespaces(vec![namespace.to_owned()]))
         .controller(claims, QueueConfig::default())
+        .controller(GrowingClaims::default(), QueueConfig::default())
         .build();
     engine.unwrap().run(CancellationToken::new()).await.unwrap();
 }

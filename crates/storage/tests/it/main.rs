@@ -8,4 +8,6 @@
 )]
 
 mod claims;
+mod figures;
+mod growth;
 mod house;

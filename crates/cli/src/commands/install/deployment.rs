@@ -59,6 +59,9 @@ pub(super) fn deployment(args: &InstallArgs, policy: Option<&str>) -> Result<Val
     if args.storage {
         arguments.push("--storage".to_owned());
     }
+    if args.storage_auto_grow {
+        arguments.push("--storage-auto-grow".to_owned());
+    }
     arguments.extend(args.exposing.arguments());
     check_further(&arguments, &args.further)?;
     arguments.extend(args.further.iter().cloned());

@@ -138,6 +138,12 @@ pub fn objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
         let roles = [role, binding].into_iter();
         objects.extend(roles.map(|it| named_as(it, storage::STORAGE_ROLE)));
     }
+    if args.storage_auto_grow {
+        let role = object(&storage::growth_cluster_role())?;
+        let binding = object(&storage::growth_cluster_role_binding(home, OPERATOR))?;
+        let roles = [role, binding].into_iter();
+        objects.extend(roles.map(|it| named_as(it, storage::GROWTH_ROLE)));
+    }
     let policy = policy(args)?;
     objects.extend(policy.as_deref().map(|text| policy_object(home, text)));
     objects.push(deployment(args, policy.as_deref())?);

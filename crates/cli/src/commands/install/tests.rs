@@ -25,6 +25,7 @@ fn args(job_namespaces: &[&str]) -> InstallArgs {
         virtual_clusters: false,
         original_kubedirector: false,
         storage: false,
+        storage_auto_grow: false,
         exposing: ExposingArgs::default(),
         further: Vec::new(),
     }

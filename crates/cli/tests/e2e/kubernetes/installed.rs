@@ -99,8 +99,9 @@ fn virtual_clusters_are_judged_when_they_are_written_and_set_up_by_an_operator_i
     let of_page = ["pods", "-l", "kubedirector.hpe.com/kdcluster=page"];
     let pods = cluster.get(&of_page).unwrap();
     let pod = real::name(&pods["items"][0]);
-    let ask = "import urllib.request as it; print(it.urlopen('http://localhost:8000').status)";
-    let status = cluster.kubectl_ok(&["exec", &pod, "--", "python3", "-c", ask]);
+    let own = pods["items"][0]["status"]["podIP"].as_str().unwrap();
+    let ask = format!("import urllib.request as it; print(it.urlopen('http://{own}:8000').status)");
+    let status = cluster.kubectl_ok(&["exec", &pod, "--", "python3", "-c", &ask]);
     assert_eq!(status.trim(), "200");
 
     let delete = ["delete", "kubedirectorapp", "page"];
