@@ -3,13 +3,16 @@
 #
 #   meta POD GENERATION SECONDS      writes configmeta.json once this generation of it is mounted
 #   prepare LAYOUT SOURCE SHA256     installs configcli and the setup package; - stands for none
-#   inject ID URL DIR MODE OWNER GROUP   puts a file into a directory, once per ID
+#   inject ID URL DIR MODE OWNER GROUP   puts a file into a directory, once per ID and container
 #   journald SECONDS                 waits for the journal of systemd
 #   run WHAT ID CONTAINER SECONDS LIMIT MEMO -- ARGUMENTS   starts a hook, or asks how it goes
 #   ask WHAT SECONDS LIMIT -- ARGUMENTS   calls something, and prints what it writes
 #   idle                             does nothing, as the first process of a container
 #
-# Before COMMAND, --pod UID names the pod that it is for: another one may have taken its name.
+# Before COMMAND, --pod UID names the pod that it is for: another one may have taken its name. The same for
+# containers: --enter CONTAINER begins to set up the one that runs, whatever it was called before, and
+# --container CONTAINER does nothing in one that was not entered by that name. For the operator knows
+# which one runs from a status, and that comes late.
 #
 # Every command may be killed at any moment and called again; none does a thing twice. It ends with 0,
 # with 75 when the same call may succeed later, with 65 when what it was given is wrong, and with 64
@@ -45,6 +48,49 @@ replace() {
 make_state() {
     mkdir -p "$guest" && chmod 700 "$guest" && mkdir -p "$state" ||
         fail 75 "cannot make $state"
+}
+
+# What tells a container from the one before it in the same pod: when its first process was started.
+# Where that cannot be read, what the operator calls it has to do.
+instance_of() {
+    stat=$(cat "$root/proc/1/stat" 2>/dev/null)
+    # The name of the process may have spaces in it, and ends with the last parenthesis.
+    # shellcheck disable=SC2086
+    set -- "$1" ${stat##*") "}
+    if [ $# -ge 21 ]; then
+        shift 20
+        boot=$(cat "$root/proc/sys/kernel/random/boot_id" 2>/dev/null)
+        printf '%s.%s' "$1" "${boot%%-*}"
+    else
+        sum=$(printf '%s' "$1" | cksum)
+        printf '%s' "${sum%% *}"
+    fi
+}
+
+# The container that runs has the names by which it was entered, each a file in a directory of its own.
+be_in() {
+    instance=$(instance_of "$1")
+    names=$state/in-$instance
+    name=$names/${1##*/}
+    [ ! -e "$name" ] || return 0
+    if [ -z "$enters" ]; then
+        # An earlier agent has set it up, and entered none.
+        set -- "$state"/in-*
+        [ ! -e "$1" ] && [ -e "$state/meta" ] || fail 75 "another container runs now, and is not set up yet"
+    elif [ -d "$names" ]; then
+        # It was taken for the one before it. What it was told as such has to end, so that it is known.
+        for hook in "$state"/*-"$instance"; do
+            case $hook in
+            */configure-*) continue ;;
+            esac
+            if [ -e "$hook/started" ] && [ ! -e "$hook/status" ]; then
+                is_lost || fail 75 "a script runs that was begun when this was taken for another container"
+                printf '137\n' | replace "$hook/status"
+            fi
+        done
+    fi
+    make_state
+    mkdir -p "$names" && : >"$name" || fail 75 "cannot write $name"
 }
 
 startscript() {
@@ -224,7 +270,8 @@ prepare() {
 inject() {
     [ $# -eq 6 ] || fail 64 "inject needs ID URL DIR MODE OWNER GROUP"
     make_state
-    [ ! -e "$state/inject-$1" ] || return 0
+    put=$state/inject-$1-$(instance_of "$container")
+    [ ! -e "$put" ] || return 0
     name=${2%%[?#]*}
     name=${name##*/}
     [ -n "$name" ] || fail 65 "$2 names no file"
@@ -237,7 +284,7 @@ inject() {
     [ "$4" = - ] || chmod "$4" "$file.new.$$" || fail 65 "cannot set the mode of $file to $4"
     [ "$5" = - ] || chown "$5" "$file.new.$$" || fail 65 "cannot give $file to the user $5"
     [ "$6" = - ] || chgrp "$6" "$file.new.$$" || fail 65 "cannot give $file to the group $6"
-    mv -f "$file.new.$$" "$file" && : >"$state/inject-$1" || fail 75 "cannot write $file"
+    mv -f "$file.new.$$" "$file" && : >"$put" || fail 75 "cannot write $file"
 }
 
 # What keeps systemd from running, as far as it shows from here.
@@ -341,8 +388,8 @@ is_lost() {
 run() {
     [ $# -ge 7 ] || fail 64 "run needs WHAT ID CONTAINER SECONDS LIMIT MEMO -- ARGUMENTS"
     what=$1
-    hook=$state/$2
     container=$3
+    hook=$state/$2-$(instance_of "$container")
     seconds=$4
     limit=$5
     memo=$6
@@ -382,7 +429,11 @@ run() {
         out=$guest/configure.stdout
         err=$guest/configure.stderr
     fi
-    printf 'done %s\nmemo %s\n' "$(cat "$hook/status")" "$(cat "$hook/memo" 2>/dev/null)"
+    code=$(cat "$hook/status")
+    known=$hook/memo
+    # Who asks for this late may find that the member has been told more since.
+    [ "$what,$code" != configure,0 ] || known=$state/told
+    printf 'done %s\nmemo %s\n' "$code" "$(cat "$known" 2>/dev/null)"
     tail_of stdout "$out" "$limit"
     tail_of stderr "$err" "$limit"
 }
@@ -447,10 +498,21 @@ finish() {
     exit 0
 }
 
-if [ "${1-}" = --pod ] && [ $# -ge 2 ]; then
-    [ "${WINDLASS_POD_UID-$2}" = "$2" ] || fail 75 "another pod has the name now"
+container=
+enters=
+while [ $# -ge 2 ]; do
+    case $1 in
+    --pod) [ "${WINDLASS_POD_UID-$2}" = "$2" ] || fail 75 "another pod has the name now" ;;
+    --enter)
+        enters=yes
+        container=$2
+        ;;
+    --container) container=$2 ;;
+    *) break ;;
+    esac
     shift 2
-fi
+done
+[ -z "$container" ] || be_in "$container"
 command=${1-}
 [ $# -eq 0 ] || shift
 case $command in

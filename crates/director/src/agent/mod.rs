@@ -28,6 +28,9 @@ pub const PACKAGE_MOUNT: &str = "/opt/windlass-package";
 
 /// The same call may succeed later (EX_TEMPFAIL).
 const LATER: i32 = 75;
+/// The script does not know what it is asked for (EX_USAGE): it is that of an earlier operator, until
+/// the kubelet has refreshed what is mounted.
+const ANOTHER_SCRIPT: i32 = 64;
 /// What stands for nothing in the place of an argument.
 const NONE: &str = "-";
 
@@ -91,7 +94,7 @@ pub struct Package {
 /// A file that is put into a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Injection {
-    /// It is put there once per id.
+    /// It is put there once per id and container.
     pub id: String,
     /// Where it is fetched from.
     pub url: String,
@@ -110,9 +113,9 @@ pub struct Injection {
 pub struct Run {
     /// What is called.
     pub what: What,
-    /// It is started once per id.
+    /// It is started once per id and container.
     pub id: String,
-    /// The container it is for.
+    /// The container it is for, as files about it name it.
     pub container: String,
     /// How long to wait for its end before the answer is that it runs.
     pub seconds: u32,
@@ -123,6 +126,18 @@ pub struct Run {
     pub memo: Option<String>,
     /// The arguments, or the whole command line.
     pub arguments: Vec<String>,
+}
+
+/// Whom a command is for. Kubernetes takes it to whatever container runs in whatever pod has the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addressee<'a> {
+    /// The uid of the pod.
+    pub uid: &'a str,
+    /// The container.
+    pub container: &'a str,
+    /// Whether the command begins to set up the container that runs, which is called so from then on.
+    /// All others do nothing in a container that does not have the name.
+    pub enters: bool,
 }
 
 /// A question that is asked on and on: nothing is kept of it.
@@ -271,11 +286,13 @@ impl Command {
         argv
     }
 
-    /// The same, for the pod of this uid and no other.
-    pub fn argv_for(&self, uid: &str) -> Vec<String> {
+    /// The same, for this pod and container and no other.
+    pub fn argv_for(&self, to: Addressee<'_>) -> Vec<String> {
         let mut argv = self.argv();
         if !matches!(self, Self::Progress { .. }) {
-            drop(argv.splice(2..2, ["--pod".to_owned(), uid.to_owned()]));
+            let container = if to.enters { "--enter" } else { "--container" };
+            let options = ["--pod", to.uid, container, to.container];
+            drop(argv.splice(2..2, options.map(str::to_owned)));
         }
         argv
     }
@@ -288,7 +305,7 @@ impl Command {
         let told = String::from_utf8_lossy(stderr).trim().to_owned();
         match code {
             0 => {}
-            LATER => return Err(Trouble::Later(told)),
+            LATER | ANOTHER_SCRIPT => return Err(Trouble::Later(told)),
             126 | 127 => {
                 let told = format!("the image has no shell to set it up with: {told}");
                 return Err(Trouble::Wrong(told));

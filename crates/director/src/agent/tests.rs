@@ -12,6 +12,7 @@ use super::*;
 use crate::configmeta::lookup;
 
 mod ask;
+mod containers;
 
 /// A container's files.
 struct Member {
@@ -397,12 +398,20 @@ fn a_configure_that_fails_is_told_and_tried_again_in_the_next_container() {
     assert_eq!(member.calls().len(), 2);
 }
 
+fn checksum(text: &str) -> String {
+    let script = format!("printf '%s' {text} | cksum | cut -d' ' -f1");
+    let output = Process::new("sh").args(["-c", &script]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 #[test]
 fn a_hook_that_is_killed_with_whoever_waits_for_it_has_failed() {
     let member = Member::prepared();
-    member.write("opt/guestconfig/.windlass/n1/started", "c1\n");
+    // In containers that are none this stands for the first one.
+    let kept = format!("opt/guestconfig/.windlass/n1-{}", checksum("c1"));
+    member.write(&format!("{kept}/started"), "c1\n");
     // No process has this number.
-    member.write("opt/guestconfig/.windlass/n1/pid", "4194305\n");
+    member.write(&format!("{kept}/pid"), "4194305\n");
     let hook = run(What::Startscript, "n1", 30, &["--addnodes"]);
     assert_eq!(ended(member.ask(&hook)).code, 137);
     assert!(member.calls().is_empty());
@@ -678,7 +687,11 @@ fn what_is_for_another_pod_of_the_name_is_not_done() {
             layout: Layout::New,
             package: None,
         };
-        let argv = command.argv_for("u1");
+        let argv = command.argv_for(Addressee {
+            uid: "u1",
+            container: "containerd://c1",
+            enters: true,
+        });
         let mut process = Process::new(&argv[0]);
         process
             .arg(member.path("opt/windlass/agent"))

@@ -408,8 +408,9 @@ impl Controller for KubeDirectorClusters {
         let blueprint = blueprint.ok_or("the cluster is gone")?;
         let namespace = object.namespace().unwrap_or_default();
         let mut outcome = Outcome::Fine;
-        for command in key.commands(&blueprint) {
-            let answer = exec::run(&self.client, namespace, &key.pod, &key.uid, &command).await;
+        for (number, command) in key.commands(&blueprint).iter().enumerate() {
+            let to = key.addressee(number);
+            let answer = exec::run(&self.client, namespace, &key.pod, to, command).await;
             if let Some(over) = Outcome::of_answer(answer) {
                 outcome = over;
                 break;

@@ -8,15 +8,15 @@ use kube::api::AttachParams;
 use kube::{Api, Client};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::agent::{Command, Reply, Trouble};
+use crate::agent::{Addressee, Command, Reply, Trouble};
 
 /// No command waits longer than this by itself; what takes longer has lost its connection.
 const PATIENCE: Duration = Duration::from_mins(5);
 /// What is kept of an answer. A hook shows the ends of its output, which the application limits.
 const ANSWER_MAX: u64 = 1 << 20;
 
-/// Runs a command in a container of a pod. Kubernetes knows the pod by its name alone, and another one may
-/// have that by now: so the member is told which one is meant.
+/// Runs a command in a container of a pod. Kubernetes knows both by their names alone, and others may have
+/// these by now: so the member is told which ones are meant.
 ///
 /// # Errors
 /// What the member answered in the place of doing it; that it could not be reached is an answer of
@@ -25,10 +25,10 @@ pub(super) async fn run(
     client: &Client,
     namespace: &str,
     pod: &str,
-    uid: &str,
+    to: Addressee<'_>,
     command: &Command,
 ) -> Result<Reply, Trouble> {
-    let work = exec(client, namespace, pod, uid, command);
+    let work = exec(client, namespace, pod, to, command);
     let answer = tokio::time::timeout(PATIENCE, work).await;
     match answer {
         Ok(Ok((code, stdout, stderr))) => command.read(code, &stdout, &stderr),
@@ -47,7 +47,7 @@ async fn exec(
     client: &Client,
     namespace: &str,
     pod: &str,
-    uid: &str,
+    to: Addressee<'_>,
     command: &Command,
 ) -> Result<(i32, Vec<u8>, Vec<u8>), String> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
@@ -57,7 +57,7 @@ async fn exec(
         .stdout(true)
         .stderr(true)
         .tty(false);
-    let started = pods.exec(pod, command.argv_for(uid), &params).await;
+    let started = pods.exec(pod, command.argv_for(to), &params).await;
     let mut process = started.map_err(|error| error.to_string())?;
     let (stdout, stderr) = (process.stdout(), process.stderr());
     let status = process.take_status();

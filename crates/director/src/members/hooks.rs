@@ -10,7 +10,7 @@ use serde_json::Value;
 use windlass_api::director::cluster::FileInjection;
 
 use super::marks::Call;
-use crate::agent::{Ask, Command, Ended, Injection, Reply, Run, Trouble, What};
+use crate::agent::{Addressee, Ask, Command, Ended, Injection, Reply, Run, Trouble, What};
 use crate::autoscale::Answer;
 use crate::blueprint::{Blueprint, Role};
 use crate::build::hash_text;
@@ -180,7 +180,7 @@ impl HookKey {
                 }
                 commands.push(meta(*generation));
                 let injections = role.spec.file_injections.iter();
-                commands.extend(injections.map(|it| Command::Inject(self.injection(it))));
+                commands.extend(injections.map(|it| Command::Inject(injection(it))));
                 commands.push(Command::Prepare {
                     layout: role.layout(),
                     package: role.package_in_member(),
@@ -238,6 +238,16 @@ impl HookKey {
         }
     }
 
+    /// Whom the command is for that is the n-th of this work, counted from zero. The first one of those
+    /// that set a member up says which container it is that they are for.
+    pub fn addressee(&self, number: usize) -> Addressee<'_> {
+        Addressee {
+            uid: &self.uid,
+            container: &self.container,
+            enters: number == 0 && matches!(self.hook, Hook::SetUp { .. }),
+        }
+    }
+
     fn run(
         &self,
         role: &Role,
@@ -248,7 +258,7 @@ impl HookKey {
     ) -> Command {
         Command::Run(Run {
             what,
-            id: format!("{id}-{}", hash_text(&self.container)),
+            id: id.to_owned(),
             container: self.container.clone(),
             seconds: RUN_SECONDS,
             log_limit: role.log_limit,
@@ -256,20 +266,19 @@ impl HookKey {
             arguments,
         })
     }
+}
 
-    fn injection(&self, injection: &FileInjection) -> Injection {
-        let permissions = injection.permissions.clone().unwrap_or_default();
-        let of = format!("{injection:?}/{}", self.container);
-        Injection {
-            id: hash_text(&of),
-            url: injection.src_url.clone(),
-            directory: injection.dest_dir.clone(),
-            mode: permissions
-                .file_mode
-                .and_then(|mode| u32::try_from(mode).ok()),
-            owner: permissions.file_owner,
-            group: permissions.file_group,
-        }
+fn injection(injection: &FileInjection) -> Injection {
+    let permissions = injection.permissions.clone().unwrap_or_default();
+    Injection {
+        id: hash_text(&format!("{injection:?}")),
+        url: injection.src_url.clone(),
+        directory: injection.dest_dir.clone(),
+        mode: permissions
+            .file_mode
+            .and_then(|mode| u32::try_from(mode).ok()),
+        owner: permissions.file_owner,
+        group: permissions.file_group,
     }
 }
 
@@ -418,7 +427,8 @@ mod tests {
             .map(|hook| {
                 let key = key(hook);
                 let commands = key.commands(&blueprint);
-                let lines = commands.iter().map(|it| it.argv().join(" "));
+                let lines = commands.iter().enumerate();
+                let lines = lines.map(|(n, it)| it.argv_for(key.addressee(n)).join(" "));
                 (key.to_text(), lines.collect())
             })
             .collect();
@@ -456,13 +466,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_two_pieces_of_work_have_one_id(
-            first in (0_u32..20, 0_u32..20, "[a-z]{1,4}"),
-            second in (0_u32..20, 0_u32..20, "[a-z]{1,4}"),
+        fn no_two_pieces_of_work_in_a_container_have_one_id(
+            first in (0_u32..20, 0_u32..20),
+            second in (0_u32..20, 0_u32..20),
         ) {
             let blueprint = samples::spark(1);
-            let id = |(number, failures, container): &(u32, u32, String)| {
-                let mut key = key(Hook::Notify {
+            let id = |(number, failures): &(u32, u32)| {
+                let key = key(Hook::Notify {
                     generation: 1,
                     number: *number,
                     failures: *failures,
@@ -470,7 +480,6 @@ mod tests {
                     fqdns: Vec::new(),
                     memo: String::new(),
                 });
-                key.container.clone_from(container);
                 match key.commands(&blueprint).pop() {
                     Some(Command::Run(run)) => run.id,
                     other => panic!("{other:?}"),

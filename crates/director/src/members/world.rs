@@ -3,6 +3,7 @@
 
 mod member;
 mod objects;
+mod restarts;
 mod scaling;
 mod stories;
 
@@ -101,6 +102,8 @@ struct Pod {
     made_from: String,
     deleting: bool,
     container: Option<Running>,
+    /// The container that its status tells of, which comes late.
+    reported: Option<String>,
     annotations: BTreeMap<String, String>,
     /// The memo and the generation that are mounted.
     mounted: (u64, String),
@@ -274,6 +277,7 @@ impl World {
             made_from: set.template.clone(),
             deleting: false,
             container: None,
+            reported: None,
             annotations: BTreeMap::new(),
             mounted: (0, String::new()),
         };
@@ -328,7 +332,10 @@ impl World {
             self.start(name);
             return true;
         }
-        false
+        let runs = pod.container.as_ref().map(|it| it.id.clone());
+        let is_news = pod.reported != runs;
+        pod.reported = runs;
+        is_news
     }
 
     fn start(&mut self, name: &str) {
@@ -355,8 +362,13 @@ impl World {
     /// One of the execs that run gets on. Which ones of the scripts that were begun go on does not
     /// depend on that.
     fn exec(&mut self, key: &HookKey) {
+        self.exec_around(key, None);
+    }
+
+    /// The same, and the container is restarted before the command of this number.
+    fn exec_around(&mut self, key: &HookKey, restart: Option<usize>) {
         let blueprint = self.blueprint();
-        let mut outcome = self.answer(key, &key.commands(&blueprint));
+        let mut outcome = self.answer(key, &key.commands(&blueprint), restart);
         if let Hook::Demand { of } = &key.hook {
             outcome = match (outcome, self.demand) {
                 (Outcome::Ended(_), Some(Demand::Wants(members))) => Outcome::Ended(Report {
@@ -374,20 +386,25 @@ impl World {
         self.hooks.insert(key.clone(), HookState::Over(outcome));
     }
 
-    fn answer(&mut self, key: &HookKey, commands: &[Command]) -> Outcome {
-        let Some(pod) = self.pods.get_mut(&key.pod).filter(|pod| pod.uid == key.uid) else {
-            return Outcome::Later {
-                detail: "the pod is gone".to_owned(),
+    fn answer(&mut self, key: &HookKey, commands: &[Command], restart: Option<usize>) -> Outcome {
+        for (number, command) in commands.iter().enumerate() {
+            if restart == Some(number) {
+                self.stop(&key.pod);
+                self.start(&key.pod);
+            }
+            let Some(pod) = self.pods.get_mut(&key.pod).filter(|pod| pod.uid == key.uid) else {
+                return Outcome::Later {
+                    detail: "the pod is gone".to_owned(),
+                };
             };
-        };
-        let mounted = pod.mounted.clone();
-        let Some(running) = pod.container.as_mut().filter(|it| it.id == key.container) else {
-            return Outcome::Later {
-                detail: "the container is gone".to_owned(),
+            // An exec knows the container by its name, and there is always one of that.
+            let Some(running) = pod.container.as_mut() else {
+                return Outcome::Later {
+                    detail: "the container is gone".to_owned(),
+                };
             };
-        };
-        for command in commands {
-            let answer = running.script.ask(command, &mounted, &mut self.faults);
+            let (to, mounted) = (key.addressee(number), &pod.mounted);
+            let answer = running.script.ask(to, command, mounted, &mut self.faults);
             if let Some(call) = running.script.begun.take() {
                 self.calls.push(format!("{}: {call}", key.pod));
             }

@@ -1,14 +1,21 @@
 //! What a member does when it is asked, as the agent does it, and what its script makes of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Membership, Told};
-use crate::agent::{Command, Ended, Reply, Run, Trouble, What};
+use crate::agent::{Addressee, Command, Ended, Reply, Run, Trouble, What};
 
 /// What is in a member: what the agent keeps, and what the script of the application has learned.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Script {
-    runs: BTreeMap<String, Begun>,
+    /// By container and id.
+    runs: BTreeMap<(u32, String), Begun>,
+    /// Which one of the containers this is that the storage has seen.
+    container: u32,
+    /// What it was called when it was entered.
+    names: BTreeSet<String>,
+    /// Its package is installed, and all that comes before that was done in this container.
+    prepared: bool,
     /// The memo of the configmeta.json that was written last.
     meta: String,
     told: String,
@@ -35,6 +42,9 @@ impl Script {
     /// What storage kept, in the next container. Scripts that ran have ended with the last one.
     pub(super) fn in_a_new_container(mut self) -> Self {
         self.runs.retain(|_, begun| begun.code.is_some());
+        self.container += 1;
+        self.names.clear();
+        self.prepared = false;
         self.configures = 0;
         self.drained = None;
         self
@@ -50,10 +60,12 @@ impl Script {
 
     pub(super) fn ask(
         &mut self,
+        to: Addressee<'_>,
         command: &Command,
         mounted: &(u64, String),
         faults: &mut Vec<String>,
     ) -> Result<Reply, Trouble> {
+        self.be_in(to)?;
         match command {
             Command::Meta { generation, .. } if mounted.0 < *generation => {
                 Err(Trouble::Later("not mounted yet".to_owned()))
@@ -62,9 +74,11 @@ impl Script {
                 self.meta.clone_from(&mounted.1);
                 Ok(Reply::Fine)
             }
-            Command::Journald { .. } | Command::Prepare { .. } | Command::Inject(_) => {
+            Command::Prepare { .. } => {
+                self.prepared = true;
                 Ok(Reply::Fine)
             }
+            Command::Journald { .. } | Command::Inject(_) => Ok(Reply::Fine),
             Command::Progress { .. } => Err(Trouble::Later("nothing is copied".to_owned())),
             Command::Run(run) => Ok(self.run(run, faults)),
             // Whoever is asked for demand answers for the application.
@@ -72,8 +86,31 @@ impl Script {
         }
     }
 
+    fn be_in(&mut self, to: Addressee<'_>) -> Result<(), Trouble> {
+        if self.names.contains(to.container) {
+            return Ok(());
+        }
+        let later = |told: &str| Err(Trouble::Later(told.to_owned()));
+        if !to.enters {
+            return later("another container runs now");
+        }
+        let mut open = self.runs.values().filter(|begun| begun.code.is_none());
+        if open.any(|begun| begun.run.what != What::Configure) {
+            return later("a script runs that was begun for another container");
+        }
+        self.names.insert(to.container.to_owned());
+        Ok(())
+    }
+
     fn run(&mut self, run: &Run, faults: &mut Vec<String>) -> Reply {
-        if !self.runs.contains_key(&run.id) {
+        let id = (self.container, run.id.clone());
+        if !self.runs.contains_key(&id) {
+            if !self.prepared {
+                faults.push(format!(
+                    "{} is begun in a container that is not set up",
+                    run.id
+                ));
+            }
             if run.what == What::Configure {
                 if self.configured {
                     return Reply::Restored {
@@ -91,9 +128,9 @@ impl Script {
                 run: run.clone(),
                 code: None,
             };
-            self.runs.insert(run.id.clone(), begun);
+            self.runs.insert(id.clone(), begun);
         }
-        let Some(begun) = self.runs.get(&run.id) else {
+        let Some(begun) = self.runs.get(&id) else {
             return Reply::Running;
         };
         if begun.run.arguments != run.arguments {
@@ -103,7 +140,10 @@ impl Script {
             None => Reply::Running,
             Some(code) => Reply::Done(Ended {
                 code,
-                memo: begun.memo.clone(),
+                memo: match (run.what, code) {
+                    (What::Configure, 0) => self.told.clone(),
+                    _ => begun.memo.clone(),
+                },
                 ..Ended::default()
             }),
         }

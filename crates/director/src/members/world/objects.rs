@@ -31,13 +31,11 @@ impl World {
             role: pod.role.clone(),
             ordinal: pod.ordinal,
             deleting: pod.deleting,
-            container: match &pod.container {
-                Some(running) => Container::Running {
-                    id: running.id.clone(),
-                },
+            container: match &pod.reported {
+                Some(id) => Container::Running { id: id.clone() },
                 None => Container::Waiting,
             },
-            ready: pod.container.is_some(),
+            ready: pod.reported.is_some(),
             marks: PodMarks::read(&pod.annotations),
             ..ObservedPod::default()
         });
@@ -176,6 +174,7 @@ impl World {
             let pod = self.pods.get_mut(&name).unwrap();
             pod.uid = uid;
             pod.deleting = false;
+            pod.reported = None;
             pod.mounted = (0, String::new());
         }
         for claim in self.claims.values_mut() {

@@ -165,6 +165,7 @@ fn without_its_controller_nobody_is_asked() {
     let name = world.pods.iter().find(|(_, pod)| pod.role == "controller");
     let name = name.unwrap().0.clone();
     world.stop(&name);
+    world.pods.get_mut(&name).unwrap().reported = None;
     world.pass(None);
     assert_eq!(
         condition(&world, "ScalingActive"),

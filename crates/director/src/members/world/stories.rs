@@ -453,6 +453,7 @@ pub(super) enum Happening {
     Kubelet(usize),
     Finish(usize, bool),
     Exec(usize),
+    ExecAround(usize, usize),
     Crash(usize),
     Evict(usize),
     Resize(u32),
@@ -470,6 +471,7 @@ pub(super) fn happenings() -> impl Strategy<Value = Happening> {
         8 => (0_usize..8).prop_map(Happening::Kubelet),
         6 => (0_usize..8, prop::bool::weighted(0.85)).prop_map(|(pod, well)| Happening::Finish(pod, well)),
         8 => (0_usize..8).prop_map(Happening::Exec),
+        2 => (0_usize..8, 0_usize..4).prop_map(|(hook, at)| Happening::ExecAround(hook, at)),
         1 => (0_usize..8).prop_map(Happening::Crash),
         1 => (0_usize..8).prop_map(Happening::Evict),
         2 => (0_u32..5).prop_map(Happening::Resize),
@@ -510,14 +512,18 @@ impl World {
                     self.finish(&name, i32::from(!well && !sets_up));
                 }
             }
-            Happening::Exec(index) => {
+            Happening::Exec(index) | Happening::ExecAround(index, _) => {
+                let restart = match happening {
+                    Happening::ExecAround(_, at) => Some(*at),
+                    _ => None,
+                };
                 let running = self
                     .hooks
                     .iter()
                     .filter(|(_, state)| **state == HookState::Running);
                 let keys: Vec<HookKey> = running.map(|(key, _)| key.clone()).collect();
                 if !keys.is_empty() {
-                    self.exec(&keys[index % keys.len()]);
+                    self.exec_around(&keys[index % keys.len()], restart);
                 }
             }
             Happening::Crash(index) => {
