@@ -179,6 +179,11 @@ impl<'a> Reader<'a> {
         let is_default = |class: &&Object| class.annotation(DEFAULT_CLASS) == Some("true");
         let classes = StorageClasses {
             names: found.iter().map(|it| it.name().to_owned()).collect(),
+            expandable: found
+                .iter()
+                .filter(|it| it.as_value()["allowVolumeExpansion"] == true)
+                .map(|it| it.name().to_owned())
+                .collect(),
             // Of several, Kubernetes takes the youngest.
             default: found
                 .iter()

@@ -20,7 +20,7 @@ pub use delivery::{DELIVERY_TYPE, Delivery, Seed, content_hash, delivery_secret}
 pub use persist::persistent_directories;
 pub use pod::{APP_CONTAINER, INIT_CONTAINER};
 pub use services::{budget, headless_service, member_service};
-pub use stateful_set::stateful_set;
+pub use stateful_set::{stateful_set, storage_size};
 
 use crate::blueprint::{Blueprint, Role};
 use crate::names::{

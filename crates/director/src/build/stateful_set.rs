@@ -12,7 +12,7 @@ use crate::names::{Names, block_claim_template};
 ///
 /// Pods come and go side by side, and none is replaced by the StatefulSet controller itself: members
 /// are replaced one after another, when all others serve. The templates of claims can never change,
-/// so `claims` are those of a StatefulSet that is there.
+/// so `claims` are those of a StatefulSet that is there, and it is kept how much they ask for.
 pub fn stateful_set(
     blueprint: &Blueprint,
     names: &Names,
@@ -32,6 +32,7 @@ pub fn stateful_set(
         "template": template,
     });
     let own = claim_templates(blueprint, role);
+    let claims_of_set = claims;
     let claims = claims.cloned().unwrap_or(Value::Array(own));
     if claims.as_array().is_some_and(|claims| !claims.is_empty()) {
         spec["volumeClaimTemplates"] = claims;
@@ -39,7 +40,13 @@ pub fn stateful_set(
     let mut metadata = metadata(blueprint, names.stateful_set(&role.id), Some(role));
     metadata["annotations"][HASH_ANNOTATION] = json!(made_from);
     let naming = blueprint.scheme.naming();
-    let kept = KeptRole::of(blueprint.app.catalog, naming, &role.spec);
+    let mut kept = role.spec.clone();
+    let prefix = blueprint.scheme.claim_prefix();
+    let made_with = claims_of_set.and_then(|claims| storage_size(claims, prefix));
+    if let (Some(storage), Some(size)) = (&mut kept.storage, made_with) {
+        size.clone_into(&mut storage.size);
+    }
+    let kept = KeptRole::of(blueprint.app.catalog, naming, &kept);
     // Serializing plain data cannot fail.
     let kept = serde_json::to_string(&kept).unwrap_or_default();
     metadata["annotations"][KEPT_ANNOTATION] = json!(kept);
@@ -50,6 +57,14 @@ pub fn stateful_set(
         "metadata": metadata,
         "spec": spec,
     })
+}
+
+/// How much the file system of a member is to have by these templates, where one of this name is among
+/// them.
+pub fn storage_size<'c>(claims: &'c Value, prefix: &str) -> Option<&'c str> {
+    let mut claims = claims.as_array().into_iter().flatten();
+    let claim = claims.find(|claim| claim["metadata"]["name"] == prefix)?;
+    claim["spec"]["resources"]["requests"]["storage"].as_str()
 }
 
 /// Storage of a member: one file system and so many raw devices.

@@ -10,6 +10,9 @@
 //! is written on the pod; the others are told. It goes like this: pod and claims are marked; its own
 //! hook runs; the others are told; the StatefulSet is made smaller; claims and Service are deleted.
 //!
+//! Volumes grow while their members use them, and then the StatefulSet is replaced by one that makes volumes
+//! of the new size (`growth`).
+//!
 //! Where nobody has said how many members a role has, `scale` makes a number of what the application was
 //! asked for, before anything else is decided ([`autoscale`](crate::autoscale)).
 //!
@@ -22,6 +25,7 @@
 //! - hooks come last among the effects, so that none waits for another one's end.
 
 mod belonging;
+mod growth;
 mod hooks;
 mod marks;
 mod membership;
@@ -40,7 +44,8 @@ pub use marks::{Call, ClaimMarks, ConfigError, DrainOutcome, Drained, Pending, P
 pub use membership::{ConnectionsVersion, Membership, NotMembers, Told};
 pub use notify::{Next, Roster, differences, next};
 pub use observed::{
-    Container, Observed, ObservedClaim, ObservedDelivery, ObservedPod, ObservedSet, Present,
+    Container, Observed, ObservedClaim, ObservedDelivery, ObservedPod, ObservedSet, ObservedVolume,
+    Present,
 };
 pub use plan::{Spec, plan};
 pub use resize::NOTIFY_PATIENCE;

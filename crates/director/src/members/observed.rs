@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use serde_json::Value;
 use windlass_api::director::cluster::ContainerState;
+use windlass_api::quantity::Quantity;
 
 use super::belonging::Belonging;
 use super::hooks::{HookKey, HookState};
 use super::marks::{ClaimMarks, PodMarks};
 use crate::autoscale::Sample;
 use crate::blueprint::Blueprint;
-use crate::build::Seed;
+use crate::build::{Seed, storage_size};
 use crate::configmeta::Connections;
 use crate::names::{self, Names, Present as PresentNames};
 
@@ -126,6 +128,8 @@ pub struct ObservedPod {
     pub role: String,
     /// Its ordinal.
     pub ordinal: u32,
+    /// When it was made.
+    pub created: Option<Timestamp>,
     /// Its deletion has been requested.
     pub deleting: bool,
     /// How its container stands.
@@ -183,9 +187,33 @@ pub struct ObservedClaim {
     pub deleting: bool,
     /// What is written on it.
     pub marks: ClaimMarks,
+    /// Its volume.
+    pub volume: ObservedVolume,
+}
+
+/// The volume of a claim, as the claim tells of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObservedVolume {
+    /// There is one.
+    pub bound: bool,
+    /// How much the claim asks for.
+    pub request: Option<Quantity>,
+    /// How much it has.
+    pub capacity: Option<Quantity>,
+    /// Since when its file system waits to be made larger, which a node does that mounts it.
+    pub waits_since: Option<Timestamp>,
+    /// Why it did not become larger when that was tried last.
+    pub trouble: Option<String>,
+    /// It will not be tried again.
+    pub given_up: bool,
 }
 
 impl ObservedSet {
+    /// How much the file systems of its members are made with.
+    pub fn storage(&self, prefix: &str) -> Option<Quantity> {
+        storage_size(self.claims.as_ref()?, prefix)?.parse().ok()
+    }
+
     /// Whether claims that are made from its templates are not those of this owner: Kubernetes would
     /// collect them at once.
     pub fn makes_claims_of_others(&self, uid: &str) -> bool {

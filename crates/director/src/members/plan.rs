@@ -19,6 +19,7 @@ use crate::build::{Delivery, content_hash};
 use crate::configmeta::{Document, MemberDescription, connections_text};
 use crate::names::{Domain, Names};
 
+mod growth;
 mod member;
 mod objects;
 mod scaling;
@@ -388,14 +389,22 @@ impl<'a> Planner<'a> {
             .all(|it| matches!(it.state, MemberState::Configured | MemberState::ConfigError));
         let is_settled = self.effects.is_empty() && are_stable && self.wake_at.is_none();
         status.state = status::state(self.before.state, is_settled);
+        // Members go on while their volumes grow.
+        let growing = self.growing();
+        self.growth_troubles(&growing);
         self.conditions(&mut status, is_settled);
+        self.growth_condition(&growing, &mut status);
         self.scaling_conditions(&mut status);
         self.announce_scaling(&status);
         let mut events = status::announce(self.before, &status);
         events.append(&mut self.events);
         let pause = if is_settled { SLOW_RESYNC } else { RESYNC };
         self.wake_in(pause);
+        for wake in growing.wakes {
+            self.wake(wake);
+        }
         self.ask_for_demand();
+        self.effects.extend(growing.effects);
         Plan {
             status,
             effects: self.effects,

@@ -2,7 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use serde_json::Value;
+use windlass_api::quantity::Quantity;
 use windlass_engine::Object;
 use windlass_engine::view::External;
 
@@ -10,7 +12,7 @@ use super::belonging::Belonging;
 use super::hooks::{HookState, Outcome};
 use super::marks::{ClaimMarks, PodMarks};
 use super::observed::{
-    Container, ObservedClaim, ObservedDelivery, ObservedPod, ObservedSet, Present,
+    Container, ObservedClaim, ObservedDelivery, ObservedPod, ObservedSet, ObservedVolume, Present,
 };
 use crate::build::{
     APP_CONTAINER, CONTENT_ANNOTATION, GENERATION_ANNOTATION, HASH_ANNOTATION, INIT_CONTAINER, Seed,
@@ -94,6 +96,7 @@ impl ObservedPod {
             object: Present::read(object),
             role: object.label(ROLE_LABEL)?.to_owned(),
             ordinal: ordinal(object)?,
+            created: time(&object.as_value()["metadata"]["creationTimestamp"]),
             deleting: object.is_deleting(),
             container: state(status, app),
             ready: condition(status, "Ready").is_some_and(|it| it["status"] == "True"),
@@ -119,6 +122,7 @@ impl ObservedClaim {
             belonging,
             deleting: object.is_deleting(),
             marks: ClaimMarks::read(&annotations(object)),
+            volume: volume(object),
         })
     }
 }
@@ -133,6 +137,31 @@ impl From<&External> for HookState {
             }),
         }
     }
+}
+
+fn volume(claim: &Object) -> ObservedVolume {
+    let (spec, status) = (claim.spec(), claim.status());
+    let size = |of: &Value| -> Option<Quantity> { of["storage"].as_str()?.parse().ok() };
+    let holds = |kind: &str| condition(status, kind).filter(|it| it["status"] == "True");
+    let failed = ["ControllerResizeError", "NodeResizeError"].map(holds);
+    let trouble = failed.into_iter().flatten().next();
+    let resize = status["allocatedResourceStatuses"]["storage"].as_str();
+    // The second word is that of Kubernetes before 1.31.
+    let given_up = resize.filter(|it| it.ends_with("Infeasible") || it.ends_with("Failed"));
+    let message = trouble.and_then(|it| it["message"].as_str());
+    ObservedVolume {
+        bound: status["phase"] == "Bound",
+        request: size(&spec["resources"]["requests"]),
+        capacity: size(&status["capacity"]),
+        waits_since: holds("FileSystemResizePending")
+            .and_then(|it| time(&it["lastTransitionTime"])),
+        trouble: message.or(given_up).map(str::to_owned),
+        given_up: given_up.is_some(),
+    }
+}
+
+fn time(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
 }
 
 fn init_container(status: &Value) -> Option<String> {
@@ -320,6 +349,46 @@ mod tests {
         let read = ObservedDelivery::of(&Object::new(secret), &cluster).unwrap();
         assert_eq!((read.generation, read.content.as_str()), (7, "c"));
         assert_eq!(read.seed, Some(seed));
+    }
+
+    #[test]
+    fn a_claim_tells_how_far_its_volume_is() {
+        let read = |status: Value| {
+            volume(&Object::new(json!({
+                "metadata": {"name": "p-x-1"},
+                "spec": {"resources": {"requests": {"storage": "20Gi"}}},
+                "status": status,
+            })))
+        };
+        let size = |text: &str| Some(text.parse::<Quantity>().unwrap());
+        assert_eq!(read(json!({"phase": "Pending"})).request, size("20Gi"));
+        let waits = read(json!({
+            "phase": "Bound",
+            "capacity": {"storage": "10Gi"},
+            "conditions": [{
+                "type": "FileSystemResizePending", "status": "True",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }],
+        }));
+        assert_eq!(
+            waits,
+            ObservedVolume {
+                bound: true,
+                request: size("20Gi"),
+                capacity: size("10Gi"),
+                waits_since: Some("2026-01-01T00:00:00Z".parse().unwrap()),
+                ..ObservedVolume::default()
+            }
+        );
+        let failed = read(json!({
+            "phase": "Bound",
+            "allocatedResourceStatuses": {"storage": "ControllerResizeInfeasible"},
+            "conditions": [{
+                "type": "ControllerResizeError", "status": "True", "message": "no room",
+            }],
+        }));
+        assert_eq!(failed.trouble.as_deref(), Some("no room"));
+        assert!(failed.given_up);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use windlass_api::director::cluster::{
     AutoscaleStatus, ClusterState, ClusterStatus, ContainerState, MemberState, MemberStateRollup,
-    MemberStatus, NotifyCommand, RoleStatus, StateDetail,
+    MemberStatus, NotifyCommand, RoleStatus, STORAGE_RESIZING, StateDetail,
 };
 use windlass_engine::plan::EventNote;
 
@@ -27,6 +27,8 @@ pub enum ConditionKind {
     ScalingActive,
     /// More are wanted of one of them than it may have.
     ScalingLimited,
+    /// Volumes of members become larger.
+    StorageResizing,
     /// systemd runs in the members of an application that needs it, as far as their nodes let it.
     Systemd,
 }
@@ -40,6 +42,7 @@ impl ConditionKind {
             Self::Degraded => "Degraded",
             Self::ScalingActive => "ScalingActive",
             Self::ScalingLimited => "ScalingLimited",
+            Self::StorageResizing => STORAGE_RESIZING,
             Self::Systemd => "SystemdRuns",
         }
     }

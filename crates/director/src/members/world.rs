@@ -1,6 +1,7 @@
 //! A world in which plans are carried out: an API server that keeps objects, a StatefulSet controller,
 //! kubelets, members with scripts, and an operator that may die between any two writes.
 
+mod growing;
 mod member;
 mod objects;
 mod restarts;
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use windlass_api::director::cluster::ClusterStatus;
+use windlass_api::director::cluster::{ClusterStatus, RoleStorage};
 use windlass_engine::plan::{Effect, Plan};
 
 use self::member::Script;
@@ -37,6 +38,8 @@ struct Wish {
     image: u32,
     connection: u32,
     storage: bool,
+    /// How much of it, in GiB.
+    size: u32,
     holds: bool,
 }
 
@@ -65,6 +68,8 @@ struct World {
     writes: u32,
     /// How many workers there is a use for, where they are autoscaled.
     demand: Option<Demand>,
+    /// Whether file systems grow only when they are mounted.
+    grows_on_mount: bool,
     /// What this process was answered.
     demands: BTreeMap<String, Sample>,
 }
@@ -92,6 +97,8 @@ struct Set {
     template: String,
     /// The uid in the templates of its claims, where it has some.
     owner_of_claims: Option<String>,
+    /// What they ask for, in GiB.
+    size: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -101,6 +108,7 @@ struct Pod {
     ordinal: u32,
     made_from: String,
     deleting: bool,
+    created: Timestamp,
     container: Option<Running>,
     /// The container that its status tells of, which comes late.
     reported: Option<String>,
@@ -122,6 +130,11 @@ struct Claim {
     ordinal: u32,
     annotations: BTreeMap<String, String>,
     owned: bool,
+    /// What it asks for and has, in GiB.
+    request: u32,
+    capacity: u32,
+    /// Since when its file system waits to be mounted anew.
+    waits_since: Option<Timestamp>,
     /// What is kept of a member's script.
     volume: Option<Script>,
 }
@@ -146,6 +159,7 @@ impl World {
             calls: Vec::new(),
             writes: 0,
             demand: None,
+            grows_on_mount: false,
             demands: BTreeMap::new(),
         }
     }
@@ -165,7 +179,10 @@ impl World {
         for role in &mut blueprint.roles {
             role.image = format!("image:{}", self.wish.image);
             if role.id == "worker" && self.wish.storage {
-                role.spec.storage = Some(Default::default());
+                role.spec.storage = Some(RoleStorage {
+                    size: format!("{}Gi", self.wish.size),
+                    storage_class_name: None,
+                });
             }
             if let Some(drain) = role.drain.as_mut().filter(|_| self.wish.holds) {
                 drain.on_failure = Some(windlass_api::director::app::DrainFailure::Hold);
@@ -230,8 +247,11 @@ impl World {
         });
     }
 
-    /// The StatefulSet controller does one thing, if there is one.
+    /// The StatefulSet controller does one thing, if there is one, or whoever provides volumes.
     fn control(&mut self) -> bool {
+        if self.provide() {
+            return true;
+        }
         for (name, set) in self.sets.clone() {
             let too_many = self
                 .pods
@@ -265,9 +285,17 @@ impl World {
                 ordinal,
                 annotations: BTreeMap::new(),
                 owned: false,
+                request: set.size,
+                capacity: set.size,
+                waits_since: None,
                 volume: None,
             };
-            self.claims.insert(claim, made);
+            self.claims.insert(claim.clone(), made);
+        }
+        if let Some(claim) = self.claims.get_mut(&claim)
+            && claim.waits_since.take().is_some()
+        {
+            claim.capacity = claim.request;
         }
         let uid = self.uid();
         let pod = Pod {
@@ -275,6 +303,7 @@ impl World {
             role: set.role.clone(),
             ordinal,
             made_from: set.template.clone(),
+            created: self.now,
             deleting: false,
             container: None,
             reported: None,
@@ -486,6 +515,7 @@ impl World {
             let of = set.owner_of_claims.as_ref();
             assert!(of.is_none_or(|it| *it == owner), "claims of {of:?}");
         }
+        self.check_sizes();
         let workers = self.workers();
         assert_eq!(self.sets.len(), if workers > 0 { 2 } else { 1 });
         assert_eq!(plan.status, self.status);

@@ -10,6 +10,7 @@
 )]
 
 mod autoscale;
+mod grow;
 mod house;
 mod judged;
 mod members;

@@ -144,7 +144,7 @@ pub fn admit(
     roles::check(&mut findings, &defaulted.spec, &app, around);
     check_encrypted(&mut findings, request, cluster);
     if let Some(before) = before {
-        let changed = changes::check(before, &defaulted);
+        let changed = changes::check(before, &defaulted, &around.storage_classes);
         if !changed.is_empty() {
             return Err(changed);
         }

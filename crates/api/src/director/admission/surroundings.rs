@@ -39,6 +39,8 @@ pub struct Surroundings {
 pub struct StorageClasses {
     /// All names.
     pub names: BTreeSet<String>,
+    /// Those of classes whose volumes may grow (`allowVolumeExpansion`).
+    pub expandable: BTreeSet<String>,
     /// The one that holds where none is named, if there is one.
     pub default: Option<String>,
 }

@@ -88,6 +88,7 @@ pub(in crate::director) fn with_everything(
         config: None,
         storage_classes: StorageClasses {
             names: names(&["standard", "fast", "block"]),
+            expandable: names(&["standard"]),
             default: Some("standard".to_owned()),
         },
         secrets: needs.secrets,
@@ -279,6 +280,14 @@ fn without_a_webhook_what_cannot_change_is_told_alone_and_changed_back() {
                 it.spec.roles[0].storage = None;
             },
             "spec.roles[0].storage: cannot change",
+        ),
+        (
+            |it| it.spec.roles[0].storage.as_mut().unwrap().size = "15Gi".to_owned(),
+            "spec.roles[0].storage.size: \"15Gi\": cannot be less than 20Gi",
+        ),
+        (
+            |it| it.spec.roles[0].storage.as_mut().unwrap().size = "30Gi".to_owned(),
+            "",
         ),
         (
             |it| {

@@ -22,7 +22,8 @@ pub use self::{
     },
     status::{
         AutoscaleStatus, ClusterState, ClusterStatus, ContainerState, MemberState,
-        MemberStateRollup, MemberStatus, NotifyCommand, RestoreProgress, RoleStatus, StateDetail,
+        MemberStateRollup, MemberStatus, NotifyCommand, RestoreProgress, RoleStatus,
+        STORAGE_RESIZING, StateDetail,
     },
     validate::validate,
 };

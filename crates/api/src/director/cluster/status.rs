@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::director::secret::Hidden;
 
+/// The condition that is true while volumes of members become larger.
+pub const STORAGE_RESIZING: &str = "StorageResizing";
+
 /// What the controller reports.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

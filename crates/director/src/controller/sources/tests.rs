@@ -32,6 +32,7 @@ fn around(config: &Value) -> Surroundings {
         config: serde_json::from_value(config.clone()).unwrap(),
         storage_classes: StorageClasses {
             names: ["standard".to_owned()].into(),
+            expandable: ["standard".to_owned()].into(),
             default: Some("standard".to_owned()),
         },
         ..Surroundings::default()

@@ -160,7 +160,11 @@ impl<'a> Planner<'a> {
                 None => {}
                 // When it is gone there is another one, which adopts what it has left.
                 Some(set) if set.deleting => is_waiting = true,
-                Some(set) if is_told && set.makes_claims_of_others(&self.blueprint.uid) => {
+                Some(set)
+                    if is_told
+                        && (set.makes_claims_of_others(&self.blueprint.uid)
+                            || self.has_grown(view)) =>
+                {
                     effects.push(Effect::Orphan {
                         target: target(),
                         uid: set.object.uid.clone(),
@@ -293,7 +297,8 @@ impl<'a> Planner<'a> {
             let is_set = view.set.is_some_and(|set| set.object.made_from == template);
             for pod in view.pods.range(..view.floor).map(|(_, pod)| *pod) {
                 all_well &= is_well(view, pod, roster);
-                if is_set && template.is_some() && pod.object.made_from != template {
+                let is_old = is_set && template.is_some() && pod.object.made_from != template;
+                if is_old || self.has_to_mount(view, pod) {
                     outdated.push((view, pod));
                 }
             }

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::growing::gibibytes;
 use super::*;
 use crate::build::{CONTENT_ANNOTATION, GENERATION_ANNOTATION, HASH_ANNOTATION};
 use crate::names::ROLE_LABEL;
@@ -15,7 +16,11 @@ impl World {
                 replicas: set.replicas,
                 claims: set.owner_of_claims.as_ref().map(|uid| {
                     let owners = json!([{ "uid": uid }]);
-                    json!([{"metadata": {"name": "p", "ownerReferences": owners}}])
+                    let size = format!("{}Gi", set.size);
+                    json!([{
+                        "metadata": {"name": "p", "ownerReferences": owners},
+                        "spec": {"resources": {"requests": {"storage": size}}},
+                    }])
                 }),
                 deleting: false,
             };
@@ -30,6 +35,7 @@ impl World {
             },
             role: pod.role.clone(),
             ordinal: pod.ordinal,
+            created: Some(pod.created),
             deleting: pod.deleting,
             container: match &pod.reported {
                 Some(id) => Container::Running { id: id.clone() },
@@ -47,6 +53,7 @@ impl World {
             belonging: if claim.owned { Belonging::Own } else { lost() },
             deleting: false,
             marks: ClaimMarks::read(&claim.annotations),
+            volume: claim.observed(),
         });
         Observed {
             headless: self.headless.clone(),
@@ -96,6 +103,11 @@ impl World {
                         if let Some(claim) = claim.filter(|claim| claim.uid == uid) {
                             merge(&mut claim.annotations, &annotations);
                             claim.owned |= metadata.get("ownerReferences").is_some();
+                            let asked = patch.pointer("/spec/resources/requests/storage");
+                            if let Some(asked) = asked.map(gibibytes) {
+                                assert!(asked > claim.request, "{} shrinks", target.name);
+                                claim.request = asked;
+                            }
                         }
                     }
                     "KubeDirectorCluster" => {
@@ -173,12 +185,17 @@ impl World {
             let uid = self.uid();
             let pod = self.pods.get_mut(&name).unwrap();
             pod.uid = uid;
+            pod.created = self.now;
             pod.deleting = false;
             pod.reported = None;
             pod.mounted = (0, String::new());
         }
         for claim in self.claims.values_mut() {
             claim.owned = false;
+            // The new pods mount it.
+            if claim.waits_since.take().is_some() {
+                claim.capacity = claim.request;
+            }
         }
         let sets = self.sets.values_mut().map(|set| &mut set.object);
         let delivery = self.delivery.as_mut().map(|it| &mut it.object);
@@ -275,11 +292,16 @@ impl World {
                         .to_owned(),
                     replicas,
                     template: annotation(HASH_ANNOTATION),
+                    size: object
+                        .pointer("/spec/volumeClaimTemplates/0/spec/resources/requests/storage")
+                        .map_or(0, gibibytes),
                     owner_of_claims: object
                         .pointer("/spec/volumeClaimTemplates/0/metadata/ownerReferences/0/uid")
                         .and_then(Value::as_str)
                         .map(str::to_owned),
                 };
+                let before = self.sets.get(&name);
+                assert!(before.is_none_or(|it| it.size == set.size), "{name}");
                 self.sets.insert(name, set);
             }
             kind => panic!("{kind} is applied"),

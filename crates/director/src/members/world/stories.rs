@@ -10,6 +10,7 @@ pub(super) fn wish(workers: u32) -> Wish {
         image: 1,
         connection: 0,
         storage: false,
+        size: 1,
         holds: false,
     }
 }
@@ -458,6 +459,7 @@ pub(super) enum Happening {
     Evict(usize),
     Resize(u32),
     Image(u32),
+    Grow,
     Connect(u32),
     Time(i64),
     Restore,
@@ -476,6 +478,7 @@ pub(super) fn happenings() -> impl Strategy<Value = Happening> {
         1 => (0_usize..8).prop_map(Happening::Evict),
         2 => (0_u32..5).prop_map(Happening::Resize),
         1 => (1_u32..3).prop_map(Happening::Image),
+        1 => Just(Happening::Grow),
         1 => (0_u32..3).prop_map(Happening::Connect),
         2 => (1_i64..400).prop_map(Happening::Time),
         1 => Just(Happening::Restore),
@@ -541,6 +544,7 @@ impl World {
                 None => self.wish.workers = *workers,
             },
             Happening::Image(image) => self.wish.image = *image,
+            Happening::Grow => self.wish.size += 1,
             Happening::Connect(version) => self.wish.connection = *version,
             Happening::Time(seconds) => self.now += SignedDuration::from_secs(*seconds),
             // A backup of a cluster that never was written on has nothing of it either.
@@ -557,9 +561,11 @@ proptest! {
         storage in any::<bool>(),
         holds in prop::bool::weighted(0.2),
         workers in 0_u32..4,
+        grows_on_mount in any::<bool>(),
         story in proptest::collection::vec(happenings(), 0..160),
     ) {
         let mut world = World::new(Wish { storage, holds, ..wish(workers) });
+        world.grows_on_mount = grows_on_mount;
         for happening in &story {
             world.happen(happening);
         }

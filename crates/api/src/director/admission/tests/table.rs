@@ -123,6 +123,23 @@ fn what_may_be_is_not_refused() {
             }),
         ),
         (
+            "more storage",
+            changed(|it| it["spec"]["roles"][0]["storage"]["size"] = json!("30Gi")),
+        ),
+        ("less storage than what its volumes have not got yet", {
+            let mut case = changed(|it| it["spec"]["roles"][0]["storage"]["size"] = json!("15Gi"));
+            let old = case.old.as_mut().unwrap();
+            old["status"]["conditions"] = json!([{
+                "type": "StorageResizing", "status": "True", "reason": "ResizeFailed",
+                "message": "no room", "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }]);
+            case
+        }),
+        (
+            "as much storage in other words",
+            changed(|it| it["spec"]["roles"][0]["storage"]["size"] = json!("20480Mi")),
+        ),
+        (
             "storage of a role without members",
             changed(|it| it["spec"]["roles"][1]["storage"] = json!({ "size": "1Gi" })),
         ),
@@ -467,13 +484,22 @@ fn each_rule_is_told_with_its_field_and_what_to_do() {
                     &mut it["spec"]["roles"][0],
                     &json!({
                         "members": 0,
-                        "storage": { "size": "30Gi" },
+                        "storage": { "size": "30Gi", "storageClassName": "fast" },
                         "blockStorage": { "pathPrefix": "/disk", "numDevices": 1 },
                         "fileInjections": [{ "srcURL": "https://example.com/a", "destDir": "/opt" }],
                     }),
                 );
             }),
         ),
+        (
+            "less storage",
+            changed(|it| it["spec"]["roles"][0]["storage"]["size"] = json!("15Gi")),
+        ),
+        ("more storage of a class whose volumes do not grow", {
+            let mut case = changed(|it| it["spec"]["roles"][0]["storage"]["size"] = json!("30Gi"));
+            case.around = |it| it.storage_classes.expandable.clear();
+            case
+        }),
         (
             "a role that comes back before its members are gone",
             changed(|it| {
