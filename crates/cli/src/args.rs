@@ -57,13 +57,16 @@ pub enum Command {
     Down(DownArgs),
     /// Create an application and return, without waiting for it.
     Submit(Box<SubmitArgs>),
-    /// List applications, schedules or Connect servers.
+    /// List applications, schedules, Connect servers or virtual clusters.
     List(ListArgs),
-    /// Show an application, a schedule or a Connect server, or the cluster and all there is in it.
+    /// Show an application, a schedule, a Connect server or a virtual cluster, or the cluster and all there
+    /// is in it.
     Status(StatusArgs),
-    /// Tell why an application, a schedule or a Connect server is not well, and what to do.
+    /// Tell why an application, a schedule, a Connect server or a virtual cluster is not well, and what to
+    /// do.
     Why(WhyArgs),
-    /// Print the log of a driver or Connect server, or of one of its executors.
+    /// Print the log of a driver or Connect server, of one of its executors, or of a member of a virtual
+    /// cluster.
     Logs(LogsArgs),
     /// Print the events about an application, its pods and claims, about a schedule or a server.
     Events(EventsArgs),
@@ -71,7 +74,8 @@ pub enum Command {
     Forward(ForwardArgs),
     /// Open a Python shell, or run a Python program, on a Spark Connect server.
     Connect(ConnectArgs),
-    /// Wait until an application has ended, a Connect server answers, or for something else.
+    /// Wait until an application has ended, a Connect server answers, a virtual cluster is ready, or for
+    /// something else.
     Wait(WaitArgs),
     /// Stop applications and Connect servers without losing them, or schedules from starting runs; no
     /// retry is spent.
@@ -82,7 +86,8 @@ pub enum Command {
     Rerun(ChangeArgs),
     /// Show what applying a file would change of an application, and what that does to its run.
     Diff(DiffArgs),
-    /// Delete applications, schedules or Connect servers, their pods and all that goes with them.
+    /// Delete applications, schedules, Connect servers or virtual clusters, their pods and all that goes
+    /// with them.
     Delete(DeleteArgs),
     /// Archive the classes of the installed Sparks, so that the JVMs of later jobs start faster.
     Warm(WarmArgs),

@@ -4,9 +4,8 @@ use jiff::Timestamp;
 use kube::api::DynamicObject;
 use serde_json::Value;
 use windlass_spark::connect::{CONNECT_PORT, CONNECT_PORT_KEY};
-use windlass_spark::diagnosis::Finding;
 
-use crate::commands::why;
+use crate::findings::Finding;
 use crate::kinds::Kind;
 use crate::shown::{age_of, ago, lines, or_none, text, time};
 
@@ -119,7 +118,7 @@ pub fn one(connect: &Value, findings: &[Finding], wide: bool, now: Timestamp) ->
     let mut lines = lines(rows);
     for finding in findings {
         lines.push(String::new());
-        lines.extend(why::block(finding));
+        lines.extend(finding.lines());
     }
     lines.join("\n")
 }

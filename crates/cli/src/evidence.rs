@@ -1,4 +1,5 @@
-//! Gathers what a cluster shows of an application or Connect server that is not well.
+//! Gathers what a cluster shows of an application, Connect server or virtual cluster that is
+//! not well.
 //!
 //! Laws:
 //! - what may not be read is left out and named; only the object itself must be there;
@@ -36,8 +37,7 @@ pub struct Gathered {
 pub async fn gather(place: &Place, subject: &Subject) -> Result<Gathered, Failure> {
     let object = place.object(subject).await?;
     let mut unread = Vec::new();
-    let label = format!("{}={}", subject.kind.pod_label(), subject.name);
-    let selector = ListParams::default().labels(&label);
+    let selector = ListParams::default().labels(&subject.selector());
     let pods = note(&mut unread, "pods", place.pods().list(&selector).await)
         .map(|list| list.items)
         .unwrap_or_default();

@@ -10,12 +10,15 @@ use std::str::FromStr;
 use kube::api::ApiResource;
 use windlass_api::spark::connect::CONNECT_NAME_LABEL;
 use windlass_api::spark::scheduled::SCHEDULE_LABEL;
+use windlass_director::names::{CLUSTER_LABEL, label_value};
 
 use crate::exit::Failure;
 use crate::run::follow::APP_NAME_LABEL;
 
-/// The API group of all kinds.
-const GROUP: &str = "sparkoperator.k8s.io";
+/// The API group of Spark's kinds.
+const SPARK: &str = "sparkoperator.k8s.io";
+/// That of virtual clusters.
+const DIRECTOR: &str = "kubedirector.hpe.com";
 
 /// A kind of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +29,25 @@ pub enum Kind {
     Schedule,
     /// SparkConnect.
     Connect,
+    /// KubeDirectorCluster.
+    Cluster,
 }
 
 impl Kind {
     /// Every one.
-    pub const ALL: [Self; 3] = [Self::Application, Self::Schedule, Self::Connect];
+    pub const ALL: [Self; 4] = [
+        Self::Application,
+        Self::Schedule,
+        Self::Connect,
+        Self::Cluster,
+    ];
+
+    const fn group(self) -> &'static str {
+        match self {
+            Self::Application | Self::Schedule | Self::Connect => SPARK,
+            Self::Cluster => DIRECTOR,
+        }
+    }
 
     /// Where the API serves it.
     pub fn resource(self) -> ApiResource {
@@ -38,11 +55,13 @@ impl Kind {
             Self::Application => ("v1beta2", "SparkApplication"),
             Self::Schedule => ("v1beta2", "ScheduledSparkApplication"),
             Self::Connect => ("v1alpha1", "SparkConnect"),
+            Self::Cluster => ("v1beta1", "KubeDirectorCluster"),
         };
+        let group = self.group();
         ApiResource {
-            group: GROUP.to_owned(),
+            group: group.to_owned(),
             version: version.to_owned(),
-            api_version: format!("{GROUP}/{version}"),
+            api_version: format!("{group}/{version}"),
             kind: kind.to_owned(),
             plural: format!("{}s", kind.to_lowercase()),
         }
@@ -50,7 +69,7 @@ impl Kind {
 
     /// The kind as kubectl prints it before a name: singular and group.
     pub fn qualified(self) -> String {
-        format!("{}.{GROUP}", self.singular())
+        format!("{}.{}", self.singular(), self.group())
     }
 
     /// The kind in the singular, as kubectl takes it.
@@ -64,6 +83,7 @@ impl Kind {
             Self::Application => "application",
             Self::Schedule => "schedule",
             Self::Connect => "Connect server",
+            Self::Cluster => "virtual cluster",
         }
     }
 
@@ -73,6 +93,7 @@ impl Kind {
             Self::Application => "applications",
             Self::Schedule => "schedules",
             Self::Connect => "Connect servers",
+            Self::Cluster => "virtual clusters",
         }
     }
 
@@ -82,6 +103,7 @@ impl Kind {
             Self::Application => "app",
             Self::Schedule => "schedule",
             Self::Connect => "connect",
+            Self::Cluster => "cluster",
         }
     }
 
@@ -91,6 +113,7 @@ impl Kind {
             Self::Application => "windlass list",
             Self::Schedule => "windlass list schedules",
             Self::Connect => "windlass list connects",
+            Self::Cluster => "windlass list clusters",
         }
     }
 
@@ -100,6 +123,7 @@ impl Kind {
             Self::Application => APP_NAME_LABEL,
             Self::Schedule => SCHEDULE_LABEL,
             Self::Connect => CONNECT_NAME_LABEL,
+            Self::Cluster => CLUSTER_LABEL,
         }
     }
 
@@ -129,6 +153,13 @@ impl Kind {
                 "sparkconnect",
                 "sparkconnects",
             ],
+            Self::Cluster => &[
+                "cluster",
+                "clusters",
+                "kdcluster",
+                "kubedirectorcluster",
+                "kubedirectorclusters",
+            ],
         }
     }
 }
@@ -136,8 +167,8 @@ impl Kind {
 /// A word that names no kind of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no kind that windlass knows: give app, schedule or connect, or the names that kubectl \
-     has for them"
+    "{0:?} is no kind that windlass knows: give app, schedule, connect or cluster, or the names that \
+     kubectl has for them"
 )]
 pub struct UnknownKind(String);
 
@@ -151,13 +182,13 @@ impl FromStr for Kind {
             Some((word, rest)) => (word, Some(rest)),
             None => (lower.as_str(), None),
         };
-        let is_ours = |rest: &str| {
-            let before = rest.strip_suffix(GROUP);
+        let is_in = |rest: &str, group: &str| {
+            let before = rest.strip_suffix(group);
             before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
         };
         Self::ALL
             .into_iter()
-            .filter(|_| rest.is_none_or(is_ours))
+            .filter(|kind| rest.is_none_or(|rest| is_in(rest, kind.group())))
             .find(|kind| kind.words().contains(&word))
             .ok_or_else(|| UnknownKind(text.to_owned()))
     }
@@ -184,6 +215,16 @@ impl Subject {
             kind,
             name: name.into(),
         }
+    }
+
+    /// What selects the pods that belong to it.
+    pub fn selector(&self) -> String {
+        let value = match self.kind {
+            // A label has no room for every name.
+            Kind::Cluster => label_value(&self.name),
+            Kind::Application | Kind::Schedule | Kind::Connect => self.name.clone(),
+        };
+        format!("{}={value}", self.kind.pod_label())
     }
 }
 
@@ -267,7 +308,7 @@ mod tests {
 
     #[test]
     fn an_object_is_named_as_kubectl_names_it_or_in_fewer_words() {
-        use Kind::{Application, Connect, Schedule};
+        use Kind::{Application, Cluster, Connect, Schedule};
         for (text, kind, name) in [
             ("pi", Application, "pi"),
             ("app/pi", Application, "pi"),
@@ -281,6 +322,13 @@ mod tests {
                 "sparkconnects.v1alpha1.sparkoperator.k8s.io/sql.v2",
                 Connect,
                 "sql.v2",
+            ),
+            ("cluster/db", Cluster, "db"),
+            ("kdcluster/db", Cluster, "db"),
+            (
+                "kubedirectorclusters.kubedirector.hpe.com/db",
+                Cluster,
+                "db",
             ),
         ] {
             assert_eq!(text.parse(), Ok(Subject::of(kind, name)), "{text}");
@@ -321,6 +369,10 @@ mod tests {
             (
                 "sparkapplications.example.com/x",
                 "\"sparkapplications.example.com\" is no kind",
+            ),
+            (
+                "kubedirectorclusters.sparkoperator.k8s.io/x",
+                "is no kind that windlass knows",
             ),
             (
                 "sparkapplications.evilsparkoperator.k8s.io/x",

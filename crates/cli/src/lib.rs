@@ -7,6 +7,7 @@
 
 pub mod applications;
 pub mod args;
+pub mod clusters;
 pub mod commands;
 pub mod connect;
 pub mod connects;
@@ -14,6 +15,7 @@ pub mod datadir;
 pub mod embedded;
 pub mod evidence;
 pub mod exit;
+pub mod findings;
 pub mod kinds;
 pub mod manifest;
 pub mod output;

@@ -5,11 +5,10 @@ use kube::api::{DynamicObject, ListParams};
 use serde_json::Value;
 use windlass_api::spark::ScheduledSparkApplication;
 use windlass_api::spark::scheduled::SCHEDULE_LABEL;
-use windlass_spark::diagnosis::Finding;
 
 use crate::applications::{self, Place};
-use crate::commands::why;
 use crate::exit::Failure;
+use crate::findings::Finding;
 use crate::kinds::Subject;
 use crate::output::table;
 use crate::run::preflight::api_failure;
@@ -149,7 +148,7 @@ pub fn one(
     }
     for finding in findings {
         lines.push(String::new());
-        lines.extend(why::block(finding));
+        lines.extend(finding.lines());
     }
     lines.join("\n")
 }

@@ -17,6 +17,7 @@ pub mod blueprint;
 pub mod build;
 pub mod configmeta;
 pub mod controller;
+pub mod diagnosis;
 pub mod members;
 pub mod names;
 pub mod original;

@@ -108,8 +108,8 @@ impl SubmitArgs {
 /// Arguments of `windlass list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// What to list: apps, schedules or connects, or the names that kubectl has for them (default:
-    /// apps).
+    /// What to list: apps, schedules, connects or clusters, or the names that kubectl has for them
+    /// (default: apps).
     #[arg(value_name = "KIND", conflicts_with = "schedules")]
     pub kind: Option<Kind>,
     /// Those of all namespaces.
@@ -124,6 +124,9 @@ pub struct ListArgs {
     /// Spark Connect servers instead of applications.
     #[arg(long, conflicts_with = "kind")]
     pub connects: bool,
+    /// Virtual clusters instead of applications.
+    #[arg(long, conflicts_with_all = ["kind", "schedules", "connects"])]
+    pub clusters: bool,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t = Show::Table)]
     pub output: Show,
@@ -139,6 +142,7 @@ impl ListArgs {
             Some(kind) => kind,
             None if self.schedules => Kind::Schedule,
             None if self.connects => Kind::Connect,
+            None if self.clusters => Kind::Cluster,
             None => Kind::Application,
         }
     }
@@ -167,8 +171,8 @@ pub struct DiffArgs {
 /// Arguments of `windlass status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Name of an application, or schedule/NAME, or connect/NAME (default: the cluster and all there
-    /// is in it).
+    /// Name of an application, or schedule/NAME, connect/NAME or cluster/NAME (default: the cluster and
+    /// all there is in it).
     #[arg(value_name = "NAME")]
     pub object: Option<Subject>,
     /// Output format.
@@ -183,7 +187,7 @@ pub struct StatusArgs {
 #[derive(Debug, Args)]
 pub struct LogsArgs {
     /// Name of the application; connect/NAME is the log of a server, schedule/NAME that of the last
-    /// run.
+    /// run, cluster/NAME that of a member.
     #[arg(value_name = "NAME")]
     pub object: Subject,
     /// Keep following.
@@ -192,6 +196,10 @@ pub struct LogsArgs {
     /// An executor's log instead of the driver's, by executor id.
     #[arg(short, long, value_name = "ID")]
     pub executor: Option<u32>,
+    /// The member of a virtual cluster, by its pod (default: the first one that is not ready, else the
+    /// first).
+    #[arg(long, value_name = "POD", conflicts_with = "executor")]
+    pub member: Option<String>,
     /// Only the last so many lines.
     #[arg(long, value_name = "N")]
     pub tail: Option<i64>,
@@ -206,7 +214,7 @@ pub struct LogsArgs {
 /// Arguments of `windlass events`.
 #[derive(Debug, Args)]
 pub struct EventsArgs {
-    /// Name of the application, or schedule/NAME, or connect/NAME.
+    /// Name of the application, or schedule/NAME, connect/NAME or cluster/NAME.
     #[arg(value_name = "NAME")]
     pub object: Subject,
     /// Print events as they come, until the application has ended, or what has no end is deleted.
@@ -274,7 +282,7 @@ pub struct ChangeArgs {
 /// Arguments of `windlass delete`.
 #[derive(Debug, Args)]
 pub struct DeleteArgs {
-    /// Names of applications, or schedule/NAME, or connect/NAME.
+    /// Names of applications, or schedule/NAME, connect/NAME or cluster/NAME.
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<Subject>,
     /// Return at once instead of waiting until they are gone.
@@ -291,10 +299,11 @@ pub struct DeleteArgs {
 /// What `windlass wait` waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Awaited {
-    /// The driver runs, or the application has ended; a Connect server answers.
+    /// The driver runs, or the application has ended; a Connect server answers; all members of a
+    /// virtual cluster are ready.
     Running,
-    /// It has ended, well or badly; the exit code tells which. Connect servers and schedules have no
-    /// end.
+    /// It has ended, well or badly; the exit code tells which. Connect servers, virtual clusters and
+    /// schedules have no end.
     End,
     /// It is suspended.
     Suspended,
@@ -305,10 +314,10 @@ pub enum Awaited {
 /// Arguments of `windlass wait`.
 #[derive(Debug, Args)]
 pub struct WaitArgs {
-    /// Name of the application, or schedule/NAME, or connect/NAME.
+    /// Name of the application, or schedule/NAME, connect/NAME or cluster/NAME.
     #[arg(value_name = "NAME")]
     pub object: Subject,
-    /// What to wait for (default: end; of a Connect server running).
+    /// What to wait for (default: end; of a Connect server or virtual cluster running).
     #[arg(long = "for", value_name = "WHAT", value_enum)]
     pub awaited: Option<Awaited>,
     /// Give up after so many seconds, with exit code 4 (default: never).
@@ -332,7 +341,7 @@ impl WaitArgs {
 /// Arguments of `windlass why`.
 #[derive(Debug, Args)]
 pub struct WhyArgs {
-    /// Name of the application, or schedule/NAME, or connect/NAME.
+    /// Name of the application, or schedule/NAME, connect/NAME or cluster/NAME.
     #[arg(value_name = "NAME")]
     pub object: Subject,
     /// Output format.

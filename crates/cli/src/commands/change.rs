@@ -80,6 +80,12 @@ impl Change {
                 "{subject} has no end from which it could run again: windlass suspend {subject} \
                  and then windlass resume {subject} start it anew"
             ))),
+            (Self::Suspend | Self::Resume | Self::Rerun, Kind::Cluster) => {
+                Err(Failure::bad_input(format!(
+                    "{subject} is a virtual cluster, which neither stops nor runs again: give its roles \
+                     fewer members, as far as the application allows, or delete it"
+                )))
+            }
             (Self::Suspend | Self::Resume, _) | (Self::Rerun, Kind::Application) => Ok(()),
         }
     }
@@ -163,8 +169,7 @@ pub async fn remove(place: &Place, subject: &Subject) -> Result<String, kube::Er
 
 /// Waits until the object of this uid is gone, and its pods with it.
 pub async fn wait_until_gone(place: &Place, subject: &Subject, uid: &str) -> Result<(), Failure> {
-    let label = format!("{}={}", subject.kind.pod_label(), subject.name);
-    let selector = ListParams::default().labels(&label);
+    let selector = ListParams::default().labels(&subject.selector());
     let api = place.api(subject.kind);
     let deadline = Instant::now() + GONE_PATIENCE;
     loop {

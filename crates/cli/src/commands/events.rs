@@ -1,5 +1,5 @@
-//! `windlass events`: what the operator and the cluster have said about an application, a schedule or
-//! a Connect server.
+//! `windlass events`: what the operator and the cluster have said about an application, a schedule, a
+//! Connect server or a virtual cluster.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -125,9 +125,34 @@ impl Subjects {
                 all.names.extend(service);
                 all.names.push(("Deployment".to_owned(), server));
             }
+            Kind::Cluster => all.add_roles(object),
         }
         all.add_pods(place, subject, object).await?;
         Ok(all)
+    }
+
+    /// What a virtual cluster has by its status: StatefulSets, and all that is named after them.
+    fn add_roles(&mut self, cluster: &DynamicObject) {
+        let roles = cluster.data["status"]["roles"].as_array();
+        for role in roles.into_iter().flatten() {
+            let Some(set) = role["statefulSet"].as_str() else {
+                continue;
+            };
+            self.names.push(("StatefulSet".to_owned(), set.to_owned()));
+            self.families.push(Family {
+                kind: "Pod",
+                prefix: format!("{set}-"),
+                words: 1,
+            });
+            for member in role["members"].as_array().into_iter().flatten() {
+                let parts = [("service", "Service"), ("pvc", "PersistentVolumeClaim")];
+                let named = parts.iter().filter_map(|(field, kind)| {
+                    let name = member[*field].as_str().filter(|it| !it.is_empty())?;
+                    Some(((*kind).to_owned(), name.to_owned()))
+                });
+                self.names.extend(named);
+            }
+        }
     }
 
     async fn add_pods(
@@ -136,8 +161,7 @@ impl Subjects {
         subject: &Subject,
         object: &DynamicObject,
     ) -> Result<(), Failure> {
-        let selector = format!("{}={}", subject.kind.pod_label(), subject.name);
-        let params = ListParams::default().labels(&selector);
+        let params = ListParams::default().labels(&subject.selector());
         let pods = place.pods().list(&params).await.map_err(api_failure)?;
         for pod in &pods {
             let pod_name = pod.metadata.name.clone().unwrap_or_default();

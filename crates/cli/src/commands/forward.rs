@@ -54,6 +54,12 @@ fn pod(place: &Place, subject: &Subject, found: &DynamicObject) -> Result<String
             let pod = &status["server"]["podName"];
             (connects::state(&found.data), pod, "server")
         }
+        Kind::Cluster => {
+            return Err(Failure::bad_input(format!(
+                "{subject} has members with services of their own: windlass status {subject} shows where \
+                 they are, and kubectl port-forward service/NAME PORT leads to one"
+            )));
+        }
         Kind::Schedule => {
             return Err(Failure::bad_input(format!(
                 "{subject} has no page: its runs have, windlass status {subject} shows them"

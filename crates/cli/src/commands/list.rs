@@ -1,4 +1,4 @@
-//! `windlass list`: the applications, schedules or Connect servers there are.
+//! `windlass list`: the applications, schedules, Connect servers or virtual clusters there are.
 
 use kube::Api;
 use kube::api::{DynamicObject, ListParams};
@@ -6,6 +6,7 @@ use kube::api::{DynamicObject, ListParams};
 use crate::applications::Place;
 use crate::args::{ListArgs, Show};
 use crate::exit::{Exit, Failure};
+use crate::kinds::Kind;
 use crate::output::talk;
 use crate::run::preflight::api_failure;
 use crate::shown::{Found, Scope, show};
@@ -24,7 +25,16 @@ pub async fn list(args: ListArgs) -> Result<Exit, Failure> {
     if let Some(selector) = &args.selector {
         params = params.labels(selector);
     }
-    let found = api.list(&params).await.map_err(api_failure)?.items;
+    let found = match api.list(&params).await {
+        Ok(found) => found.items,
+        Err(kube::Error::Api(status)) if status.code == 404 && kind == Kind::Cluster => {
+            return Err(Failure::bad_input(
+                "this cluster serves no virtual clusters: windlass up --virtual-clusters does, and what \
+                 windlass install --virtual-clusters prints",
+            ));
+        }
+        Err(error) => return Err(api_failure(error)),
+    };
     if found.is_empty() && matches!(args.output, Show::Table | Show::Wide) {
         let what = kind.nouns();
         talk(&match scope {

@@ -1,5 +1,7 @@
-//! `windlass logs`: what a driver, a Connect server or an executor has printed.
+//! `windlass logs`: what a driver, a Connect server, an executor or a member of a virtual cluster has
+//! printed.
 
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DynamicObject, ListParams, LogParams};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
@@ -24,29 +26,35 @@ pub async fn logs(args: LogsArgs) -> Result<Exit, Failure> {
         talk(&format!("the last run is {}", subject.name));
         found = place.object(&subject).await?;
     }
-    let role = match (args.executor, subject.kind) {
-        (None, Kind::Connect) => format!("spark-role={SERVER_ROLE}"),
-        (None, _) => "spark-role=driver".to_owned(),
-        (Some(id), _) => format!("spark-role=executor,spark-exec-id={id}"),
+    check(&args, &subject)?;
+    let selector = match (args.executor, subject.kind) {
+        (None, Kind::Connect) => format!("{},spark-role={SERVER_ROLE}", subject.selector()),
+        (_, Kind::Cluster) => subject.selector(),
+        (None, _) => format!("{},spark-role=driver", subject.selector()),
+        (Some(id), _) => format!(
+            "{},spark-role=executor,spark-exec-id={id}",
+            subject.selector()
+        ),
     };
-    let selector = format!("{}={},{role}", subject.kind.pod_label(), subject.name);
     let pods = place.pods();
     let listed = pods
         .list(&ListParams::default().labels(&selector))
         .await
         .map_err(api_failure)?;
-    let newest = listed
-        .items
-        .into_iter()
-        .max_by_key(|pod| pod.metadata.creation_timestamp.clone());
-    let Some(pod) = newest else {
-        return Err(Failure::bad_input(absent(
-            &place,
-            &subject,
-            &found,
-            args.executor,
-        )));
+    let chosen = match subject.kind {
+        Kind::Cluster => member(listed.items, args.member.as_deref()),
+        _ => listed
+            .items
+            .into_iter()
+            .max_by_key(|pod| pod.metadata.creation_timestamp.clone()),
     };
+    let Some(pod) = chosen else {
+        return Err(Failure::bad_input(absent(&place, &subject, &found, &args)));
+    };
+    if subject.kind == Kind::Cluster && args.member.is_none() {
+        let name = pod.metadata.name.as_deref().unwrap_or_default();
+        talk(&format!("this is {name}; --member chooses another one"));
+    }
     let name = pod.metadata.name.clone().unwrap_or_default();
     let container = pod.spec.as_ref().and_then(|spec| {
         let spark = spec.containers.iter().find(|container| {
@@ -91,6 +99,38 @@ pub async fn logs(args: LogsArgs) -> Result<Exit, Failure> {
     }
 }
 
+/// Refuses what has no meaning for the kind of an object.
+fn check(args: &LogsArgs, subject: &Subject) -> Result<(), Failure> {
+    let told = match subject.kind {
+        Kind::Cluster if args.executor.is_some() => {
+            format!("{subject} has members and no executors: give --member and a pod")
+        }
+        Kind::Application | Kind::Schedule | Kind::Connect if args.member.is_some() => {
+            format!("{subject} has no members: --member is for cluster/NAME")
+        }
+        _ => return Ok(()),
+    };
+    Err(Failure::bad_input(told))
+}
+
+/// The member of this name; else the first one that is not ready, else the first.
+fn member(mut pods: Vec<Pod>, name: Option<&str>) -> Option<Pod> {
+    if let Some(name) = name {
+        pods.retain(|pod| pod.metadata.name.as_deref() == Some(name));
+        return pods.pop();
+    }
+    let is_ready = |pod: &Pod| {
+        let conditions = pod
+            .status
+            .iter()
+            .flat_map(|it| it.conditions.iter().flatten());
+        let mut ready = conditions.filter(|it| it.type_ == "Ready");
+        ready.any(|it| it.status == "True")
+    };
+    pods.into_iter()
+        .min_by_key(|pod| (is_ready(pod), pod.metadata.name.clone()))
+}
+
 /// The last run of a schedule.
 fn last_run(schedule: &Subject, found: &DynamicObject) -> Result<Subject, Failure> {
     let run = found.data["status"]["lastRunName"].as_str();
@@ -103,14 +143,15 @@ fn last_run(schedule: &Subject, found: &DynamicObject) -> Result<Subject, Failur
 }
 
 /// What to say where there is no such pod.
-fn absent(
-    place: &Place,
-    subject: &Subject,
-    found: &DynamicObject,
-    executor: Option<u32>,
-) -> String {
+fn absent(place: &Place, subject: &Subject, found: &DynamicObject, args: &LogsArgs) -> String {
     let about = place.about(subject);
-    match (executor, subject.kind) {
+    match (args.executor, subject.kind) {
+        (_, Kind::Cluster) => match &args.member {
+            Some(member) => {
+                format!("{about} has no member {member}: windlass status {subject} shows them")
+            }
+            None => format!("{about} has no pods (yet): windlass why {subject} tells why"),
+        },
         (Some(id), _) => format!(
             "{about} has no executor {id}: executors that ended are removed by Spark unless \
              spark.kubernetes.executor.deleteOnTermination is false"

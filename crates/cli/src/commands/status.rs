@@ -5,17 +5,17 @@ use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::{DynamicObject, ListParams};
 use serde_json::Value;
-use windlass_spark::diagnosis::Finding;
 
 use super::why;
 use crate::applications::{self, Place, executors};
 use crate::args::{Show, StatusArgs};
 use crate::exit::{Exit, Failure};
+use crate::findings::Finding;
 use crate::kinds::Kind;
 use crate::output::{data, out, table, talk};
 use crate::run::preflight::api_failure;
 use crate::shown::{Found, Scope, ago, lines, show, text, time};
-use crate::{connects, schedules};
+use crate::{clusters, connects, schedules};
 
 /// Shows nodes and all objects, or one object.
 pub async fn status(args: StatusArgs) -> Result<Exit, Failure> {
@@ -39,6 +39,10 @@ pub async fn status(args: StatusArgs) -> Result<Exit, Failure> {
         Kind::Schedule => {
             let runs = schedules::runs(&place, &subject.name).await?;
             schedules::one(object, &runs, findings, wide, now)
+        }
+        Kind::Cluster => {
+            let services = clusters::services(&place, subject).await?;
+            clusters::one(object, &services, findings, wide)
         }
     })
 }
@@ -150,7 +154,7 @@ fn one(application: &Value, findings: &[Finding], wide: bool, now: Timestamp) ->
     }
     for finding in findings {
         lines.push(String::new());
-        lines.extend(why::block(finding));
+        lines.extend(finding.lines());
     }
     lines.join("\n")
 }

@@ -1,5 +1,5 @@
-//! `windlass wait`: until an application, a schedule or a Connect server is where somebody needs it to
-//! be.
+//! `windlass wait`: until an application, a schedule, a Connect server or a virtual cluster is where
+//! somebody needs it to be.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::applications::Place;
 use crate::args::{Awaited, WaitArgs};
+use crate::clusters;
 use crate::exit::{Exit, Failure};
 use crate::kinds::{Kind, Subject};
 use crate::output::{out, talk};
@@ -52,7 +53,7 @@ pub async fn wait(args: WaitArgs) -> Result<Exit, Failure> {
 /// What is waited for; an error where an object of this kind never gets there.
 fn awaited(subject: &Subject, given: Option<Awaited>) -> Result<Awaited, Failure> {
     let usual = match subject.kind {
-        Kind::Connect => Awaited::Running,
+        Kind::Connect | Kind::Cluster => Awaited::Running,
         Kind::Application | Kind::Schedule => Awaited::End,
     };
     let awaited = given.unwrap_or(usual);
@@ -60,6 +61,10 @@ fn awaited(subject: &Subject, given: Option<Awaited>) -> Result<Awaited, Failure
         (Kind::Connect, Awaited::End) => Err(Failure::bad_input(format!(
             "{subject} has no end: --for running waits until it answers, --for suspended until it \
              is stopped"
+        ))),
+        (Kind::Cluster, Awaited::End | Awaited::Suspended) => Err(Failure::bad_input(format!(
+            "{subject} neither ends nor is suspended: --for running waits until all its members are \
+             ready, --for deleted until it is gone"
         ))),
         (Kind::Schedule, Awaited::End | Awaited::Running) => Err(Failure::bad_input(format!(
             "{subject} does not run, its runs do: windlass status {subject} shows them, give the \
@@ -133,7 +138,10 @@ fn verdict(kind: Kind, awaited: Awaited, found: Option<&DynamicObject>) -> Optio
     let state = state(kind, found);
     match (kind, awaited, state.as_str()) {
         // A status that is about an earlier specification says nothing.
-        (Kind::Connect, ..) if !is_current(found) => None,
+        (Kind::Connect | Kind::Cluster, ..) if !is_current(found) => None,
+        (Kind::Cluster, Awaited::Running, _) if clusters::is_ready(&found.data) => {
+            Some(Exit::Completed)
+        }
         (Kind::Application, Awaited::Running, "RUNNING" | "COMPLETED")
         | (Kind::Application, Awaited::Suspended, "SUSPENDED")
         | (Kind::Application, Awaited::End, "COMPLETED")
@@ -145,7 +153,8 @@ fn verdict(kind: Kind, awaited: Awaited, found: Option<&DynamicObject>) -> Optio
         (Kind::Application, Awaited::Suspended, "COMPLETED" | "FAILED")
         | (Kind::Application, Awaited::Running | Awaited::End, "FAILED")
         // A specification that is wrong does not mend itself.
-        | (Kind::Connect, Awaited::Running | Awaited::Suspended, "Failed") => Some(Exit::JobFailed),
+        | (Kind::Connect, Awaited::Running | Awaited::Suspended, "Failed")
+        | (Kind::Cluster, Awaited::Running, "Invalid") => Some(Exit::JobFailed),
         _ => None,
     }
 }
@@ -260,14 +269,47 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_is_waited_for_until_its_members_are_ready() {
+        let cluster = |kind: &str, status: &str, reason: &str, seen: i64| -> DynamicObject {
+            serde_json::from_value(json!({
+                "metadata": {"name": "db", "generation": 2},
+                "status": {
+                    "state": "updating", "observedGeneration": seen,
+                    "conditions": [{"type": kind, "status": status, "reason": reason}],
+                },
+            }))
+            .unwrap()
+        };
+        for (found, expected) in [
+            (
+                cluster("Ready", "True", "Configured", 2),
+                Some(Exit::Completed),
+            ),
+            (cluster("Ready", "True", "Configured", 1), None),
+            (cluster("Ready", "False", "MembersChanging", 2), None),
+            (
+                cluster("Degraded", "True", "Invalid", 2),
+                Some(Exit::JobFailed),
+            ),
+            (cluster("Degraded", "True", "MembersInTrouble", 2), None),
+        ] {
+            let seen = verdict(Kind::Cluster, Awaited::Running, Some(&found));
+            assert_eq!(seen, expected, "{:?}", found.data);
+            assert_eq!(verdict(Kind::Cluster, Awaited::Deleted, Some(&found)), None);
+        }
+    }
+
+    #[test]
     fn what_never_comes_is_not_waited_for() {
         let of = |kind, given| awaited(&Subject::of(kind, "x"), given);
         assert_eq!(of(Kind::Application, None).unwrap(), Awaited::End);
         assert_eq!(of(Kind::Connect, None).unwrap(), Awaited::Running);
+        assert_eq!(of(Kind::Cluster, None).unwrap(), Awaited::Running);
         let suspended = Some(Awaited::Suspended);
         assert_eq!(of(Kind::Schedule, suspended).unwrap(), Awaited::Suspended);
         let told = |kind, given| of(kind, given).unwrap_err().message;
         assert!(told(Kind::Connect, Some(Awaited::End)).contains("connect/x has no end"));
+        assert!(told(Kind::Cluster, suspended).contains("cluster/x neither ends"));
         assert!(told(Kind::Schedule, None).contains("windlass status schedule/x"));
         assert!(told(Kind::Schedule, Some(Awaited::Running)).contains("its runs do"));
     }

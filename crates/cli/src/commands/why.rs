@@ -1,14 +1,17 @@
-//! `windlass why`: what is not well with an application, a schedule or a Connect server, and what to do.
+//! `windlass why`: what is not well with an application, a schedule, a Connect server or a virtual cluster,
+//! and what to do.
 
 use jiff::Timestamp;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
-use windlass_spark::diagnosis::{Evidence, Finding, diagnose, diagnose_schedule, diagnose_server};
+use windlass_director::diagnosis as director;
+use windlass_spark::diagnosis::{Evidence, diagnose, diagnose_schedule, diagnose_server};
 
 use crate::applications::Place;
 use crate::args::{Told, WhyArgs};
 use crate::evidence::{Gathered, gather};
 use crate::exit::{Exit, Failure};
+use crate::findings::Finding;
 use crate::kinds::{Kind, Subject};
 use crate::output::{data, talk};
 use crate::shown::{document, state};
@@ -70,8 +73,20 @@ pub async fn judge(place: &Place, subject: &Subject) -> Result<Judgement, Failur
         Kind::Schedule => {
             let object = place.object(subject).await?;
             let object = serde_json::to_value(object).map_err(Failure::internal)?;
-            let findings = diagnose_schedule(&object, now);
+            let findings = told(diagnose_schedule(&object, now));
             (object, findings, Vec::new())
+        }
+        Kind::Cluster => {
+            let Gathered { evidence, unread } = gather(place, subject).await?;
+            let pods = evidence.pods.into_iter().map(|it| it.pod);
+            let evidence = director::Evidence {
+                cluster: evidence.application,
+                pods: pods.collect(),
+                events: evidence.events,
+                claims: evidence.claims,
+            };
+            let findings = told(director::diagnose(&evidence, now));
+            (evidence.cluster, findings, unread)
         }
         Kind::Application | Kind::Connect => {
             let Gathered { evidence, unread } = gather(place, subject).await?;
@@ -80,7 +95,7 @@ pub async fn judge(place: &Place, subject: &Subject) -> Result<Judgement, Failur
                 _ => diagnose(&evidence, now),
             };
             let Evidence { application, .. } = evidence;
-            (application, findings, unread)
+            (application, told(findings), unread)
         }
     };
     let read: Result<DynamicObject, _> = serde_json::from_value(object.clone());
@@ -103,7 +118,7 @@ impl Judgement {
         }
         for finding in &self.findings {
             lines.push(String::new());
-            lines.extend(block(finding));
+            lines.extend(finding.lines());
         }
         lines.join("\n")
     }
@@ -114,7 +129,7 @@ impl Judgement {
         let state = match self.subject.kind {
             Kind::Application => &status["applicationState"]["state"],
             Kind::Schedule => &status["scheduleState"],
-            Kind::Connect => &status["state"],
+            Kind::Connect | Kind::Cluster => &status["state"],
         };
         json!({
             "kind": self.subject.kind.resource().kind,
@@ -126,15 +141,6 @@ impl Judgement {
     }
 }
 
-/// One finding.
-pub fn block(finding: &Finding) -> Vec<String> {
-    let mut lines = vec![format!("{}: {}", finding.cause.as_str(), finding.what)];
-    lines.extend(
-        finding
-            .evidence
-            .iter()
-            .map(|line| format!("  seen  {line}")),
-    );
-    lines.push(format!("  next  {}", finding.next));
-    lines
+fn told<F: Into<Finding>>(findings: Vec<F>) -> Vec<Finding> {
+    findings.into_iter().map(Into::into).collect()
 }

@@ -196,6 +196,152 @@ fn a_cluster_that_cannot_be_says_why_and_comes_when_it_can() {
     configured(&up, 2);
 }
 
+#[test]
+fn why_names_what_is_in_the_way_of_a_cluster_and_status_shows_its_members() {
+    if !is_root() {
+        return;
+    }
+    let up = start();
+    up.kubectl_with(&["apply", "-f", "-"], CLUSTER);
+    let first = |cause: &str| {
+        until(&format!("{cause} to be found"), PATIENCE, || {
+            let why = up.windlass(&["why", "cluster/notes", "-o", "json"]);
+            assert_eq!(why.code, 0, "{}", why.stderr);
+            let why: Value = serde_json::from_str(&why.stdout).unwrap();
+            let found = why["findings"][0].clone();
+            (found["cause"] == cause).then_some(found)
+        })
+    };
+    let found = first("InvalidSpec");
+    assert!(found["what"].as_str().unwrap().starts_with("spec.app: "));
+    let list = up.windlass(&["list", "--clusters"]).stdout;
+    assert!(list.contains("Invalid"), "{list}");
+    let waited = up.windlass(&["wait", "cluster/notes", "--timeout", "60"]);
+    assert_ne!(waited.code, 0, "{}", waited.stdout);
+
+    let folder = tempfile::tempdir().unwrap();
+    let script = "#!/bin/sh\n\
+        [ \"$MOOD\" != sick ] || { echo 'no such host' >&2; exit 3; }\n\
+        if [ \"$1\" = --leave ]; then while [ ! -e /opt/go ]; do sleep 0.1; done; fi\n";
+    let file = format!(
+        "--from-file=notes.tgz={}",
+        package_of(folder.path(), script)
+    );
+    up.kubectl_ok(&["create", "configmap", "notes-setup", &file]);
+    up.kubectl_with(&["apply", "-f", "-"], APP);
+    let role = |fields: &Value| {
+        let mut role = json!({
+            "id": "node", "members": 2,
+            "resources": {"limits": {"memory": "64Mi", "cpu": "100m"}},
+        });
+        for (field, value) in fields.as_object().unwrap() {
+            role[field] = value.clone();
+        }
+        let patch = json!({"spec": {"roles": [role]}}).to_string();
+        up.kubectl_ok(&[
+            "patch",
+            "kubedirectorcluster",
+            "notes",
+            "--type=merge",
+            "-p",
+            &patch,
+        ]);
+    };
+    role(&json!({"env": [{"name": "MOOD", "value": "sick"}]}));
+    let found = first("SetUpFailed");
+    let what = found["what"].as_str().unwrap();
+    assert!(
+        what.contains("startscript --configure ended with 3"),
+        "{what}"
+    );
+    assert!(
+        found["evidence"]
+            .to_string()
+            .contains("stderr: no such host"),
+        "{found:#}"
+    );
+    assert!(
+        found["next"]
+            .as_str()
+            .unwrap()
+            .contains("kubectl delete pod notes-node-")
+    );
+
+    role(&json!({"imageRepoTag": "registry.invalid/none:1"}));
+    let found = first("ImageUnavailable");
+    assert!(
+        found["what"]
+            .as_str()
+            .unwrap()
+            .contains("registry.invalid/none:1"),
+        "{found:#}"
+    );
+
+    role(&json!({"resources": {"limits": {"memory": "64Mi", "cpu": "1000"}}}));
+    let found = first("Unschedulable");
+    assert!(
+        found["what"].as_str().unwrap().contains("finds no node"),
+        "{found:#}"
+    );
+
+    role(&json!({}));
+    let status = configured(&up, 2);
+    let waited = up.windlass(&["wait", "cluster/notes", "--timeout", "60"]);
+    assert_eq!(waited.code, 0, "{}", waited.stderr);
+    let why = up.windlass(&["why", "cluster/notes"]).stdout;
+    assert!(why.contains("nothing is found to be wrong"), "{why}");
+    let shown = up.windlass(&["status", "cluster/notes"]).stdout;
+    let set = status["roles"][0]["statefulSet"].as_str().unwrap();
+    for expected in ["2/2 are set up", "ROLE", &format!("{set}-1"), "configured"] {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
+    let whole = up.windlass(&["status"]).stdout;
+    assert!(whole.contains("notes"), "{whole}");
+    let events = up.windlass(&["events", "cluster/notes"]).stdout;
+    assert!(events.contains("MemberConfigError"), "{events}");
+    let member = format!("{set}-1");
+    let logs = up.windlass(&["logs", "cluster/notes", "--member", &member]);
+    assert_eq!(logs.code, 0, "{}", logs.stderr);
+    let nobody = up.windlass(&["logs", "cluster/notes", "--member", "x"]);
+    assert!(
+        nobody.stderr.contains("has no member x"),
+        "{}",
+        nobody.stderr
+    );
+    for (command, expected) in [
+        (
+            &["suspend", "cluster/notes"][..],
+            "neither stops nor runs again",
+        ),
+        (
+            &["wait", "cluster/notes", "--for", "end"],
+            "neither ends nor is suspended",
+        ),
+        (
+            &["forward", "cluster/notes"],
+            "windlass status cluster/notes",
+        ),
+    ] {
+        let refused = up.windlass(command);
+        assert!(
+            refused.code == 2 && refused.stderr.contains(expected),
+            "{}",
+            refused.stderr
+        );
+    }
+
+    resize(&up, 1);
+    let found = first("Draining");
+    assert!(
+        found["what"].as_str().unwrap().starts_with(&member),
+        "{found:#}"
+    );
+    up.kubectl_ok(&["exec", &member, "--", "touch", "/opt/go"]);
+    configured(&up, 1);
+    let gone = up.windlass(&["delete", "cluster/notes"]);
+    assert_eq!(gone.code, 0, "{}", gone.stderr);
+}
+
 /// A cluster that serves the kinds.
 fn start() -> Up {
     let mut up = Command::new("sh");
@@ -206,9 +352,13 @@ fn start() -> Up {
 
 /// The setup package.
 fn package(folder: &std::path::Path) -> String {
+    package_of(folder, STARTSCRIPT)
+}
+
+fn package_of(folder: &std::path::Path, startscript: &str) -> String {
     let files = folder.join("notes");
     std::fs::create_dir(&files).unwrap();
-    write(&files, "startscript", STARTSCRIPT);
+    write(&files, "startscript", startscript);
     let archive = folder.join("notes.tgz").display().to_string();
     let folder = folder.display().to_string();
     let packed = Command::new("tar")
