@@ -3,6 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::Client;
@@ -50,9 +51,18 @@ pub struct KubeDirectorClusters {
     blueprints: Mutex<HashMap<String, Arc<Blueprint>>>,
     /// How many members there is a use for, by the cluster's uid and the role, as it was answered last.
     demands: Mutex<HashMap<String, BTreeMap<String, Sample>>>,
+    /// Since when each object of a cluster is what it is, by the cluster's uid.
+    revisions: Mutex<HashMap<String, Revisions>>,
     /// What clusters need, and was there a moment ago.
     lately: Lately,
 }
+
+/// When a revision of an object was seen first, by the uid.
+type Revisions = HashMap<String, (String, Instant)>;
+
+/// For how long after an object has changed it is looked at whether it is still as it was made. Should the API
+/// keep something in other words that nobody has thought of, it is applied in vain no longer than this.
+const LOOKED_AT: Duration = Duration::from_secs(20);
 
 /// One look at a cluster.
 #[derive(Debug)]
@@ -72,6 +82,7 @@ impl KubeDirectorClusters {
             salt: Uuid::new_v4().simple().to_string(),
             blueprints: Mutex::default(),
             demands: Mutex::default(),
+            revisions: Mutex::default(),
             lately: Lately::default(),
         }
     }
@@ -91,6 +102,30 @@ impl KubeDirectorClusters {
             Some(known) => Ok(Some((*known).clone())),
             None => sources::described(object, self.reader(view)).await,
         }
+    }
+
+    /// Leaves out what objects are that have been like that for a while.
+    fn look_at_changes(&self, cluster: &str, observed: &mut Observed) {
+        let now = Instant::now();
+        let mut known = self.revisions.lock();
+        let before = known.remove(cluster).unwrap_or_default();
+        let mut seen = Revisions::new();
+        let sets = observed.sets.values_mut().map(|set| &mut set.object);
+        let services = observed.services.iter_mut().chain(&mut observed.headless);
+        for object in sets.chain(services).chain(&mut observed.budgets) {
+            let Some(content) = &object.content else {
+                continue;
+            };
+            let since = match before.get(&object.uid) {
+                Some((revision, since)) if *revision == content.revision => *since,
+                _ => now,
+            };
+            seen.insert(object.uid.clone(), (content.revision.clone(), since));
+            if now.duration_since(since) > LOOKED_AT {
+                object.content = None;
+            }
+        }
+        known.insert(cluster.to_owned(), seen);
     }
 
     fn remember(&self, uid: &str, blueprint: &Blueprint) {
@@ -336,6 +371,7 @@ impl Controller for KubeDirectorClusters {
         if let (Some(gone), None) = (old, new) {
             self.blueprints.lock().remove(gone.uid());
             self.demands.lock().remove(gone.uid());
+            self.revisions.lock().remove(gone.uid());
         }
         let changed = new.or(old);
         changed.map_or_else(Vec::new, |cluster| {
@@ -363,6 +399,7 @@ impl Controller for KubeDirectorClusters {
         if let Ok(blueprint) = &blueprint {
             self.remember(object.uid(), blueprint);
             observed = self.own_objects(object, view).await?;
+            self.look_at_changes(object.uid(), &mut observed);
             taken(blueprint, &mut observed, object, view).await?;
             let names = observed.names(blueprint);
             observed = observed.only_of(&names);

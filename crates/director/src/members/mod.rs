@@ -37,6 +37,7 @@ mod resize;
 mod scale;
 mod state;
 mod status;
+mod upkeep;
 
 pub use belonging::Belonging;
 pub use hooks::{Hook, HookKey, HookState, Outcome, Report, arguments};
@@ -44,8 +45,8 @@ pub use marks::{Call, ClaimMarks, ConfigError, DrainOutcome, Drained, Pending, P
 pub use membership::{ConnectionsVersion, Membership, NotMembers, Told};
 pub use notify::{Next, Roster, differences, next};
 pub use observed::{
-    Container, Observed, ObservedClaim, ObservedDelivery, ObservedPod, ObservedSet, ObservedVolume,
-    Present,
+    Container, Content, Observed, ObservedClaim, ObservedDelivery, ObservedPod, ObservedSet,
+    ObservedVolume, Present,
 };
 pub use plan::{Spec, plan};
 pub use resize::NOTIFY_PATIENCE;

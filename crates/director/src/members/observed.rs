@@ -91,6 +91,19 @@ pub struct Present {
     pub made_from: Option<String>,
     /// Whose it is.
     pub belonging: Belonging,
+    /// What it is by now, where that is to be looked at: labels and specification.
+    pub content: Option<Content>,
+}
+
+/// What an object is, as far as others could have changed it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Content {
+    /// Its `metadata.resourceVersion`.
+    pub revision: String,
+    /// Its labels.
+    pub labels: Value,
+    /// Its specification.
+    pub spec: Value,
 }
 
 /// A StatefulSet that is there.

@@ -12,7 +12,8 @@ use super::belonging::Belonging;
 use super::hooks::{HookState, Outcome};
 use super::marks::{ClaimMarks, PodMarks};
 use super::observed::{
-    Container, ObservedClaim, ObservedDelivery, ObservedPod, ObservedSet, ObservedVolume, Present,
+    Container, Content, ObservedClaim, ObservedDelivery, ObservedPod, ObservedSet, ObservedVolume,
+    Present,
 };
 use crate::build::{
     APP_CONTAINER, CONTENT_ANNOTATION, GENERATION_ANNOTATION, HASH_ANNOTATION, INIT_CONTAINER, Seed,
@@ -30,6 +31,17 @@ impl Present {
         let is_made = belonging == Belonging::Own || object.annotation(HASH_ANNOTATION).is_some();
         (belonging.is_ours() && is_made).then(|| Self {
             belonging,
+            content: (!object.spec().is_null()).then(|| {
+                let metadata = &object.as_value()["metadata"];
+                Content {
+                    revision: metadata["resourceVersion"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .to_owned(),
+                    labels: metadata["labels"].clone(),
+                    spec: object.spec().clone(),
+                }
+            }),
             ..Self::read(object)
         })
     }
@@ -40,6 +52,7 @@ impl Present {
             uid: object.uid().to_owned(),
             made_from: object.annotation(HASH_ANNOTATION).map(str::to_owned),
             belonging: Belonging::Own,
+            content: None,
         }
     }
 }

@@ -118,6 +118,56 @@ async fn a_change_that_may_not_be_touches_nothing_of_what_runs() {
 }
 
 #[tokio::test]
+async fn what_somebody_else_makes_of_what_was_made_is_put_right() {
+    let room = Room::start().await;
+    room.apps().try_create(app()).await.unwrap();
+    let clusters = room.clusters();
+    clusters
+        .try_create(cluster("prod", &json!({})))
+        .await
+        .unwrap();
+    let set = only_set(&room).await;
+    let name = set["metadata"]["name"].as_str().unwrap();
+    let image = |set: &Value| set["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+    assert_eq!(image(&set), "example/db:1");
+    let mut containers = set["spec"]["template"]["spec"]["containers"].clone();
+    containers[0]["image"] = json!("example/other:1");
+    let change = json!({"spec": {"template": {"spec": {"containers": containers}}}});
+    let changed = room.sets().try_merge(name, change).await.unwrap();
+    assert_eq!(image(&changed), "example/other:1");
+    let is_back = |it: &Value| image(it) == "example/db:1";
+    room.sets().until_there(name, is_back).await;
+
+    let services = room.here("v1", "Service");
+    let headless = clusters.get("prod").await.unwrap()["status"]["clusterService"].take();
+    let headless = headless.as_str().unwrap();
+    let change = json!({"spec": {"publishNotReadyAddresses": false}});
+    services.try_merge(headless, change).await.unwrap();
+    let is_back = |it: &Value| it["spec"]["publishNotReadyAddresses"] == true;
+    let service = services.until_there(headless, is_back).await;
+
+    // What others add stays, and after that there is nothing to write.
+    let own = json!({"metadata": {"annotations": {"example.com/note": "keep"}}});
+    let noted = services.try_merge(headless, own).await.unwrap();
+    assert_ne!(
+        noted["metadata"]["resourceVersion"],
+        service["metadata"]["resourceVersion"]
+    );
+    let patched = clusters.try_replace("prod", "/spec/roles/0/members", json!(3));
+    let patched = patched.await.unwrap();
+    clusters
+        .until_there("prod", |it| {
+            it["status"]["observedGeneration"] == patched["metadata"]["generation"]
+        })
+        .await;
+    let after = services.get(headless).await.unwrap();
+    assert_eq!(
+        after["metadata"]["resourceVersion"],
+        noted["metadata"]["resourceVersion"]
+    );
+}
+
+#[tokio::test]
 async fn a_configuration_says_what_a_cluster_does_not_and_not_afterwards() {
     let room = Room::start().await;
     room.apps().try_create(app()).await.unwrap();

@@ -12,6 +12,7 @@ use super::super::notify::{Next, Roster, next};
 use super::super::observed::{ObservedPod, Present};
 use super::super::resize::RoleView;
 use super::super::state::Place;
+use super::super::upkeep::holds;
 use super::{Planner, Truth, member_state};
 use crate::build::{
     CLUSTER_KIND, HASH_ANNOTATION, budget, delivery_secret, headless_service, member_service,
@@ -339,9 +340,27 @@ fn is_empty(view: &RoleView<'_>) -> bool {
     view.pods.is_empty() && view.leavers.is_empty() && view.current == 0
 }
 
-/// Whether an object is missing, or was made from something else.
+/// Whether an object is missing, was made from something else, or is not any more what was made.
 fn differs(present: Option<&Present>, wanted: &Value) -> bool {
-    present.is_none_or(|present| present.made_from.as_deref() != made_from(wanted))
+    present.is_none_or(|present| {
+        present.made_from.as_deref() != made_from(wanted) || is_changed(present, wanted)
+    })
+}
+
+/// Whether somebody else has changed an object.
+fn is_changed(present: &Present, wanted: &Value) -> bool {
+    let Some(content) = &present.content else {
+        return false;
+    };
+    let mut spec = wanted["spec"].clone();
+    if let Some(fields) = spec
+        .as_object_mut()
+        .filter(|_| wanted["kind"] == "StatefulSet")
+    {
+        // All else cannot change, or is decided on apart.
+        fields.retain(|field, _| matches!(field.as_str(), "template" | "updateStrategy"));
+    }
+    !holds(&content.spec, &spec) || !holds(&content.labels, &wanted["metadata"]["labels"])
 }
 
 fn made_from(object: &Value) -> Option<&str> {
