@@ -5,10 +5,14 @@
 //! occurs twice is an error with its position, because one of the two is silently lost otherwise;
 //! what is written reads back equal in every YAML 1.1 or 1.2 reader.
 
+mod lines;
+
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::{Number, Value};
+
+pub use self::lines::Lines;
 
 /// Why a text is not a sequence of documents.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,9 +18,10 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::{Compression, GzBuilder};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use windlass_api::decode::{decode, is_kind};
+use windlass_api::decode::{DecodeError, decode, is_kind};
 use windlass_api::director::{KubeDirectorApp, app};
-use windlass_api::parse::to_yaml_documents;
+use windlass_api::field::FieldError;
+use windlass_api::parse::{Lines, documents, to_yaml_documents};
 
 use crate::args::{AppCommand, AppFolder, PackageArgs};
 use crate::exit::{Exit, Failure};
@@ -82,12 +83,13 @@ fn read(folder: &Path) -> Result<Application, Failure> {
             )));
         }
     };
-    let read: KubeDirectorApp =
-        decode(&object).map_err(|error| Failure::bad_input(format!("{at}:\n{error}")))?;
+    let read: KubeDirectorApp = decode(&object).map_err(|error| match error {
+        DecodeError::Fields(mistakes) => refused(&file, &mistakes),
+        error @ DecodeError::OtherKind { .. } => Failure::bad_input(format!("{at}: {error}")),
+    })?;
     let mistakes = app::validate(&read);
     if !mistakes.is_empty() {
-        let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-        return Err(Failure::bad_input(format!("{at}:\n{}", lines.join("\n"))));
+        return Err(refused(&file, &mistakes));
     }
     let files = folder.join("package");
     let archive = if files.is_dir() {
@@ -102,6 +104,24 @@ fn read(folder: &Path) -> Result<Application, Failure> {
         others,
         archive,
     })
+}
+
+/// Every mistake with the line that it is at.
+fn refused(file: &Path, mistakes: &[FieldError]) -> Failure {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let documents = documents(&text).unwrap_or_default();
+    let number = documents.iter().position(is_kind::<KubeDirectorApp>);
+    let lines = number.zip(Lines::of(&text));
+    let line = |mistake: &FieldError| {
+        let (number, lines) = lines.as_ref()?;
+        lines.line(*number, &mistake.path)
+    };
+    let at = file.display();
+    let told = mistakes.iter().map(|mistake| match line(mistake) {
+        Some(line) => format!("{at}:{line}: {mistake}"),
+        None => format!("{at}: {mistake}"),
+    });
+    Failure::bad_input(told.collect::<Vec<_>>().join("\n"))
 }
 
 fn check_startscript(script: &Path) -> Result<(), Failure> {

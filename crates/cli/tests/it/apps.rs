@@ -40,18 +40,20 @@ fn an_application_is_begun_checked_and_packed_the_same_each_time() {
 }
 
 #[test]
-fn mistakes_in_an_application_are_told_with_their_fields() {
+fn mistakes_in_an_application_are_told_with_their_lines_and_fields() {
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().join("page");
     let at = folder.display().to_string();
     assert_eq!(windlass(&["app", "init", &at]).code, 0);
     let file = folder.join("app.yaml");
     let text = fs::read_to_string(&file).unwrap();
+    let line = text.lines().position(|it| it.contains("\"1+\"")).unwrap() + 1;
     let text = text.replace("serviceIDs: [web]", "serviceIDs: [wbe]");
     fs::write(&file, text.replace("\"1+\"", "\"many\"")).unwrap();
     let linted = windlass(&["app", "lint", &at]);
     assert_eq!(linted.code, 2, "{}", linted.stdout);
-    for part in ["cardinality", "many", "serviceIDs", "wbe"] {
+    let place = format!("app.yaml:{line}: ");
+    for part in ["cardinality", "many", "serviceIDs", "wbe", &place] {
         assert!(linted.stderr.contains(part), "{part}: {}", linted.stderr);
     }
     fs::remove_file(folder.join("package/startscript")).unwrap();
