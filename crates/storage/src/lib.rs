@@ -20,6 +20,8 @@ pub mod rbac;
 pub struct StorageConfig {
     /// Which claims get classes, and how it is known which.
     pub classes: classes::Settings,
+    /// How buckets are had.
+    pub buckets: buckets::Settings,
     /// Whether claims may grow by themselves.
     pub growth: Growth,
 }

@@ -55,7 +55,14 @@ pub fn growth_rules() -> Vec<PolicyRule> {
 
 /// For buckets.
 fn bucket_rules() -> Vec<PolicyRule> {
-    Vec::new()
+    const GROUP: &str = "banzaicloud.com";
+    vec![
+        // Follow them, and hold them until their bucket is dealt with.
+        rule(GROUP, &["objectstores"], &["get", "list", "watch", "patch"]),
+        rule(GROUP, &["objectstores/status"], &["update"]),
+        // The credentials that they name, wherever they are; changed ones are tried at once.
+        rule("", &["secrets"], &["get", "list", "watch"]),
+    ]
 }
 
 /// The role of the operator of storage in the whole cluster.

@@ -1,6 +1,7 @@
 //! How classes for claims are chosen, for the operator and for whoever asks what it would choose.
 
 use clap::Args;
+use windlass_api::storage::object_store;
 use windlass_storage::classes::class::Reclaim;
 use windlass_storage::classes::provider::Provider;
 use windlass_storage::classes::{NamePattern, Parameter, Settings, Table};
@@ -35,6 +36,16 @@ pub struct StorageArgs {
 }
 
 impl StorageArgs {
+    /// The language of the buckets of the provider that they name, if it has one of these.
+    pub fn bucket_provider(&self) -> Option<object_store::Provider> {
+        match self.storage_provider? {
+            Provider::Aws => Some(object_store::Provider::S3),
+            Provider::Azure => Some(object_store::Provider::Azure),
+            Provider::Google => Some(object_store::Provider::Gcs),
+            _ => None,
+        }
+    }
+
     /// The settings that they say, with classes of these names for everybody.
     pub fn settings(&self, names: &[NamePattern]) -> Settings {
         let mut settings = Settings {

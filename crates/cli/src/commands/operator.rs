@@ -27,6 +27,7 @@ use windlass_spark::lower::{Exposing, IpFamily, Offer};
 use windlass_spark::queue::Policy;
 use windlass_spark::rbac::Extra;
 use windlass_spark::survey::{self, Answer, Look};
+use windlass_storage::buckets::{self, object_stores};
 use windlass_storage::classes::controller::Claims;
 use windlass_storage::growth::controller::GrowingClaims;
 use windlass_storage::rbac::STORAGE_ROLE;
@@ -112,7 +113,7 @@ fn build(
         builder = builder.controller(original_spark_application(config), QueueConfig::default());
     }
     if let Some(director) = director {
-        builder = builder.controller(clusters(director, client), QueueConfig::default());
+        builder = builder.controller(clusters(director, client.clone()), QueueConfig::default());
         if director.serves_originals {
             builder = builder
                 .controller(original_apps(), QueueConfig::default())
@@ -120,7 +121,7 @@ fn build(
         }
     }
     if let Some(storage) = storage {
-        builder = with_storage(builder, storage);
+        builder = with_storage(builder, storage, client);
     }
     let engine = finish(builder).build().map_err(Failure::internal)?;
     metrics.register(&engine);
@@ -129,9 +130,12 @@ fn build(
 }
 
 /// The controllers of storage.
-fn with_storage(builder: EngineBuilder, config: &StorageConfig) -> EngineBuilder {
+fn with_storage(builder: EngineBuilder, config: &StorageConfig, client: Client) -> EngineBuilder {
     let claims = Claims::new(config.classes.clone());
-    let builder = builder.controller(claims, QueueConfig::default());
+    let stores = object_stores(&config.buckets, client);
+    let builder = builder
+        .controller(claims, QueueConfig::default())
+        .controller(stores, QueueConfig::default());
     match config.growth {
         Growth::Off => builder,
         Growth::OnRequest => builder.controller(GrowingClaims::default(), QueueConfig::default()),
@@ -349,6 +353,9 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
     let webhook = webhook(args, &config, &desk).await?;
     let storage = args.storage.then(|| StorageConfig {
         classes: args.storage_classes.settings(&args.storage_class_names),
+        buckets: buckets::Settings {
+            default_provider: args.storage_classes.bucket_provider(),
+        },
         growth: if args.storage_auto_grow {
             Growth::OnRequest
         } else {
