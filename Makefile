@@ -69,7 +69,7 @@ e2e: rust ## Run the long tests with every Spark version.
 	hack/prepare-e2e.sh $(SPARK_ALL)
 	hack/e2e.sh
 
-e2e-apps: rust ## Run what e2e leaves out: the catalog, Airflow, Spark Connect, every field of executors.
+e2e-apps: rust ## Run what e2e leaves out: the catalog, Airflow, buckets, Spark Connect, every field of executors.
 	hack/prepare-e2e.sh $(SPARK_ALL)
 	@hack/setup.sh --catalog $(SPARK_DEFAULT)
 	hack/e2e.sh --apps

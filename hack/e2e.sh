@@ -41,6 +41,7 @@ apart=(
 # What runs with --apps, on embedded clusters and on Kubernetes.
 apps=(
     airflow::
+    buckets::
     catalog::
     connect::embedded
     executor_fields::

@@ -13,7 +13,7 @@
 #   --registry  also a registry of container images, unpacked into the cache and not installed:
 #               the package would start it as a service
 #   --clients   also what PySpark's client of Spark Connect needs, in each environment of Spark 4;
-#               Airflow, a server of object storage, and the Kubernetes clients for Python and Node.js
+#               Airflow, servers of object storage, and the Kubernetes clients for Python and Node.js
 #               of crates/cli/tests/clients
 #   --catalog   also what the catalog is tried with on embedded clusters: Cassandra and Kafka with their
 #               clients, and Jupyter's notebook
@@ -219,14 +219,20 @@ if $wants_clients; then
     python_client python "the Kubernetes client for Python"
     python_client airflow "Airflow with its provider for Kubernetes (once; some 280 MB)"
     python_client moto "a server that speaks the language of S3 (once; some 140 MB)"
+    python_client gcs "a server that speaks the language of Google Cloud Storage"
 fi
-if $wants_clients && ! is_current node package-lock.json; then
-    home="$cache/clients/node"
-    say "installing the Kubernetes client for Node.js into $home"
+node_client() { # folder what
+    local home="$cache/clients/$1"
+    is_current "$1" package-lock.json && return
+    say "installing $2 into $home"
     rm -rf "$home" && mkdir -p "$home"
-    cp "$clients/node/package.json" "$clients/node/package-lock.json" "$home"
+    cp "$clients/$1/package.json" "$clients/$1/package-lock.json" "$home"
     npm --prefix "$home" ci --silent --ignore-scripts --no-audit --no-fund >&2
-    cp "$clients/node/package-lock.json" "$home/.complete"
+    cp "$clients/$1/package-lock.json" "$home/.complete"
+}
+if $wants_clients; then
+    node_client node "the Kubernetes client for Node.js"
+    node_client azurite "a server that speaks the language of Azure Blob (once; some 190 MB)"
 fi
 if $wants_catalog; then
     python_client cassandra "Cassandra's client for Python"

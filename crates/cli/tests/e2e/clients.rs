@@ -23,7 +23,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use crate::common::{Up, root, until};
 
 /// Nothing here takes longer on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(3);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 /// What a program says when it wants the control plane to be killed and started again.
 const RESTART: &str = "please restart\n";
 
@@ -115,7 +115,7 @@ fn source(client: &str) -> PathBuf {
 }
 
 /// Where the client is installed, at the versions of this list.
-fn installed(client: &str, list: &str) -> PathBuf {
+pub(crate) fn installed(client: &str, list: &str) -> PathBuf {
     let folder = windlass::sparks::cache().join("clients").join(client);
     let wanted = std::fs::read(source(client).join(list)).unwrap();
     let found = std::fs::read(folder.join(".complete")).unwrap_or_default();

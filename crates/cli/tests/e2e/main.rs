@@ -12,6 +12,7 @@
 mod common;
 
 mod allocation;
+mod buckets;
 mod catalog;
 mod clients;
 mod clusters;
