@@ -14,6 +14,7 @@ pub mod rbac;
 pub mod resources;
 pub mod schedule;
 pub mod spark_submit;
+pub mod stores;
 pub mod submission;
 pub mod survey;
 pub mod webhook;

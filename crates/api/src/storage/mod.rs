@@ -1,5 +1,6 @@
 //! Storage: the kinds of `banzaicloud.com/v1alpha1`.
 
+pub mod hadoop;
 pub mod object_store;
 
 use kube::CustomResourceExt as _;

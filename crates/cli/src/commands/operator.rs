@@ -101,6 +101,10 @@ fn build(
     desk: &PolicyDesk,
     finish: impl FnOnce(EngineBuilder) -> EngineBuilder,
 ) -> Result<Engine, Failure> {
+    let config = &OperatorConfig {
+        serves_object_stores: storage.is_some(),
+        ..config.clone()
+    };
     let applications = spark_application(config);
     let metrics = applications.metrics();
     let mut builder = Engine::builder(client.clone())

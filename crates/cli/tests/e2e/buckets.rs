@@ -255,6 +255,45 @@ async fn an_operator_that_is_killed_at_any_request_leaves_nothing_half_done() {
 }
 
 #[test]
+fn an_application_waits_for_its_bucket_and_its_keys_are_in_no_object() {
+    let (up, server) = (start(), Server::start(Language::S3));
+    up.apply(&json!({
+        "apiVersion": "sparkoperator.k8s.io/v1beta2",
+        "kind": "SparkApplication",
+        "metadata": {"name": "pi"},
+        "spec": {
+            "type": "Python", "sparkVersion": "4.3.0", "image": "apache/spark:4.3.0",
+            "mainApplicationFile": "local:///opt/spark/examples/src/main/python/pi.py",
+            "objectStores": ["history"],
+            "driver": {}, "executor": {"instances": 1},
+        },
+    }));
+    until("the application to be held", PATIENCE, || {
+        let app = up.get(&["sparkapplication", "pi"])?;
+        let told = app["status"]["conditions"].as_array()?.iter();
+        let mut held = told.filter(|it| it["reason"] == "ObjectStoreNotReady");
+        held.next().map(drop)
+    });
+    assert!(up.get(&["pod", "pi-driver"]).is_none());
+    up.apply(&server.keys());
+    apply(&up, "history", &server.spec("history", server.port()));
+    let driver = until("the driver", PATIENCE, || up.get(&["pod", "pi-driver"]));
+    let container = &driver["spec"]["containers"][0];
+    let names = container["env"].as_array().unwrap().iter();
+    let mut keys = names.filter_map(|it| it["valueFrom"]["secretKeyRef"]["key"].as_str());
+    assert!(
+        keys.any(|it| it == "AWS_SECRET_ACCESS_KEY"),
+        "{container:#}"
+    );
+    let objects = up.kubectl_ok(&["get", "pods,configmaps,sparkapplications", "-o", "yaml"]);
+    assert!(
+        objects.contains("fs.s3a.bucket.history.endpoint="),
+        "{objects}"
+    );
+    assert!(!objects.contains(server.secret_key()), "{objects}");
+}
+
+#[test]
 fn every_command_about_buckets_does_what_it_says() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port().to_string();

@@ -39,6 +39,7 @@ use crate::metrics::{CONTROLLER, SparkMetrics};
 use crate::observe::{self, APP_NAME, APP_SELECTOR, LAUNCHED_BY};
 use crate::policy::Policies;
 use crate::queue::{Ledger, Policy};
+use crate::stores::{Stores, Waits};
 use crate::submission::Note;
 
 /// Brings SparkApplications through their lives.
@@ -83,7 +84,12 @@ impl SparkApplications {
     }
 
     /// Reads the application; an error is why its status cannot be understood.
-    pub(super) fn read(&self, object: &Object, policies: &Policies) -> Result<Reading, String> {
+    pub(super) fn read(
+        &self,
+        object: &Object,
+        policies: &Policies,
+        stores: &Stores,
+    ) -> Result<Reading, String> {
         let status: Status = status_of(object)?;
         let app = SparkApplication::deserialize(object.as_value());
         let (app, decided) = match app {
@@ -91,8 +97,11 @@ impl SparkApplications {
             app => (app, Decided::default()),
         };
         let mut spec = self.spec(object, app.as_ref().ok(), &status);
-        let app = match app {
-            Ok(app) => app,
+        let (app, waits) = match app {
+            Ok(mut app) => {
+                let waits = stores.apply(&mut app).err();
+                (app, waits)
+            }
             Err(error) => {
                 spec.fitness = Fitness::Unfit {
                     problems: vec![error.to_string()],
@@ -115,6 +124,7 @@ impl SparkApplications {
             if !policies.broken().is_empty() {
                 if !is_submitted {
                     spec.fitness = Fitness::Held {
+                        reason: Reason::PolicyInvalid,
                         problems: policies.broken().to_vec(),
                     };
                 }
@@ -122,6 +132,18 @@ impl SparkApplications {
                 spec.fitness = Fitness::Unfit {
                     problems: decided.refusals,
                 };
+            } else if let Some(waits) = waits {
+                if !is_submitted {
+                    spec.fitness = match waits {
+                        Waits::ForOperator(problem) => Fitness::Unfit {
+                            problems: vec![problem],
+                        },
+                        Waits::ForStores(problems) => Fitness::Held {
+                            reason: Reason::ObjectStoreNotReady,
+                            problems,
+                        },
+                    };
+                }
             } else {
                 spec.fitness = match lower::lower(&app, &attempt, &self.settings) {
                     Ok(made) => {
@@ -272,6 +294,11 @@ impl Controller for SparkApplications {
             self.quotas(),
             self.concerned.policies(),
         ];
+        children.extend(
+            self.settings
+                .serves_object_stores
+                .then(|| self.concerned.object_stores()),
+        );
         let budgets = self
             .settings
             .serves_budgets
@@ -302,7 +329,8 @@ impl Controller for SparkApplications {
 
     async fn observe(&self, object: &Object, view: &View) -> Result<Sight, ApiError> {
         let policies = self.policies(object, view).await?;
-        let reading = match self.read(object, &policies) {
+        let stores = self.stores(object, view).await?;
+        let reading = match self.read(object, &policies, &stores) {
             Ok(reading) => reading,
             Err(error) => return Ok(Sight::unreadable(error)),
         };
@@ -344,11 +372,14 @@ fn runs_another_spec(status: &Status, generation: i64) -> bool {
 /// Whether anybody needs to know what would be submitted: before a submission, and when the spec
 /// is to replace what runs.
 fn is_in_question(status: &Status, spec: &Spec) -> bool {
-    let was_refused = [Reason::InvalidSpec, Reason::PolicyInvalid]
-        .iter()
-        .any(|it| {
-            conditions::has_reason(&status.conditions, ConditionKind::Validated, it.as_str())
-        });
+    let refusals = [
+        Reason::InvalidSpec,
+        Reason::PolicyInvalid,
+        Reason::ObjectStoreNotReady,
+    ];
+    let was_refused = refusals.iter().any(|it| {
+        conditions::has_reason(&status.conditions, ConditionKind::Validated, it.as_str())
+    });
     let is_final = status.application_state.state.is_terminal();
     is_about_to_be_submitted(status, spec.generation)
         || differs(status, spec, is_final)

@@ -21,6 +21,7 @@ mod queueing;
 mod scheduled;
 mod sight;
 mod status;
+mod stores;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +78,9 @@ pub const SPARK_CONNECT: Kind = Kind::namespaced(
 /// `sparkpolicies.windlass.dev`.
 pub const SPARK_POLICY: Kind =
     Kind::namespaced("windlass.dev", "v1alpha1", "SparkPolicy", "sparkpolicies");
+/// `objectstores.banzaicloud.com`, which the operator of storage looks after.
+pub const OBJECT_STORE: Kind =
+    Kind::namespaced("banzaicloud.com", "v1alpha1", "ObjectStore", "objectstores");
 /// `poddisruptionbudgets.policy`, as Kubernetes has them since 1.21.
 pub const POD_DISRUPTION_BUDGET: Kind = Kind::namespaced(
     "policy",
@@ -141,6 +145,9 @@ pub struct OperatorConfig {
     /// Whether the cluster serves PodDisruptionBudgets of `policy/v1`; a watch of what is not served
     /// never begins.
     pub serves_budgets: bool,
+    /// Whether the operator looks after ObjectStores, too, which applications may name; a watch of what is
+    /// not served never begins.
+    pub serves_object_stores: bool,
     /// What may run at once in namespaces whose quotas do not say it.
     pub queue: Policy,
     /// How drivers are reached from outside.
@@ -175,6 +182,7 @@ impl Default for OperatorConfig {
             tracked_executors: limits.live_executors,
             protect_drivers: settings.protect_drivers,
             serves_budgets: settings.serves_budgets,
+            serves_object_stores: settings.serves_object_stores,
             queue: Policy::default(),
             exposing: settings.exposing,
             pod_addresses: settings.pod_addresses,
@@ -209,6 +217,7 @@ impl OperatorConfig {
             user: self.spark_user.clone(),
             protect_drivers: self.protect_drivers,
             serves_budgets: self.serves_budgets,
+            serves_object_stores: self.serves_object_stores,
             exposing: self.exposing.clone(),
             pod_addresses: self.pod_addresses,
         }

@@ -12,8 +12,8 @@ use windlass_engine::api::ApiError;
 use windlass_engine::store::Store;
 use windlass_engine::{Child, Object, ObjectKey, View, Watch};
 
-use super::SPARK_POLICY;
 use super::application::SparkApplications;
+use super::{OBJECT_STORE, SPARK_POLICY};
 use crate::lifecycle::Reason;
 use crate::lifecycle::conditions::ConditionKind;
 use crate::policy::{Layer, Policies, Read};
@@ -129,6 +129,14 @@ impl Concerned {
             concerned.of(policy.namespace().unwrap_or_default())
         })
     }
+
+    /// The same, when a bucket comes.
+    pub(super) fn object_stores(self: &Arc<Self>) -> Child {
+        let concerned = Arc::clone(self);
+        Child::mapped(Watch::all(OBJECT_STORE), move |store| {
+            concerned.of(store.namespace().unwrap_or_default())
+        })
+    }
 }
 
 impl SparkApplications {
@@ -178,11 +186,15 @@ pub(super) struct Decided {
     pub(super) refusals: Vec<String>,
 }
 
-/// Whether another policy would change what becomes of the application.
+/// Whether another policy, or a bucket, would change what becomes of the application.
 pub(super) fn waits_for_a_policy(app: &Object) -> bool {
     let conditions = app.status()["conditions"].as_array();
     conditions.into_iter().flatten().any(|it| {
-        let reasons = [Reason::InvalidSpec, Reason::PolicyInvalid];
+        let reasons = [
+            Reason::InvalidSpec,
+            Reason::PolicyInvalid,
+            Reason::ObjectStoreNotReady,
+        ];
         it["type"] == ConditionKind::Validated.as_str()
             && reasons.iter().any(|reason| it["reason"] == reason.as_str())
     })

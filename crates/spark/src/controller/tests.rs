@@ -5,6 +5,7 @@ use windlass_engine::{Controller, Object};
 use super::sight::Findings;
 use super::*;
 use crate::policy::Policies;
+use crate::stores::Stores;
 
 const UID: &str = "0b6b1f3e-7f0a-4a39-9a5b-0d3f2f2b8a11";
 
@@ -33,7 +34,7 @@ fn operator() -> SparkApplications {
 
 fn look(object: &Object, findings: &Findings) -> Plan<Value> {
     let operator = operator();
-    let sight = match operator.read(object, &Policies::default()) {
+    let sight = match operator.read(object, &Policies::default(), &Stores::default()) {
         Ok(reading) => Sight::of(reading, findings),
         Err(error) => Sight::unreadable(error),
     };
@@ -79,7 +80,7 @@ fn budgets_are_neither_watched_nor_made_where_the_cluster_does_not_serve_them() 
             ..OperatorConfig::default()
         };
         let operator = spark_application(&config);
-        let reading = operator.read(&pi(&Value::Null), &Policies::default());
+        let reading = operator.read(&pi(&Value::Null), &Policies::default(), &Stores::default());
         let children = operator.children();
         let watched = children
             .iter()
@@ -349,7 +350,9 @@ fn the_end_of_a_failed_drivers_log_tells_what_its_status_has_lost() {
         pods: vec![pod(message)],
         ..Findings::default()
     };
-    let reading = operator().read(&intended, &Policies::default()).unwrap();
+    let reading = operator()
+        .read(&intended, &Policies::default(), &Stores::default())
+        .unwrap();
     let short = findings("ValueError: boom");
     assert_eq!(last_words::wanted(&reading, &short), None);
     let mut long = findings(&trace);

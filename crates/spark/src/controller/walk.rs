@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use kube::CustomResourceExt as _;
 use serde_json::{Value, json};
 use windlass_api::spark::SparkApplication;
+use windlass_api::storage::hadoop::Access;
 use windlass_engine::plan::{Effect, Plan};
 use windlass_engine::{Controller, Object};
 
@@ -14,6 +15,7 @@ use super::sight::Findings;
 use super::*;
 use crate::lifecycle::changes::{self, Effect as Declared};
 use crate::policy::Policies;
+use crate::stores::Stores;
 
 /// A running application, as its status and its driver pod say.
 struct Running {
@@ -107,8 +109,10 @@ fn settle(mut object: Object, pods: &[Object]) -> (Object, Plan<Value>) {
         pods: pods.to_vec(),
         ..Findings::default()
     };
+    let store = ("history".to_owned(), Ok(Access::default()));
+    let stores = Stores::Known([store].into());
     for _ in 0..10 {
-        let sight = match operator.read(&object, &Policies::default()) {
+        let sight = match operator.read(&object, &Policies::default(), &stores) {
             Ok(reading) => Sight::of(reading, &findings),
             Err(error) => panic!("{error}"),
         };
@@ -191,6 +195,7 @@ fn another(path: &str, schema: &Value, now: &Value) -> Value {
         "imagePullSecrets" => return json!(["registry"]),
         "sparkConf" => return json!({"spark.eventLog.enabled": "true"}),
         "hadoopConf" => return json!({"fs.s3a.endpoint": "example.org"}),
+        "objectStores" => return json!(["history"]),
         "resources" => return json!({"cpu": "2"}),
         "volumes" => return json!([{"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}]),
         "volumeMounts" => return json!([{"name": "scratch", "mountPath": "/scratch"}]),

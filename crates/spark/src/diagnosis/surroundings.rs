@@ -166,6 +166,12 @@ fn of_reason(evidence: &Evidence, reason: &str, message: &str) -> (Cause, String
             next("have the named fields of the policy corrected; the application then goes on"),
         );
     }
+    if is(Reason::ObjectStoreNotReady) {
+        return (
+            Cause::ReferenceMissing,
+            next("see kubectl describe objectstore NAME; the application then goes on"),
+        );
+    }
     if is(Reason::DriverMissing) {
         return (
             Cause::PodDeleted,

@@ -48,6 +48,7 @@ pub const TABLE: &[(&str, Effect)] = &[
     ("arguments", Restart),
     ("sparkConf", Restart),
     ("hadoopConf", Restart),
+    ("objectStores", Restart),
     ("sparkConfigMap", Restart),
     ("hadoopConfigMap", Restart),
     ("deps", Restart),

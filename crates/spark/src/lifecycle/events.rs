@@ -182,12 +182,15 @@ fn refused_update(before: &Status, after: &Status) -> Option<EventNote> {
     })
 }
 
-/// Nothing is submitted while a policy is broken.
+/// Nothing is submitted while a policy is broken, or a bucket is not there.
 fn held_back(before: &Status, after: &Status) -> Option<EventNote> {
-    let (kind, reason) = (ConditionKind::Running, Reason::PolicyInvalid);
-    let is_held = conditions::has_reason(&after.conditions, kind, reason.as_str());
-    let was_held = conditions::has_reason(&before.conditions, kind, reason.as_str());
-    let now = conditions::find(&after.conditions, kind).filter(|_| is_held && !was_held)?;
+    let kind = ConditionKind::Running;
+    let reasons = [Reason::PolicyInvalid, Reason::ObjectStoreNotReady];
+    let begins = reasons.iter().any(|reason| {
+        conditions::has_reason(&after.conditions, kind, reason.as_str())
+            && !conditions::has_reason(&before.conditions, kind, reason.as_str())
+    });
+    let now = conditions::find(&after.conditions, kind).filter(|_| begins)?;
     Some(EventNote::warning(
         "SparkApplicationHeld",
         "Submit",

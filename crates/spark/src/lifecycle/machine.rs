@@ -250,9 +250,8 @@ impl Turn<'_> {
                     }
                 }
             }
-            Fitness::Held { problems } => {
-                let message = held_back(problems);
-                let reason = Reason::PolicyInvalid;
+            Fitness::Held { reason, problems } => {
+                let message = held_back(reason, problems);
                 self.set(
                     ConditionKind::Validated,
                     Truth::Unknown,
@@ -477,10 +476,14 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// The words for what waits until a policy is repaired.
-pub(super) fn held_back(problems: &[String]) -> String {
+/// The words for what waits until a policy is repaired, or a bucket is there.
+pub(super) fn held_back(reason: &Reason, problems: &[String]) -> String {
+    let until = match reason {
+        Reason::ObjectStoreNotReady => "its ObjectStores are ready",
+        _ => "the policy is repaired",
+    };
     format!(
-        "nothing is submitted before the policy is repaired: {}",
+        "nothing is submitted before {until}: {}",
         problems.join("; ")
     )
 }

@@ -25,6 +25,8 @@ pub enum Reason {
     InvalidSpec,
     /// A policy about the application is broken.
     PolicyInvalid,
+    /// A bucket that the application names is not there yet.
+    ObjectStoreNotReady,
     /// The driver's ServiceAccount does not exist.
     ServiceAccountMissing,
     /// A quota does not leave room for the driver.
@@ -57,6 +59,7 @@ impl Reason {
             Self::DriverMissing => "DriverMissing",
             Self::InvalidSpec => "InvalidSpec",
             Self::PolicyInvalid => "PolicyInvalid",
+            Self::ObjectStoreNotReady => "ObjectStoreNotReady",
             Self::ServiceAccountMissing => "ServiceAccountMissing",
             Self::QuotaExceeded => "QuotaExceeded",
             Self::SubmissionRefused => "SubmissionRefused",

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::changes::Fields;
 use super::health::Obstacle;
+use super::reason::Reason;
 use crate::resources::Amounts;
 
 /// The application as the state machine sees it.
@@ -62,10 +63,12 @@ pub enum Fitness {
         /// One line per problem, each naming the field, what is wrong and what to do.
         problems: Vec<String>,
     },
-    /// Whether it may be submitted cannot be told: a policy about it is broken. Whoever keeps the
-    /// policy has to act, and not the user.
+    /// It is not submitted for now: a policy about it is broken, so that whoever keeps that has to act;
+    /// or an ObjectStore that it names is not there yet.
     Held {
-        /// One line per mistake of the policy.
+        /// Which of these it is.
+        reason: Reason,
+        /// One line per mistake of the policy, or ObjectStore.
         problems: Vec<String>,
     },
     /// Nobody asked: nothing is about to be submitted.

@@ -29,8 +29,8 @@ impl Turn<'_> {
         if let Fitness::Unfit { problems } = &self.spec.fitness {
             return self.reject_spec(problems);
         }
-        if let Fitness::Held { problems } = &self.spec.fitness {
-            return self.hold_back(&held_back(problems));
+        if let Fitness::Held { reason, problems } = &self.spec.fitness {
+            return self.hold_back(reason, &held_back(reason, problems));
         }
         let Some(attempt) = self.status.attempt.clone() else {
             return self.intend(1, Round::Fresh, State::New);
@@ -224,10 +224,9 @@ impl Turn<'_> {
         );
     }
 
-    /// Nothing is decided about the application: when the policy is repaired it goes on from here.
-    fn hold_back(&mut self, message: &str) {
+    /// Nothing is decided about the application: when what it waits for is there it goes on from here.
+    fn hold_back(&mut self, reason: &Reason, message: &str) {
         self.blame(message);
-        let reason = Reason::PolicyInvalid;
         self.set(
             ConditionKind::Running,
             Truth::False,

@@ -44,6 +44,8 @@ pub(super) const FIELDS: &[(&str, Way)] = &[
     ("arguments", Way::Command),
     ("sparkConf", Way::Settings),
     ("hadoopConf", Way::Settings),
+    // They are settings and Secrets by the time they are lowered (crate::stores).
+    ("objectStores", Way::Settings),
     ("sparkConfigMap", Way::Pods),
     ("hadoopConfigMap", Way::Pods),
     ("volumes", Way::Pods),

@@ -74,6 +74,8 @@ pub struct Settings {
     /// Whether the cluster serves PodDisruptionBudgets of `policy/v1`: Kubernetes does since 1.21.
     /// Where not, drivers have their annotations and no budget.
     pub serves_budgets: bool,
+    /// Whether the operator looks after ObjectStores, so that applications may name some.
+    pub serves_object_stores: bool,
     /// How drivers are reached from outside.
     pub exposing: Exposing,
     /// The family of pods' addresses, unless a server's settings say otherwise.
@@ -88,6 +90,7 @@ impl Default for Settings {
             user: "spark".to_owned(),
             protect_drivers: true,
             serves_budgets: true,
+            serves_object_stores: false,
             exposing: Exposing::default(),
             pod_addresses: IpFamily::default(),
         }

@@ -30,6 +30,7 @@ mainApplicationFile: local:///other.py
 arguments: ["9"]
 sparkConf: {spark.ui.port: "4041"}
 hadoopConf: {io.file.buffer.size: "65536"}
+objectStores: [history]
 sparkConfigMap: spark-files
 hadoopConfigMap: hadoop-files
 deps: {files: ["https://example.com/list.txt"]}

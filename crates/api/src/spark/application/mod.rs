@@ -119,6 +119,11 @@ pub struct SparkApplicationSpec {
     /// valueFrom.secretKeyRef.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hadoop_conf: BTreeMap<String, ConfValue>,
+    /// ObjectStores of the namespace whose buckets the application reads or writes: driver and executors
+    /// get the settings of Hadoop for them, and the keys from their Secrets. hadoopConf and sparkConf win
+    /// over these. The application waits until all of them are there. Not known to the Kubeflow operator.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub object_stores: Vec<String>,
     /// A ConfigMap of Spark configuration files, mounted at /etc/spark/conf.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spark_config_map: Option<String>,

@@ -185,6 +185,11 @@ impl Server {
         })
     }
 
+    /// The secret of its user of S3.
+    pub(super) fn secret_key(&self) -> &str {
+        &self.user.1
+    }
+
     /// A Secret that is not its user's, and why it is refused.
     pub(super) fn wrong_keys(&self) -> (Value, &'static str) {
         match self.language {

@@ -245,6 +245,7 @@ fn a_change_that_cannot_be_submitted_leaves_what_runs_alone() {
 #[test]
 fn a_broken_policy_holds_submissions_and_leaves_alone_what_runs() {
     let broken = || Fitness::Held {
+        reason: crate::lifecycle::Reason::PolicyInvalid,
         problems: vec!["SparkPolicy etl/team: spec.allowedImages: allows nothing".into()],
     };
     let whole = || Fitness::Fit {

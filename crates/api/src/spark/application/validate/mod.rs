@@ -433,6 +433,10 @@ fn check_images(findings: &mut Findings, spec: &SparkApplicationSpec, path: &Fie
     for (index, secret) in spec.image_pull_secrets.iter().enumerate() {
         findings.object_name(&secrets_path.index(index), secret);
     }
+    let stores_path = path.field("objectStores");
+    for (index, store) in spec.object_stores.iter().enumerate() {
+        findings.object_name(&stores_path.index(index), store);
+    }
     for (name, config_map) in [
         ("sparkConfigMap", &spec.spark_config_map),
         ("hadoopConfigMap", &spec.hadoop_config_map),

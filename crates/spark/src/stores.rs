@@ -1,0 +1,157 @@
+//! The ObjectStores that an application names: what it is given to reach them. Pure.
+//!
+//! Laws:
+//! - what the application says itself wins, setting by setting;
+//! - nothing is submitted before all of them have been there once; a store that does not answer for a
+//!   while takes nothing away from an application that is to run again.
+
+use std::collections::BTreeMap;
+
+use windlass_api::spark::SparkApplication;
+use windlass_api::storage::hadoop::Access;
+
+/// The ObjectStores that an application names.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stores {
+    /// By name: how it is reached, or why it cannot be yet.
+    Known(BTreeMap<String, Result<Access, String>>),
+    /// This operator does not look after any.
+    Unserved,
+}
+
+impl Default for Stores {
+    fn default() -> Self {
+        Self::Known(BTreeMap::new())
+    }
+}
+
+/// Why an application cannot be submitted yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Waits {
+    /// Nobody looks after ObjectStores.
+    ForOperator(String),
+    /// One line for each that is not there.
+    ForStores(Vec<String>),
+}
+
+impl Stores {
+    /// Gives an application what it needs to reach the buckets that it names.
+    ///
+    /// # Errors
+    /// What it has to wait for; the application is left as it is.
+    pub fn apply(&self, app: &mut SparkApplication) -> Result<(), Waits> {
+        if app.spec.object_stores.is_empty() {
+            return Ok(());
+        }
+        let Self::Known(known) = self else {
+            return Err(Waits::ForOperator(
+                "spec.objectStores: this operator looks after no ObjectStores; start it with --storage"
+                    .to_owned(),
+            ));
+        };
+        let mut found = Vec::new();
+        let mut missing = Vec::new();
+        for (index, name) in app.spec.object_stores.iter().enumerate() {
+            let absent = || "there is none in this namespace".to_owned();
+            match known.get(name).cloned().unwrap_or_else(|| Err(absent())) {
+                Ok(access) => found.push(access),
+                Err(why) => missing.push(format!(
+                    "spec.objectStores[{index}]: the ObjectStore {name} cannot be used: {why}"
+                )),
+            }
+        }
+        if !missing.is_empty() {
+            return Err(Waits::ForStores(missing));
+        }
+        for access in found {
+            give(app, access);
+        }
+        Ok(())
+    }
+}
+
+fn give(app: &mut SparkApplication, access: Access) {
+    let spec = &mut app.spec;
+    for (key, value) in access.hadoop_conf {
+        if !spec.spark_conf.contains_key(&format!("spark.hadoop.{key}")) {
+            spec.hadoop_conf.entry(key).or_insert(value);
+        }
+    }
+    if let Some(secret) = access.secret {
+        for pod in [&mut spec.driver.pod, &mut spec.executor.pod] {
+            if !pod.secrets.iter().any(|it| it.path == secret.path) {
+                pod.secrets.push(secret.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use windlass_api::spark::application::{ConfValue, SecretInfo, SecretType};
+
+    use super::*;
+
+    fn app() -> SparkApplication {
+        serde_json::from_value(json!({
+            "apiVersion": "sparkoperator.k8s.io/v1beta2",
+            "kind": "SparkApplication",
+            "metadata": {"name": "pi"},
+            "spec": {
+                "type": "Python", "sparkVersion": "4.3.0", "mainApplicationFile": "local:///pi.py",
+                "driver": {}, "executor": {},
+                "sparkConf": {"spark.hadoop.fs.a": "mine"},
+                "hadoopConf": {"fs.b": "mine"},
+                "objectStores": ["history"],
+            },
+        }))
+        .unwrap()
+    }
+
+    fn access() -> Access {
+        let conf = ["fs.a", "fs.b", "fs.c"];
+        let conf = conf.map(|key| (key.to_owned(), ConfValue::from("theirs")));
+        Access {
+            hadoop_conf: conf.into(),
+            secret: Some(SecretInfo {
+                name: "keys".to_owned(),
+                path: "/etc/keys".to_owned(),
+                kind: SecretType::Generic,
+            }),
+        }
+    }
+
+    #[test]
+    fn what_an_application_says_itself_wins() {
+        let mut app = app();
+        let known = [("history".to_owned(), Ok(access()))];
+        Stores::Known(known.into()).apply(&mut app).unwrap();
+        let conf = &app.spec.hadoop_conf;
+        assert_eq!(conf.get("fs.a"), None);
+        assert_eq!(conf["fs.b"], ConfValue::from("mine"));
+        assert_eq!(conf["fs.c"], ConfValue::from("theirs"));
+        for pod in [&app.spec.driver.pod, &app.spec.executor.pod] {
+            assert_eq!(pod.secrets.len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_named_and_leaves_the_application_as_it_is() {
+        let mut changed = app();
+        let waits = Stores::default().apply(&mut changed).unwrap_err();
+        assert_eq!(
+            waits,
+            Waits::ForStores(vec![
+                "spec.objectStores[0]: the ObjectStore history cannot be used: there is none in this \
+                 namespace"
+                    .to_owned()
+            ])
+        );
+        assert_eq!(changed, app());
+        let waits = Stores::Unserved.apply(&mut changed).unwrap_err();
+        assert!(matches!(waits, Waits::ForOperator(_)));
+        changed.spec.object_stores.clear();
+        assert_eq!(Stores::Unserved.apply(&mut changed), Ok(()));
+    }
+}
