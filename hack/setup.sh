@@ -13,10 +13,10 @@
 #   --registry  also a registry of container images, unpacked into the cache and not installed:
 #               the package would start it as a service
 #   --clients   also what PySpark's client of Spark Connect needs, in each environment of Spark 4;
-#               Airflow, servers of object storage, and the Kubernetes clients for Python and Node.js
-#               of crates/cli/tests/clients
-#   --catalog   also what the catalog is tried with on embedded clusters: Cassandra and Kafka with their
-#               clients, and Jupyter's notebook
+#               a server that speaks the language of S3, and the Kubernetes clients for Python and
+#               Node.js of crates/cli/tests/clients
+#   --catalog   also what `make e2e-apps` alone needs: Cassandra and Kafka with their clients, Jupyter's
+#               notebook, Airflow, and servers that stand in for those of Google and Azure
 #
 # Safe to run again and to interrupt: what is there is left alone, what is half there is redone.
 # Root gets missing Debian packages installed; anybody else is told which ones to ask for.
@@ -107,7 +107,7 @@ missing_packages() {
     if $wants_kubectl && [ "$(id -u)" = 0 ]; then
         PATH=$PATH:/usr/sbin:/sbin has mkfs.xfs || echo xfsprogs
     fi
-    if $wants_clients && ! node_is_usable; then
+    if { $wants_clients || $wants_catalog; } && ! node_is_usable; then
         has node || echo nodejs
         has npm || echo npm
     fi
@@ -138,7 +138,7 @@ if [ -n "$need" ]; then
     [ -z "$left" ] || fail "installed, but still not usable: $left" \
         "see which java and python3 come first on the PATH"
 fi
-! $wants_clients || node_is_usable ||
+{ ! $wants_clients && ! $wants_catalog; } || node_is_usable ||
     fail "node is $(node --version), and the tests need 18 or newer: put a newer one first on the PATH"
 
 # The files of a Debian package, without installing it.
@@ -217,9 +217,7 @@ python_client() { # folder what
 }
 if $wants_clients; then
     python_client python "the Kubernetes client for Python"
-    python_client airflow "Airflow with its provider for Kubernetes (once; some 280 MB)"
     python_client moto "a server that speaks the language of S3 (once; some 140 MB)"
-    python_client gcs "a server that speaks the language of Google Cloud Storage"
 fi
 node_client() { # folder what
     local home="$cache/clients/$1"
@@ -232,9 +230,11 @@ node_client() { # folder what
 }
 if $wants_clients; then
     node_client node "the Kubernetes client for Node.js"
-    node_client azurite "a server that speaks the language of Azure Blob (once; some 190 MB)"
 fi
 if $wants_catalog; then
+    python_client airflow "Airflow with its provider for Kubernetes (once; some 280 MB)"
+    python_client gcs "a server that speaks the language of Google Cloud Storage"
+    node_client azurite "a server that speaks the language of Azure Blob (once; some 190 MB)"
     python_client cassandra "Cassandra's client for Python"
     python_client kafka "a client of Kafka for Python"
     "$(dirname "$0")/cassandra.sh"

@@ -1,5 +1,5 @@
 //! ObjectStores on the embedded cluster, with servers that speak the languages of the providers: moto for
-//! S3, gcp-storage-emulator for Google, azurite for Azure. `hack/setup.sh --clients` installs them.
+//! S3, gcp-storage-emulator for Google, azurite for Azure. `hack/setup.sh --clients --catalog` installs them.
 
 mod between;
 mod servers;

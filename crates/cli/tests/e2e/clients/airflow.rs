@@ -10,7 +10,7 @@ use super::{installed, read, source};
 use crate::common::{Answer, Kubectl, Up, WINDLASS, root, shell_lines, until};
 use crate::real::PATIENCE;
 
-/// What `hack/setup.sh --clients` has done before.
+/// What `hack/setup.sh --catalog` has done before.
 const DONE: [&str; 3] = [
     "python3 -m venv ~/airflow-venv",
     "source ~/airflow-venv/bin/activate",
