@@ -72,6 +72,7 @@ e2e: rust ## Run the long tests with every Spark version.
 e2e-apps: rust ## Run what e2e leaves out: the catalog, Airflow, buckets, Spark Connect, every field of executors.
 	hack/prepare-e2e.sh $(SPARK_ALL)
 	@hack/setup.sh --catalog $(SPARK_DEFAULT)
+	@hack/helm.sh >/dev/null
 	hack/e2e.sh --apps
 
 e2e-floor: export WINDLASS_KUBERNETES_MINOR := 1.20

@@ -45,6 +45,7 @@ apps=(
     catalog::
     connect::embedded
     executor_fields::
+    helm::
     warm::
 )
 apps_on_kubernetes=(

@@ -19,7 +19,6 @@ trap stop EXIT
 from_go() {
     [ -n "${WINDLASS_TEST_KUBECONFIG:-}" ] || hack/kubernetes/build
     hack/informer.sh >/dev/null
-    hack/helm.sh >/dev/null
 }
 # In a process group of its own, which can be ended as a whole.
 set -m
