@@ -143,24 +143,28 @@ fn check_further(own: &[String], further: &[String]) -> Result<(), Failure> {
             "behind --: {what}: give arguments of windlass operator; its --help shows them"
         ))
     };
-    let words = std::iter::once("operator").chain(further.iter().map(String::as_str));
-    let operator = OperatorArgs::augment_args(Command::new("operator"));
-    if let Err(error) = operator.try_get_matches_from(words) {
-        let told = error.to_string();
-        let line = told.lines().next().unwrap_or_default();
-        return Err(refused(line.trim_start_matches("error: ")));
-    }
     fn name(argument: &str) -> &str {
         argument.split_once('=').map_or(argument, |(name, _)| name)
     }
     let is_own = |given: &&String| own.iter().any(|own| name(own) == name(given));
-    match further.iter().find(is_own) {
-        Some(twice) => Err(refused(&format!(
-            "{} is set by an argument of install already",
-            name(twice)
-        ))),
-        None => Ok(()),
+    if let Some(twice) = further.iter().find(is_own) {
+        let twice = name(twice);
+        return Err(refused(&format!(
+            "{twice} is set by an argument of install already"
+        )));
     }
+    // Together, since some of the operator's arguments ask for others. The first one names the command.
+    let words = own.iter().chain(further);
+    let operator = OperatorArgs::augment_args(Command::new("operator"));
+    operator
+        .try_get_matches_from(words)
+        .map(drop)
+        .map_err(|error| {
+            let told = error.to_string();
+            let lines = told.lines().take_while(|line| !line.is_empty());
+            let lines: Vec<&str> = lines.map(str::trim).collect();
+            refused(lines.join(" ").trim_start_matches("error: "))
+        })
 }
 
 /// Gives the operator's container a volume, to read.

@@ -208,6 +208,10 @@ fn further_arguments_are_the_operators_and_wrong_ones_are_told_before_they_are_p
         ("--max-running=many", "invalid value 'many'"),
         ("job.py", "unexpected argument 'job.py'"),
         (
+            "--storage-class-names=scratch",
+            "required arguments were not provided: --storage",
+        ),
+        (
             "--selector=a=b",
             "--selector is set by an argument of install already",
         ),
@@ -215,6 +219,13 @@ fn further_arguments_are_the_operators_and_wrong_ones_are_told_before_they_are_p
         let refused = with(&[further]).unwrap_err().to_string();
         assert!(refused.contains(expected), "{refused}");
     }
+    // What one of install's own arguments is asked for by is there.
+    let storage = InstallArgs {
+        storage: true,
+        further: vec!["--storage-class-names=scratch,data-*".to_owned()],
+        ..args(&[])
+    };
+    deployment(&storage, None).unwrap();
 }
 
 #[test]

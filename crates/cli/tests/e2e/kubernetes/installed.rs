@@ -106,7 +106,8 @@ fn virtual_clusters_are_judged_when_they_are_written_and_set_up_by_an_operator_i
 
     let delete = ["delete", "kubedirectorapp", "page"];
     let refused: Answer = cluster.kubectl(&delete).output().unwrap().into();
-    assert!(refused.stderr.contains(by), "{}", refused.stderr);
+    let told = "cannot be deleted while it is in use";
+    assert!(refused.stderr.contains(told), "{}", refused.stderr);
     cluster.kubectl_ok(&["delete", "kubedirectorcluster", "page"]);
     eventually("its members to go", || {
         let pods = cluster.get(&of_page)?;
