@@ -108,15 +108,10 @@ fn virtual_clusters_are_judged_when_they_are_written_and_set_up_by_an_operator_i
     let refused: Answer = cluster.kubectl(&delete).output().unwrap().into();
     let told = "cannot be deleted while it is in use";
     assert!(refused.stderr.contains(told), "{}", refused.stderr);
-    cluster.kubectl_ok(&["delete", "kubedirectorcluster", "page"]);
-    eventually("its members to go", || {
-        let pods = cluster.get(&of_page)?;
-        pods["items"].as_array()?.is_empty().then_some(())
-    });
     let log = in_home(&cluster, &["logs", DEPLOYMENT]);
     assert!(!log.to_lowercase().contains("forbidden"), "{log}");
-    cluster.kubectl_ok(&delete);
-    remove(&cluster, &ours);
+    let delete = ["delete", "--ignore-not-found", "--wait=false", "-f", "-"];
+    cluster.kubectl_with(&delete, &ours);
 }
 
 /// The application that `windlass app init` begins, with an image that this node has.
