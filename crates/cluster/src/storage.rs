@@ -10,6 +10,7 @@ mod disk;
 mod objects;
 mod plan;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,9 @@ const DEFAULT_CLASS: &str = "local-path";
 const DISK_CLASS: &str = "local-disk";
 /// A pass about all claims and volumes has this one key.
 const PASS: &str = "volumes";
+/// Finding out whether disks can be had, and offering them: the programs of the system that it takes keep no
+/// claim waiting.
+const OFFER: &str = "disks";
 
 /// Provisions, binds and reclaims.
 pub(crate) struct Provisioner {
@@ -76,7 +80,10 @@ impl Provisioner {
         let wake = Arc::clone(&queue);
         volumes.listen(move |_| wake.push(PASS));
         let wake = Arc::clone(&queue);
-        classes.listen(move |_| wake.push(PASS));
+        classes.listen(move |_| {
+            wake.push(PASS);
+            wake.push(OFFER);
+        });
         let wake = Arc::clone(&queue);
         pods.listen(move |change| {
             // A pod that ends may have been the last one to use a volume; one that comes may need
@@ -117,7 +124,12 @@ impl Provisioner {
             self.volumes.synced().await;
             self.classes.synced().await;
             self.queue.push(PASS);
-            self.queue.work("volumes", |_| self.pass()).await;
+            self.queue.push(OFFER);
+            let work = async |key| match key {
+                OFFER => self.offer_disks().await,
+                _ => self.pass().await,
+            };
+            self.queue.work("volumes", work).await;
         };
         tokio::join!(claims, volumes, classes, work);
     }
@@ -129,17 +141,13 @@ impl Provisioner {
             // The class shows in a moment, and with it comes the next pass.
             return Ok(None);
         }
-        let has_disks = classes.iter().any(|(key, _)| &*key.name == DISK_CLASS);
-        if !has_disks && self.filesystem().await.is_ok() {
-            self.api.create(&CLASS, None, &disk_class()).await?;
-            return Ok(None);
-        }
+        let volumes = self.volumes.all();
         let world = World {
             claims: self.claims.all(),
-            volumes: self.volumes.all(),
             classes,
             pods: self.pods.all(),
-            attached: self.disks.attached().into_keys().collect(),
+            attached: self.attached(&volumes),
+            volumes,
         };
         let mut failed = None;
         for step in plan::plan(&world) {
@@ -153,6 +161,26 @@ impl Provisioner {
             }
         }
         failed.map_or(Ok(None), Err)
+    }
+
+    /// Makes the class of disks where the machine lets them be mounted.
+    async fn offer_disks(&self) -> Result<Option<Duration>, CallError> {
+        let classes = self.classes.all();
+        let is_there = classes.iter().any(|(key, _)| &*key.name == DISK_CLASS);
+        if !is_there && self.filesystem().await.is_ok() {
+            self.api.create(&CLASS, None, &disk_class()).await?;
+        }
+        Ok(None)
+    }
+
+    /// The volumes whose disks are mounted. The machine is asked only where there are any.
+    fn attached(&self, volumes: &[(ObjectKey, Arc<Volume>)]) -> BTreeSet<String> {
+        let mut disks = volumes.iter();
+        if disks.any(|(_, volume)| volume.provisioner == DISK_PROVISIONER) {
+            self.disks.attached().into_keys().collect()
+        } else {
+            BTreeSet::new()
+        }
     }
 
     async fn carry_out(&self, step: &Step) -> Result<(), CallError> {

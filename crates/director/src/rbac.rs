@@ -1,12 +1,11 @@
 //! What the operator of virtual clusters may do, as data. No wildcards; what is not listed is refused.
 
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleRef, Subject};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule};
+use windlass_engine::rbac::{WRITE, cluster_role, cluster_role_binding, rule};
 
 /// The role of the operator of virtual clusters.
 pub const DIRECTOR_ROLE: &str = "windlass-director";
 
-const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 const KUBEDIRECTOR: &str = "kubedirector.hpe.com";
 const FIRST_KUBEDIRECTOR: &str = "kubedirector.bluedata.io";
 
@@ -108,16 +107,6 @@ pub fn director_rules() -> Vec<PolicyRule> {
 
 /// What the people of a team do in its namespace: keep applications and clusters.
 pub fn team_rules() -> Vec<PolicyRule> {
-    const WRITE: &[&str] = &[
-        "get",
-        "list",
-        "watch",
-        "create",
-        "update",
-        "patch",
-        "delete",
-        "deletecollection",
-    ];
     let kinds = ["kubedirectorclusters", "kubedirectorapps"];
     vec![
         rule(KUBEDIRECTOR, &kinds, WRITE),
@@ -127,49 +116,10 @@ pub fn team_rules() -> Vec<PolicyRule> {
 
 /// The role of the operator of virtual clusters in the whole cluster.
 pub fn director_cluster_role() -> ClusterRole {
-    ClusterRole {
-        metadata: named(),
-        rules: Some(director_rules()),
-        ..ClusterRole::default()
-    }
+    cluster_role(DIRECTOR_ROLE, director_rules())
 }
 
 /// Binds the operator's account to it.
 pub fn director_cluster_role_binding(namespace: &str, account: &str) -> ClusterRoleBinding {
-    ClusterRoleBinding {
-        metadata: named(),
-        role_ref: RoleRef {
-            api_group: Some(RBAC_GROUP.to_owned()),
-            kind: "ClusterRole".to_owned(),
-            name: DIRECTOR_ROLE.to_owned(),
-        },
-        subjects: Some(vec![Subject {
-            kind: "ServiceAccount".to_owned(),
-            name: account.to_owned(),
-            namespace: Some(namespace.to_owned()),
-            ..Subject::default()
-        }]),
-    }
-}
-
-fn named() -> ObjectMeta {
-    ObjectMeta {
-        name: Some(DIRECTOR_ROLE.to_owned()),
-        ..ObjectMeta::default()
-    }
-}
-
-fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
-    let owned = |texts: &[&str]| {
-        texts
-            .iter()
-            .map(|&text| text.to_owned())
-            .collect::<Vec<_>>()
-    };
-    PolicyRule {
-        api_groups: Some(owned(&[group])),
-        resources: Some(owned(resources)),
-        verbs: owned(verbs),
-        ..PolicyRule::default()
-    }
+    cluster_role_binding(DIRECTOR_ROLE, namespace, account)
 }

@@ -19,6 +19,7 @@ pub mod object;
 mod pass;
 pub mod plan;
 pub mod queue;
+pub mod rbac;
 mod runner;
 mod same;
 pub mod selector;

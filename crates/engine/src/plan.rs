@@ -10,7 +10,10 @@
 //! - when nothing is left to do, a second pass writes nothing.
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::Value;
+
+use crate::object::Object;
 
 /// What should change for one object, decided from what is.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +30,39 @@ pub struct Plan<S> {
     pub wake_at: Option<Timestamp>,
     /// What the plan must rest on before any of it is carried out.
     pub basis: Basis,
+}
+
+impl<S: Serialize> Plan<S> {
+    /// The plan as the engine wants it. A status that says nothing new stays to the letter as the object has
+    /// it, so that nothing is written.
+    pub fn about(self, object: &Object, says_news: bool) -> Plan<Value> {
+        Plan {
+            // Serializing plain data cannot fail; a null would be refused by the API.
+            status: if says_news {
+                serde_json::to_value(&self.status).unwrap_or_default()
+            } else {
+                object.status().clone()
+            },
+            effects: self.effects,
+            events: self.events,
+            wake_at: self.wake_at,
+            basis: self.basis,
+        }
+    }
+}
+
+impl Plan<Value> {
+    /// Nothing to do, and nothing to wait for: what a plan begins with whose object's status is somebody
+    /// else's.
+    pub fn nothing(object: &Object) -> Self {
+        Self {
+            status: object.status().clone(),
+            effects: Vec::new(),
+            events: Vec::new(),
+            wake_at: None,
+            basis: Basis::Cached,
+        }
+    }
 }
 
 /// What a plan must rest on.

@@ -4,10 +4,10 @@
 //! is not listed is refused by the API, and by the embedded cluster just the same.
 
 use k8s_openapi::api::core::v1::ServiceAccount;
-use k8s_openapi::api::rbac::v1::{
-    ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding};
+use windlass_engine::rbac::{
+    READ, WRITE, cluster_role, cluster_role_binding, named, role_binding, rule,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 /// The Role of drivers, in every namespace that runs jobs.
 pub const DRIVER_ROLE: &str = "windlass-spark-driver";
@@ -15,8 +15,6 @@ pub const DRIVER_ROLE: &str = "windlass-spark-driver";
 pub const OPERATOR_ROLE: &str = "windlass-spark-operator";
 /// The Role of the operator in its own namespace.
 pub const LEADER_ROLE: &str = "windlass-leader";
-
-const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 
 /// What a driver does: it makes executors and what they need, watches them, and cleans up behind
 /// itself by label.
@@ -235,17 +233,6 @@ pub fn webhook_home_rules(secret: &str) -> Vec<PolicyRule> {
 /// What the people of a team do in its namespace: run jobs, look after their pods, and keep what these need.
 /// What decides about them (roles, accounts, quotas, limits, policies) they may see at most.
 pub fn team_rules() -> Vec<PolicyRule> {
-    const READ: &[&str] = &["get", "list", "watch"];
-    const WRITE: &[&str] = &[
-        "get",
-        "list",
-        "watch",
-        "create",
-        "update",
-        "patch",
-        "delete",
-        "deletecollection",
-    ];
     vec![
         rule(
             "sparkoperator.k8s.io",
@@ -324,20 +311,13 @@ pub fn driver_service_account(namespace: &str, name: &str) -> ServiceAccount {
 /// The operator's role in the whole cluster.
 pub fn operator_cluster_role(extras: &[Extra]) -> ClusterRole {
     let rules = [usual_rules(), company_rules()].into_iter().flatten();
-    ClusterRole {
-        metadata: named(OPERATOR_ROLE, None),
-        rules: Some(rules.chain(extras.iter().map(|it| it.rule())).collect()),
-        ..ClusterRole::default()
-    }
+    let rules = rules.chain(extras.iter().map(|it| it.rule()));
+    cluster_role(OPERATOR_ROLE, rules.collect())
 }
 
 /// Binds the operator's ServiceAccount in the whole cluster.
 pub fn operator_cluster_role_binding(namespace: &str, service_account: &str) -> ClusterRoleBinding {
-    ClusterRoleBinding {
-        metadata: named(OPERATOR_ROLE, None),
-        role_ref: role_ref("ClusterRole", OPERATOR_ROLE),
-        subjects: Some(vec![subject(namespace, service_account)]),
-    }
+    cluster_role_binding(OPERATOR_ROLE, namespace, service_account)
 }
 
 /// The role of an operator of the namespaces with a label, and its binding. Both are named after the
@@ -351,17 +331,9 @@ pub fn selecting_cluster_role(
     let rules = [usual_rules(), company_rules(), selecting_rules()]
         .into_iter()
         .flatten();
-    let role = ClusterRole {
-        metadata: named(&name, None),
-        rules: Some(rules.chain(extras.iter().map(|it| it.rule())).collect()),
-        ..ClusterRole::default()
-    };
-    let binding = ClusterRoleBinding {
-        metadata: named(&name, None),
-        role_ref: role_ref("ClusterRole", &name),
-        subjects: Some(vec![subject(home, service_account)]),
-    };
-    (role, binding)
+    let rules = rules.chain(extras.iter().map(|it| it.rule()));
+    let role = cluster_role(&name, rules.collect());
+    (role, cluster_role_binding(&name, home, service_account))
 }
 
 /// The operator's role in one namespace it serves, where it may not have the whole cluster.
@@ -402,16 +374,8 @@ pub fn webhook_cluster_role(
     home: &str,
     service_account: &str,
 ) -> (ClusterRole, ClusterRoleBinding) {
-    let role = ClusterRole {
-        metadata: named(configuration, None),
-        rules: Some(webhook_rules(configuration)),
-        ..ClusterRole::default()
-    };
-    let binding = ClusterRoleBinding {
-        metadata: named(configuration, None),
-        role_ref: role_ref("ClusterRole", configuration),
-        subjects: Some(vec![subject(home, service_account)]),
-    };
+    let role = cluster_role(configuration, webhook_rules(configuration));
+    let binding = cluster_role_binding(configuration, home, service_account);
     (role, binding)
 }
 
@@ -423,55 +387,6 @@ pub fn webhook_role(secret: &str, home: &str, service_account: &str) -> (Role, R
     };
     let binding = role_binding(secret, secret, home, home, service_account);
     (role, binding)
-}
-
-fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
-    let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
-    PolicyRule {
-        api_groups: Some(vec![group.to_owned()]),
-        resources: Some(owned(resources)),
-        verbs: owned(verbs),
-        ..PolicyRule::default()
-    }
-}
-
-fn role_binding(
-    name: &str,
-    role: &str,
-    namespace: &str,
-    account_namespace: &str,
-    account: &str,
-) -> RoleBinding {
-    RoleBinding {
-        metadata: named(name, Some(namespace)),
-        role_ref: role_ref("Role", role),
-        subjects: Some(vec![subject(account_namespace, account)]),
-    }
-}
-
-fn role_ref(kind: &str, name: &str) -> RoleRef {
-    RoleRef {
-        api_group: Some(RBAC_GROUP.to_owned()),
-        kind: kind.to_owned(),
-        name: name.to_owned(),
-    }
-}
-
-fn subject(namespace: &str, service_account: &str) -> Subject {
-    Subject {
-        kind: "ServiceAccount".to_owned(),
-        name: service_account.to_owned(),
-        namespace: Some(namespace.to_owned()),
-        ..Subject::default()
-    }
-}
-
-fn named(name: &str, namespace: Option<&str>) -> ObjectMeta {
-    ObjectMeta {
-        name: Some(name.to_owned()),
-        namespace: namespace.map(str::to_owned),
-        ..ObjectMeta::default()
-    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,13 @@
 //! What the operator of storage may do, as data. No wildcards; what is not listed is refused.
 
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleRef, Subject};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule};
+use windlass_engine::rbac::{cluster_role, cluster_role_binding, rule};
 
 /// The role of the operator of storage.
 pub const STORAGE_ROLE: &str = "windlass-storage";
 
 /// The role of an operator that lets claims grow by themselves, besides.
 pub const GROWTH_ROLE: &str = "windlass-storage-growth";
-
-const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 
 /// What the operator does for storage.
 pub fn storage_rules() -> Vec<PolicyRule> {
@@ -83,51 +81,4 @@ pub fn growth_cluster_role_binding(namespace: &str, account: &str) -> ClusterRol
 /// Binds the operator's account to it.
 pub fn storage_cluster_role_binding(namespace: &str, account: &str) -> ClusterRoleBinding {
     cluster_role_binding(STORAGE_ROLE, namespace, account)
-}
-
-fn cluster_role(name: &str, rules: Vec<PolicyRule>) -> ClusterRole {
-    ClusterRole {
-        metadata: named(name),
-        rules: Some(rules),
-        ..ClusterRole::default()
-    }
-}
-
-fn cluster_role_binding(name: &str, namespace: &str, account: &str) -> ClusterRoleBinding {
-    ClusterRoleBinding {
-        metadata: named(name),
-        role_ref: RoleRef {
-            api_group: Some(RBAC_GROUP.to_owned()),
-            kind: "ClusterRole".to_owned(),
-            name: name.to_owned(),
-        },
-        subjects: Some(vec![Subject {
-            kind: "ServiceAccount".to_owned(),
-            name: account.to_owned(),
-            namespace: Some(namespace.to_owned()),
-            ..Subject::default()
-        }]),
-    }
-}
-
-fn named(name: &str) -> ObjectMeta {
-    ObjectMeta {
-        name: Some(name.to_owned()),
-        ..ObjectMeta::default()
-    }
-}
-
-fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
-    let owned = |texts: &[&str]| {
-        texts
-            .iter()
-            .map(|&text| text.to_owned())
-            .collect::<Vec<_>>()
-    };
-    PolicyRule {
-        api_groups: Some(owned(&[group])),
-        resources: Some(owned(resources)),
-        verbs: owned(verbs),
-        ..PolicyRule::default()
-    }
 }

@@ -108,85 +108,61 @@ pub enum BackendError {
     Internal(String),
 }
 
-/// What a node must offer to the API server.
+/// What a node offers to the API server. What it says nothing about is answered as where no node is.
 pub trait NodeBackend: Send + Sync + 'static {
     /// The container's log.
     fn logs(
         &self,
-        container: ContainerRef,
-        options: LogOptions,
-    ) -> BoxFuture<'static, Result<BoxStream<'static, Result<Bytes, BackendError>>, BackendError>>;
+        _container: ContainerRef,
+        _options: LogOptions,
+    ) -> BoxFuture<'static, Result<BoxStream<'static, Result<Bytes, BackendError>>, BackendError>>
+    {
+        no_node()
+    }
 
     /// Starts a command in the container.
     fn exec(
         &self,
-        container: ContainerRef,
-        options: ExecOptions,
-    ) -> BoxFuture<'static, Result<Process, BackendError>>;
+        _container: ContainerRef,
+        _options: ExecOptions,
+    ) -> BoxFuture<'static, Result<Process, BackendError>> {
+        no_node()
+    }
 
     /// Attaches to the container's main process.
     fn attach(
         &self,
-        container: ContainerRef,
-        options: ExecOptions,
-    ) -> BoxFuture<'static, Result<Process, BackendError>>;
+        _container: ContainerRef,
+        _options: ExecOptions,
+    ) -> BoxFuture<'static, Result<Process, BackendError>> {
+        no_node()
+    }
 
     /// Connects to a port of the pod.
     fn port_forward(
         &self,
-        pod: ContainerRef,
-        port: u16,
-    ) -> BoxFuture<'static, Result<Box<dyn Duplex>, BackendError>>;
-
-    /// How full the volumes of the pods of this node are, as a kubelet tells at `stats/summary`. A node that
-    /// cannot tell need not.
-    fn stats(&self, node: String) -> BoxFuture<'static, Result<serde_json::Value, BackendError>> {
-        let why = format!("node {node} has no statistics");
-        futures::future::ready(Err(BackendError::NotFound(why))).boxed()
+        _pod: ContainerRef,
+        _port: u16,
+    ) -> BoxFuture<'static, Result<Box<dyn Duplex>, BackendError>> {
+        no_node()
     }
+
+    /// How full the volumes of the pods of this node are, as a kubelet tells at `stats/summary`.
+    fn stats(&self, node: String) -> BoxFuture<'static, Result<serde_json::Value, BackendError>> {
+        not_found(format!("node {node} has no statistics"))
+    }
+}
+
+fn no_node<T: Send + 'static>() -> BoxFuture<'static, Result<T, BackendError>> {
+    not_found("no node".to_owned())
+}
+
+fn not_found<T: Send + 'static>(why: String) -> BoxFuture<'static, Result<T, BackendError>> {
+    futures::future::ready(Err(BackendError::NotFound(why))).boxed()
 }
 
 /// Stands for a node where none runs: an API server alone, in tests of what does not ask one.
 #[derive(Debug, Clone, Copy)]
 pub struct NoNode;
 
-impl NoNode {
-    fn nothing<T: Send + 'static>() -> BoxFuture<'static, Result<T, BackendError>> {
-        futures::future::ready(Err(BackendError::NotFound("no node".to_owned()))).boxed()
-    }
-}
-
-impl NodeBackend for NoNode {
-    fn logs(
-        &self,
-        _: ContainerRef,
-        _: LogOptions,
-    ) -> BoxFuture<'static, Result<BoxStream<'static, Result<Bytes, BackendError>>, BackendError>>
-    {
-        Self::nothing()
-    }
-
-    fn exec(
-        &self,
-        _: ContainerRef,
-        _: ExecOptions,
-    ) -> BoxFuture<'static, Result<Process, BackendError>> {
-        Self::nothing()
-    }
-
-    fn attach(
-        &self,
-        _: ContainerRef,
-        _: ExecOptions,
-    ) -> BoxFuture<'static, Result<Process, BackendError>> {
-        Self::nothing()
-    }
-
-    fn port_forward(
-        &self,
-        _: ContainerRef,
-        _: u16,
-    ) -> BoxFuture<'static, Result<Box<dyn Duplex>, BackendError>> {
-        Self::nothing()
-    }
-}
+impl NodeBackend for NoNode {}

@@ -44,6 +44,30 @@ pub(crate) fn windlass<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Answer {
     output.into()
 }
 
+/// Runs a session of a shell in this home, whose `windlass` is the one of this test; a cluster that it leaves
+/// is stopped.
+pub(crate) fn shell_session(home: &Path, session: &str) -> Answer {
+    let programs = home.join("bin");
+    std::fs::create_dir(&programs).expect("the home is new");
+    std::os::unix::fs::symlink(WINDLASS, programs.join("windlass")).expect("it can be linked");
+    let shell = |script: &str| -> Answer {
+        let path = std::env::var("PATH").expect("there is a path");
+        let mut bash = Command::new("bash");
+        bash.args(["-c", script])
+            .current_dir(home)
+            .env("HOME", home)
+            .env("PATH", format!("{}:{path}", programs.display()))
+            .env_remove("XDG_DATA_HOME")
+            .env_remove("WINDLASS_DATA_DIR")
+            .stdin(Stdio::null());
+        bash.output().expect("bash starts").into()
+    };
+    let answer = shell(session);
+    // A session that failed leaves its cluster.
+    shell("windlass down");
+    answer
+}
+
 /// kubectl, for one cluster and namespace.
 #[derive(Debug)]
 pub(crate) struct Kubectl {

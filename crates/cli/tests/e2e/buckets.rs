@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use self::between::{At, Between};
 use self::servers::{Language, Server};
 use crate::clients::installed;
-use crate::common::{Answer, Up, WINDLASS, root, shell_lines, until};
+use crate::common::{Up, WINDLASS, root, shell_lines, shell_session, until};
 
 /// Nothing here takes longer on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -311,30 +311,13 @@ fn every_command_about_buckets_does_what_it_says() {
         session.push_str(&format!("{line}\n"));
     }
     let home = tempfile::tempdir().unwrap();
-    let programs = home.path().join("bin");
-    std::fs::create_dir(&programs).unwrap();
-    std::os::unix::fs::symlink(WINDLASS, programs.join("windlass")).unwrap();
     let examples = home.path().join("examples/storage");
     std::fs::create_dir_all(&examples).unwrap();
     let example = root().join("examples/storage/object-store.yaml");
     let example = std::fs::read_to_string(example).unwrap();
     let example = example.replace(":9000", &format!(":{port}"));
     std::fs::write(examples.join("object-store.yaml"), example).unwrap();
-    let shell = |script: &str| -> Answer {
-        let path = std::env::var("PATH").unwrap();
-        let mut bash = Command::new("bash");
-        bash.args(["-c", script])
-            .current_dir(home.path())
-            .env("HOME", home.path())
-            .env("PATH", format!("{}:{path}", programs.display()))
-            .env_remove("XDG_DATA_HOME")
-            .env_remove("WINDLASS_DATA_DIR")
-            .stdin(std::process::Stdio::null());
-        bash.output().unwrap().into()
-    };
-    let answer = shell(&session);
-    // A session that failed leaves its cluster.
-    shell("windlass down");
+    let answer = shell_session(home.path(), &session);
     let told = format!("{session}\n{}\n{}", answer.stdout, answer.stderr);
     assert_eq!(answer.code, 0, "{told}");
     assert!(answer.stdout.contains("s3a://spark-history"), "{told}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::common::{Answer, Up, WINDLASS, root, shell_lines, until, write};
+use crate::common::{Up, WINDLASS, root, shell_lines, shell_session, until, write};
 
 /// Nothing here takes longer on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -85,27 +85,10 @@ fn every_command_about_virtual_clusters_does_what_it_says() {
         let line = line.replace("windlass up --detach", "windlass up --detach --port 0");
         session.push_str(&format!("{line}\n"));
     }
-    let programs = home.path().join("bin");
-    std::fs::create_dir(&programs).unwrap();
-    std::os::unix::fs::symlink(WINDLASS, programs.join("windlass")).unwrap();
     for folder in ["examples", "catalog"] {
         std::os::unix::fs::symlink(root().join(folder), home.path().join(folder)).unwrap();
     }
-    let shell = |script: &str| -> Answer {
-        let path = std::env::var("PATH").unwrap();
-        let mut bash = Command::new("bash");
-        bash.args(["-c", script])
-            .current_dir(home.path())
-            .env("HOME", home.path())
-            .env("PATH", format!("{}:{path}", programs.display()))
-            .env_remove("XDG_DATA_HOME")
-            .env_remove("WINDLASS_DATA_DIR")
-            .stdin(std::process::Stdio::null());
-        bash.output().unwrap().into()
-    };
-    let answer = shell(&session);
-    // A session that failed leaves its cluster.
-    shell("windlass down");
+    let answer = shell_session(home.path(), &session);
     assert_eq!(
         answer.code, 0,
         "{session}\n{}\n{}",

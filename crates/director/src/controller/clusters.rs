@@ -19,8 +19,7 @@ use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, W
 
 use super::index::{Connection, Shared};
 use super::{
-    APP, BUDGET, CLAIM, CLUSTER, CONFIG, DirectorConfig, SECRET, STATEFUL_SET, exec, of_object,
-    sight, sources,
+    APP, BUDGET, CLAIM, CLUSTER, CONFIG, DirectorConfig, SECRET, STATEFUL_SET, exec, sight, sources,
 };
 use crate::around::{Lately, Reader};
 use crate::autoscale::Sample;
@@ -436,7 +435,7 @@ impl Controller for KubeDirectorClusters {
         };
         let plan = members::plan(&sight.spec, &before, &sight.observed, now);
         let says_news = plan.status != before || sight.status.is_err();
-        of_object(plan, object, says_news)
+        plan.about(object, says_news)
     }
 
     async fn external(&self, object: Object, key: String) -> Result<Value, String> {

@@ -13,10 +13,7 @@ mod original;
 mod sight;
 mod sources;
 
-use serde::Serialize;
-use serde_json::Value;
-use windlass_engine::plan::Plan;
-use windlass_engine::{Kind, Object};
+use windlass_engine::Kind;
 
 pub use clusters::{ClusterSight, KubeDirectorClusters};
 pub use original::Originals;
@@ -92,21 +89,4 @@ pub fn original_apps() -> Originals {
 /// The controller of clusters of the first KubeDirector.
 pub fn original_clusters() -> Originals {
     Originals::clusters()
-}
-
-/// The plan as the engine wants it. A status that says nothing new stays to the letter as it is, so that
-/// nothing is written.
-fn of_object<S: Serialize>(plan: Plan<S>, object: &Object, says_news: bool) -> Plan<Value> {
-    Plan {
-        // Serializing plain data cannot fail; a null would be refused by the API.
-        status: if says_news {
-            serde_json::to_value(&plan.status).unwrap_or_default()
-        } else {
-            object.status().clone()
-        },
-        effects: plan.effects,
-        events: plan.events,
-        wake_at: plan.wake_at,
-        basis: plan.basis,
-    }
 }

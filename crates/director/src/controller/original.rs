@@ -12,7 +12,7 @@ use windlass_engine::api::ApiError;
 use windlass_engine::plan::Plan;
 use windlass_engine::{Child, Class, Controller, Kind, Object, View, Watch};
 
-use super::{APP, CLUSTER, ORIGINAL_APP, ORIGINAL_CLUSTER, of_object};
+use super::{APP, CLUSTER, ORIGINAL_APP, ORIGINAL_CLUSTER};
 use crate::original::{Observed, Standing, Wanted, plan};
 
 /// Keeps an application or a cluster of today for each of that time.
@@ -111,6 +111,6 @@ impl Controller for Originals {
         let before: Option<original::ClusterStatus> =
             serde_json::from_value(object.status().clone()).ok();
         let says_news = before.as_ref() != Some(&plan.status) && self.has_status();
-        of_object(plan, object, says_news)
+        plan.about(object, says_news)
     }
 }

@@ -2,19 +2,14 @@
 //! goes wrong. Nobody writes its specification, no script is called twice or left out, and the operator that
 //! comes next finds nothing to do.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use windlass_director::names::ROLE_LABEL;
-use windlass_trial::mishaps::{Script, complaints, scripts};
 
 use crate::house::{CLUSTER, House, Place};
 use crate::sweep::{all_know_each_other, second_look, uid, uids};
 
-/// How many lives go on at the same time: most of their time they wait.
-const AT_ONCE: usize = 16;
 /// How far apart the tried points are.
 const STEP: usize = 600;
 /// How long it may take until there are as many members as there is a use for.
@@ -25,29 +20,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mishap_at_any_call_changes_nothing_about_how_many_members_there_are() {
     let house = House::new().await;
-    let usual = Arc::new(Script::default());
-    assert_eq!(live(&house, Arc::clone(&usual)).await, None);
-    let scripts = scripts(&usual, STEP, |_| true);
-    let calls = usual.calls.lock().len();
-    println!(
-        "an autoscaled cluster: {calls} calls, {} points",
-        scripts.len()
-    );
-    let told = complaints(scripts, AT_ONCE, |script| live(&house, script)).await;
-    assert!(told.is_empty(), "{}", told.join("\n"));
-}
-
-/// Lives one life under an operator with this script, and says what was wrong about it.
-async fn live(house: &House, script: Arc<Script>) -> Option<String> {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let name = format!("scaled-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let place = house.place(&name).await;
-    script.past.set(place.clusters().revision().await).unwrap();
-    let operator = tokio::spawn(house.operate(&place, &script));
-    let story = tell(house, &place).await;
-    operator.abort();
-    let _ = operator.await;
-    story.err()
+    house
+        .sweep("scaled", STEP, async |place| tell(&house, place).await)
+        .await;
 }
 
 /// The story; the error is what was against the laws.

@@ -2,16 +2,13 @@
 //! However it goes, all volumes have the size in the end, and so do those that come later; no member is
 //! restarted, and no script is called for it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use windlass_trial::mishaps::{Script, complaints, scripts};
 
 use crate::house::{CLUSTER, House, Place};
 use crate::room::condition;
-use crate::sweep::{AT_ONCE, STEP, all_know_each_other, pod_name, second_look, uids};
+use crate::sweep::{STEP, all_know_each_other, pod_name, second_look, uids};
 
 /// How long it may take until all volumes have their size.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -19,26 +16,9 @@ const PATIENCE: Duration = Duration::from_mins(2);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mishap_at_any_call_changes_nothing_about_volumes_that_grow() {
     let house = House::new().await;
-    let usual = Arc::new(Script::default());
-    assert_eq!(live(&house, Arc::clone(&usual)).await, None);
-    let scripts = scripts(&usual, STEP, |_| true);
-    let calls = usual.calls.lock().len();
-    println!("volumes that grow: {calls} calls, {} points", scripts.len());
-    let told = complaints(scripts, AT_ONCE, |script| live(&house, script)).await;
-    assert!(told.is_empty(), "{}", told.join("\n"));
-}
-
-/// Lives one life under an operator with this script, and says what was wrong about it.
-async fn live(house: &House, script: Arc<Script>) -> Option<String> {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let name = format!("grows-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let place = house.place(&name).await;
-    script.past.set(place.clusters().revision().await).unwrap();
-    let operator = tokio::spawn(house.operate(&place, &script));
-    let story = tell(house, &place).await;
-    operator.abort();
-    let _ = operator.await;
-    story.err()
+    house
+        .sweep("grows", STEP, async |place| tell(&house, place).await)
+        .await;
 }
 
 /// The story; the error is what was against the laws.

@@ -1,6 +1,7 @@
 //! An API server, the cluster's own controllers, members, and operators of virtual clusters.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,7 +15,7 @@ use windlass_director::controller::{DirectorConfig, clusters};
 use windlass_director::names::CONFIG_MAP_TYPE_LABEL;
 use windlass_director::rbac::{director_cluster_role, director_cluster_role_binding};
 use windlass_engine::{Engine, QueueConfig, Territory};
-use windlass_trial::mishaps::Script;
+use windlass_trial::mishaps::{Script, complaints, scripts};
 use windlass_trial::{Objects, define};
 
 use crate::members::Members;
@@ -24,6 +25,8 @@ pub(crate) const CLUSTER: &str = "notes";
 /// The cluster that shows that an operator has looked around.
 pub(crate) const CANARY: &str = "canary";
 
+/// How many lives go on at the same time.
+const AT_ONCE: usize = 16;
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// How often it is looked for.
@@ -136,6 +139,41 @@ impl House {
                 () = script.death.cancelled() => run_operator(client, &namespace).await,
             }
         }
+    }
+
+    /// Lives one life in a namespace of its own under an operator with this script, and says what was wrong
+    /// about it.
+    pub(crate) async fn lived(
+        &self,
+        life: &str,
+        script: Arc<Script>,
+        story: impl AsyncFnOnce(&Place) -> Result<(), String>,
+    ) -> Option<String> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("{life}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let place = self.place(&name).await;
+        script.past.set(place.clusters().revision().await).unwrap();
+        let operator = tokio::spawn(self.operate(&place, &script));
+        let told = story(&place).await;
+        operator.abort();
+        let _ = operator.await;
+        told.err()
+    }
+
+    /// Lives a life without trouble, and then with one mishap at each of the points that are tried.
+    pub(crate) async fn sweep(
+        &self,
+        life: &str,
+        step: usize,
+        story: impl AsyncFn(&Place) -> Result<(), String>,
+    ) {
+        let usual = Arc::new(Script::default());
+        assert_eq!(self.lived(life, Arc::clone(&usual), &story).await, None);
+        let scripts = scripts(&usual, step, |_| true);
+        let calls = usual.calls.lock().len();
+        println!("{life}: {calls} calls, {} points", scripts.len());
+        let told = complaints(scripts, AT_ONCE, |script| self.lived(life, script, &story)).await;
+        assert!(told.is_empty(), "{}", told.join("\n"));
     }
 }
 

@@ -9,17 +9,13 @@ use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use bytes::Bytes;
 use futures::future::{BoxFuture, ready};
-use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
 use windlass_director::build::APP_CONTAINER;
-use windlass_streaming::backend::{
-    BackendError, ContainerRef, Duplex, ExecOptions, LogOptions, NoNode, NodeBackend, Process,
-};
+use windlass_streaming::backend::{BackendError, ContainerRef, ExecOptions, NodeBackend, Process};
 use windlass_trial::{Objects, resource};
 
 /// What each member is set up with: it writes down what it is called with, and what it was told first. Asked
@@ -154,31 +150,6 @@ impl NodeBackend for Members {
             })
         }
         .boxed()
-    }
-
-    fn logs(
-        &self,
-        container: ContainerRef,
-        options: LogOptions,
-    ) -> BoxFuture<'static, Result<BoxStream<'static, Result<Bytes, BackendError>>, BackendError>>
-    {
-        NoNode.logs(container, options)
-    }
-
-    fn attach(
-        &self,
-        container: ContainerRef,
-        options: ExecOptions,
-    ) -> BoxFuture<'static, Result<Process, BackendError>> {
-        NoNode.attach(container, options)
-    }
-
-    fn port_forward(
-        &self,
-        pod: ContainerRef,
-        port: u16,
-    ) -> BoxFuture<'static, Result<Box<dyn Duplex>, BackendError>> {
-        NoNode.port_forward(pod, port)
     }
 }
 

@@ -4,14 +4,12 @@
 //! go on where they were, and the others are set up once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use windlass_trial::Objects;
-use windlass_trial::mishaps::{Script, complaints, scripts};
 
 use crate::house::{CLUSTER, House, Place};
-use crate::sweep::{AT_ONCE, STEP, all_know_each_other, pod_name, second_look};
+use crate::sweep::{STEP, all_know_each_other, pod_name, second_look};
 
 /// What a tool that makes backups does not bring back.
 const LEFT_OUT: [&str; 9] = [
@@ -67,39 +65,25 @@ impl Kind {
 async fn a_mishap_at_any_call_changes_nothing_about_a_restore() {
     let house = House::new().await;
     let backup = Backup::of(&house, &house.place("backed-up").await).await;
-    let usual = Arc::new(Script::default());
-    assert_eq!(live(&house, &backup, Arc::clone(&usual)).await, None);
-    let scripts = scripts(&usual, STEP, |_| true);
-    let calls = usual.calls.lock().len();
-    println!("a restore: {calls} calls, {} points", scripts.len());
-    let told = complaints(scripts, AT_ONCE, |script| live(&house, &backup, script)).await;
-    assert!(told.is_empty(), "{}", told.join("\n"));
+    let story = async |place: &Place| tell(&house, &backup, place).await;
+    house.sweep("restore", STEP, story).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whichever_object_comes_back_first_there_is_one_of_everything() {
     let house = House::new().await;
     let mut backup = Backup::of(&house, &house.place("backed-up").await).await;
+    let lived = async |backup: &Backup| {
+        let story = async |place: &Place| tell(&house, backup, place).await;
+        house.lived("restore", Arc::default(), story).await
+    };
     for _ in 0..3 {
-        assert_eq!(live(&house, &backup, Arc::default()).await, None);
+        assert_eq!(lived(&backup).await, None);
         backup.0.rotate_left(3);
     }
     // The cluster first: what its operator makes meanwhile has the names of what comes.
     backup.0.sort_by_key(|(kind, _)| *kind != Kind::Cluster);
-    assert_eq!(live(&house, &backup, Arc::default()).await, None);
-}
-
-/// Lives one restore under an operator with this script, and says what was wrong about it.
-async fn live(house: &House, backup: &Backup, script: Arc<Script>) -> Option<String> {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let name = format!("restore-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let place = house.place(&name).await;
-    script.past.set(place.clusters().revision().await).unwrap();
-    let operator = tokio::spawn(house.operate(&place, &script));
-    let story = tell(house, backup, &place).await;
-    operator.abort();
-    let _ = operator.await;
-    story.err()
+    assert_eq!(lived(&backup).await, None);
 }
 
 /// The story; the error is what was against the laws.

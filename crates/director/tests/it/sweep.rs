@@ -4,28 +4,21 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use windlass_trial::mishaps::{Script, complaints, scripts};
+use windlass_trial::mishaps::Script;
 
 use crate::house::{CANARY, CLUSTER, House, Place};
 
-/// How many lives go on at the same time.
-pub(crate) const AT_ONCE: usize = 16;
 /// How far apart the tried points are: a life takes the CPU for more than a second.
 pub(crate) const STEP: usize = 960;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mishap_at_any_call_changes_nothing_about_the_life_of_a_cluster() {
     let house = House::new().await;
-    let usual = Arc::new(Script::default());
-    assert_eq!(live(&house, Arc::clone(&usual)).await, None);
-    let scripts = scripts(&usual, STEP, |_| true);
-    let calls = usual.calls.lock().len();
-    println!("a virtual cluster: {calls} calls, {} points", scripts.len());
-    let told = complaints(scripts, AT_ONCE, |script| live(&house, script)).await;
-    assert!(told.is_empty(), "{}", told.join("\n"));
+    house
+        .sweep("life", STEP, async |place| tell(&house, place).await)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,19 +43,6 @@ async fn a_cluster_that_comes_back_without_its_status_is_the_same_to_its_members
         assert_eq!(house.members.of(uid(pod)).calls(), ["--configure"]);
     }
     operator.abort();
-}
-
-/// Lives one life under an operator with this script, and says what was wrong about it.
-async fn live(house: &House, script: Arc<Script>) -> Option<String> {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let name = format!("life-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let place = house.place(&name).await;
-    script.past.set(place.clusters().revision().await).unwrap();
-    let operator = tokio::spawn(house.operate(&place, &script));
-    let story = tell(house, &place).await;
-    operator.abort();
-    let _ = operator.await;
-    story.err()
 }
 
 /// The story; the error is what was against the laws.

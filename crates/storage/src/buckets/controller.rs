@@ -215,18 +215,7 @@ impl Controller for ObjectStores {
         let before = sighted.status.clone().unwrap_or_default();
         let plan = plan(&sighted.spec, &before, &sighted.observed, now);
         let says_news = plan.status != before || sighted.status.is_err();
-        Plan {
-            // Serializing plain data cannot fail; a null would be refused by the API.
-            status: if says_news {
-                serde_json::to_value(&plan.status).unwrap_or_default()
-            } else {
-                object.status().clone()
-            },
-            effects: plan.effects,
-            events: plan.events,
-            wake_at: plan.wake_at,
-            basis: plan.basis,
-        }
+        plan.about(object, says_news)
     }
 
     async fn external(&self, object: Object, key: String) -> Result<Value, String> {

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use windlass_engine::Object;
-use windlass_engine::plan::{Basis, Effect, EventNote, Plan};
+use windlass_engine::plan::{Effect, EventNote, Plan};
 
 use super::claim::Claim;
 use super::decide::{Around, Decision, Why, decide, detection, ignored};
@@ -46,14 +46,8 @@ pub fn plan(
 ) -> Plan<Value> {
     let claim = Claim::of(object);
     let around = &observed.around;
-    let mut plan = Plan {
-        // The status is Kubernetes' own: what is ours of it is applied.
-        status: object.status().clone(),
-        effects: Vec::new(),
-        events: Vec::new(),
-        wake_at: None,
-        basis: Basis::Cached,
-    };
+    // The status is Kubernetes' own: what is ours of it is applied.
+    let mut plan = Plan::nothing(object);
     if asks_metadata(&claim, around, settings) {
         plan.effects.push(Effect::External {
             key: ASK.to_owned(),

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use windlass_api::quantity::Quantity;
 use windlass_engine::Object;
-use windlass_engine::plan::{Basis, Effect, EventNote, ObjectRef, Plan};
+use windlass_engine::plan::{Effect, EventNote, ObjectRef, Plan};
 
 use super::decide::{Claim, Class, Decision, decide};
 use super::policy::{Policy, PolicyError};
@@ -44,13 +44,7 @@ pub fn policy(object: &Object) -> Result<Option<Policy>, PolicyError> {
 
 /// Decides.
 pub fn plan(object: &Object, observed: &Observed, now: Timestamp) -> Plan<Value> {
-    let mut plan = Plan {
-        status: object.status().clone(),
-        effects: Vec::new(),
-        events: Vec::new(),
-        wake_at: None,
-        basis: Basis::Cached,
-    };
+    let mut plan = Plan::nothing(object);
     if object.is_deleting() {
         return plan;
     }

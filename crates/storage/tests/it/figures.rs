@@ -2,11 +2,8 @@
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
-use futures::stream::BoxStream;
 use serde_json::{Value, json};
-use windlass_streaming::backend::{
-    BackendError, ContainerRef, Duplex, ExecOptions, LogOptions, NoNode, NodeBackend, Process,
-};
+use windlass_streaming::backend::{BackendError, NodeBackend};
 
 /// Of each of these namespaces there is a claim `data` that is nearly full, and `half` that is not. It knows the
 /// namespaces of all lives that there may be.
@@ -19,41 +16,6 @@ pub(crate) fn namespace(number: usize) -> String {
 }
 
 impl NodeBackend for NearlyFull {
-    fn logs(
-        &self,
-        container: ContainerRef,
-        options: LogOptions,
-    ) -> BoxFuture<
-        'static,
-        Result<BoxStream<'static, Result<bytes::Bytes, BackendError>>, BackendError>,
-    > {
-        NoNode.logs(container, options)
-    }
-
-    fn exec(
-        &self,
-        container: ContainerRef,
-        options: ExecOptions,
-    ) -> BoxFuture<'static, Result<Process, BackendError>> {
-        NoNode.exec(container, options)
-    }
-
-    fn attach(
-        &self,
-        container: ContainerRef,
-        options: ExecOptions,
-    ) -> BoxFuture<'static, Result<Process, BackendError>> {
-        NoNode.attach(container, options)
-    }
-
-    fn port_forward(
-        &self,
-        pod: ContainerRef,
-        port: u16,
-    ) -> BoxFuture<'static, Result<Box<dyn Duplex>, BackendError>> {
-        NoNode.port_forward(pod, port)
-    }
-
     fn stats(&self, node: String) -> BoxFuture<'static, Result<Value, BackendError>> {
         let volume = |namespace: &str, claim: &str, available: u64| {
             json!({
