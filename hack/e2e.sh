@@ -52,6 +52,7 @@ apps_on_kubernetes=(
     autoscale::kubernetes
     connect::kubernetes
     installed::virtual_clusters
+    kubernetes::documents
 )
 skip=()
 long_tests() { cargo test --workspace --no-fail-fast --test e2e -- "$@"; }
@@ -81,13 +82,16 @@ end_all() {
     rm -rf "$said"
 }
 trap end_all EXIT
-if [ -n "${WINDLASS_TEST_KUBECONFIG:-}" ]; then
-    echo "==> left out, since $WINDLASS_TEST_KUBECONFIG is not the cluster of hack/kubernetes:" >&2
-    for name in "${needs_our_node[@]}"; do
-        echo "    $name" >&2
-        skip+=(--skip "$name")
-    done
-else
+start_kubernetes() {
+    local binary image
+    if [ -n "${WINDLASS_TEST_KUBECONFIG:-}" ]; then
+        echo "==> left out, since $WINDLASS_TEST_KUBECONFIG is not the cluster of hack/kubernetes:" >&2
+        for name in "${needs_our_node[@]}"; do
+            echo "    $name" >&2
+            skip+=(--skip "$name")
+        done
+        return
+    fi
     binary=$(hack/static.sh)
     image=$("$binary" install | sed -nE 's/^ *image: *"?([^"]+)"?$/\1/p')
     hack/kubernetes/warm "$binary"
@@ -95,33 +99,36 @@ else
     WINDLASS_TEST_KUBECONFIG=$(hack/kubernetes/up)
     export WINDLASS_TEST_KUBECONFIG
     hack/kubernetes/image "$image" "$binary"
-fi
+}
 
 if [ $# != 0 ] && [ "$1" != --apps ]; then
+    start_kubernetes
     long_tests --test-threads=1 "${skip[@]}" "$@"
     exit
 fi
 # Each row in a process group of its own, which can be ended as a whole.
-set -m
 start_row() { # name, then what the tests have in their names...
-    (long_tests --test-threads=1 "${skip[@]}" "${@:2}" 2>&1 | tee "$said/$1" | sed -u "s/^/[$1] /" >&2) &
+    set -m
+    (long_tests --test-threads=1 "${@:2}" 2>&1 | tee "$said/$1" | sed -u "s/^/[$1] /" >&2) &
     rows[$1]=$!
+    set +m
 }
-# The last row is not started apart: its output is this script's.
+# The row of Kubernetes is the longest, and begins when there is one; the others need not wait for it.
 if [ $# = 0 ]; then
     start_row apiserver "${apart[@]}"
-    others=()
-    for name in "${apps_on_kubernetes[@]}"; do others+=(--skip "$name"); done
-    start_row kubernetes kubernetes:: "${others[@]}"
     embedded=(--skip kubernetes::)
     for name in "${apart[@]}" "${apps[@]}"; do embedded+=(--skip "$name"); done
+    start_row embedded "${embedded[@]}"
+    start_kubernetes
+    others=()
+    for name in "${apps_on_kubernetes[@]}"; do others+=(--skip "$name"); done
+    start_row kubernetes kubernetes:: "${skip[@]}" "${others[@]}"
 else
-    start_row kubernetes "${apps_on_kubernetes[@]}"
-    embedded=(--skip kubernetes:: "${apps[@]}")
+    start_row embedded --skip kubernetes:: "${apps[@]}"
+    start_kubernetes
+    start_row kubernetes "${skip[@]}" "${apps_on_kubernetes[@]}"
 fi
-set +m
 failed=()
-long_tests --test-threads=1 "${embedded[@]}" 2>&1 | tee "$said/embedded" || failed+=(embedded)
 for name in "${!rows[@]}"; do
     wait "${rows[$name]}" || failed+=("$name")
 done

@@ -12,8 +12,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 building=
+warming=
 stop() {
-    [ -z "$building" ] || kill -- "-$building" 2>/dev/null || true
+    local each
+    for each in $building $warming; do kill -- "-$each" 2>/dev/null || true; done
 }
 trap stop EXIT
 from_go() {
@@ -27,7 +29,13 @@ building=$!
 set +m
 hack/setup.sh --kubectl --promtool --jdk --registry --clients "$@"
 cargo build --workspace --bins
-"${CARGO_TARGET_DIR:-target}/debug/windlass" warm "$@"
+# A job that waits half of the time, beside a compiler that mostly has one crate to compile.
+set -m
+"${CARGO_TARGET_DIR:-target}/debug/windlass" warm "$@" &
+warming=$!
+set +m
 cargo test --workspace --no-run --test e2e
+wait "$warming"
+warming=
 wait "$building"
 building=
