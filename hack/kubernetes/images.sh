@@ -18,28 +18,36 @@ import_archive() {
     containers images import - >&2 || fail "containerd did not take the image"
 }
 
+# A small Debian with these packages, as the tar archive of a layer:
+#   debian_layer FILE PACKAGE,... [FURTHER ARGUMENTS OF mmdebstrap...]
+debian_layer() {
+    local layer=$1 packages=$2 sources release
+    shift 2
+    [ -f "$layer" ] && return
+    # The releases and mirrors that this machine itself uses.
+    # shellcheck disable=SC2016 # apt's variables
+    sources=$(apt-get indextargets --format '$(CREATED_BY) $(ORIGIN) deb $(REPO_URI) $(RELEASE) $(COMPONENT)' |
+        sed -nE 's/^Packages Debian (deb .* main)$/\1/p' | sort -u)
+    [ -n "$sources" ] || fail "apt knows no Debian mirror: run apt-get update, then try again"
+    release=$(debian_release)
+    local without=() folder
+    for folder in doc info locale; do
+        without+=(--dpkgopt="path-exclude=/usr/share/$folder/*")
+    done
+    mmdebstrap --quiet --format=tar --mode=root --variant=minbase "${without[@]}" \
+        --include="$packages" "$@" "$release" "$layer.new" - <<<"$sources" >&2 ||
+        fail "could not make a Debian root file system"
+    mv "$layer.new" "$layer"
+}
 # What all Spark images share: a small Debian with Java and Python.
 base_layer() {
     local layer=$home/base.tar
     [ -f "$layer" ] || {
         say "making the base of the Spark images from Debian packages"
-        # The releases and mirrors that this machine itself uses.
-        local sources release
-        # shellcheck disable=SC2016 # apt's variables
-        sources=$(apt-get indextargets --format '$(CREATED_BY) $(ORIGIN) deb $(REPO_URI) $(RELEASE) $(COMPONENT)' |
-            sed -nE 's/^Packages Debian (deb .* main)$/\1/p' | sort -u)
-        [ -n "$sources" ] || fail "apt knows no Debian mirror: run apt-get update, then try again"
-        release=$(debian_release)
-        local without=() folder
-        for folder in doc info locale; do
-            without+=(--dpkgopt="path-exclude=/usr/share/$folder/*")
-        done
         # shellcheck disable=SC2016 # mmdebstrap's own variable
-        mmdebstrap --quiet --format=tar --mode=root --variant=minbase "${without[@]}" \
-            --include="$(first_package openjdk-17-jre-headless openjdk-21-jre-headless),python3,tini,procps" \
-            --customize-hook='chroot "$1" useradd --uid 185 --gid 0 --home-dir /opt/spark --no-create-home spark' \
-            "$release" "$layer.new" - <<<"$sources" >&2 || fail "could not make a Debian root file system"
-        mv "$layer.new" "$layer"
+        debian_layer "$layer" \
+            "$(first_package openjdk-17-jre-headless openjdk-21-jre-headless),python3,tini,procps" \
+            --customize-hook='chroot "$1" useradd --uid 185 --gid 0 --home-dir /opt/spark --no-create-home spark'
     }
     echo "$layer"
 }

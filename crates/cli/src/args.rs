@@ -22,7 +22,7 @@ pub use applications::{
 pub use exposing::{ExposingArgs, Json};
 pub use issuer::IssuerRef;
 pub use operator::{CheckArgs, ImagesArgs, InstallArgs, OperatorArgs};
-pub use storage::{CloudArgs, StorageArgs};
+pub use storage::{CloudArgs, NfsArgs, StorageArgs};
 pub use tenant::{Amount, PodSecurity, TenantArgs, TenantCommand};
 
 /// Runs Spark jobs and stateful data clusters on Kubernetes, and the same YAML on a laptop.

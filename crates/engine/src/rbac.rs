@@ -1,7 +1,7 @@
 //! Roles and their bindings as data: what the rules of every operator are made with.
 
 use k8s_openapi::api::rbac::v1::{
-    ClusterRole, ClusterRoleBinding, PolicyRule, RoleBinding, RoleRef, Subject,
+    ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -38,6 +38,14 @@ pub fn cluster_role(name: &str, rules: Vec<PolicyRule>) -> ClusterRole {
         metadata: named(name, None),
         rules: Some(rules),
         ..ClusterRole::default()
+    }
+}
+
+/// A role in a namespace.
+pub fn role(name: &str, namespace: &str, rules: Vec<PolicyRule>) -> Role {
+    Role {
+        metadata: named(name, Some(namespace)),
+        rules: Some(rules),
     }
 }
 

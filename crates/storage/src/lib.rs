@@ -24,6 +24,8 @@ pub struct StorageConfig {
     pub buckets: buckets::Settings,
     /// Whether claims may grow by themselves.
     pub growth: Growth,
+    /// How NFS servers are made, if they are.
+    pub nfs: Option<nfs::Settings>,
 }
 
 /// Whether claims may grow by themselves, for which kubelets are asked how full volumes are.

@@ -1,13 +1,19 @@
 //! What the operator of storage may do, as data. No wildcards; what is not listed is refused.
 
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule};
-use windlass_engine::rbac::{cluster_role, cluster_role_binding, rule};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding};
+use windlass_engine::rbac::{cluster_role, cluster_role_binding, named, role, role_binding, rule};
+
+use crate::nfs::ACCOUNT;
 
 /// The role of the operator of storage.
 pub const STORAGE_ROLE: &str = "windlass-storage";
 
 /// The role of an operator that lets claims grow by themselves, besides.
 pub const GROWTH_ROLE: &str = "windlass-storage-growth";
+
+/// The role of an operator that makes NFS servers, in the servers' namespace.
+pub const NFS_ROLE: &str = "windlass-storage-nfs";
 
 /// What the operator does for storage.
 pub fn storage_rules() -> Vec<PolicyRule> {
@@ -51,6 +57,51 @@ pub fn growth_rules() -> Vec<PolicyRule> {
     ]
 }
 
+/// What the operator does for classes of shares, besides: in the namespace of their servers alone, and
+/// nothing is ever deleted there.
+pub fn nfs_rules() -> Vec<PolicyRule> {
+    vec![
+        // The disk, which grows with what is asked of the server.
+        rule("", &["persistentvolumeclaims"], &["get", "create", "patch"]),
+        // Where it answers, what it exports, and itself.
+        rule("", &["services", "configmaps"], &["get", "create"]),
+        rule("apps", &["statefulsets"], &["get", "create"]),
+    ]
+}
+
+/// What a server does that makes volumes itself: that of the provisioner in its image.
+pub fn nfs_server_rules() -> Vec<PolicyRule> {
+    vec![
+        rule(
+            "",
+            &["persistentvolumes"],
+            &["get", "list", "watch", "create", "delete"],
+        ),
+        rule(
+            "",
+            &["persistentvolumeclaims"],
+            &["get", "list", "watch", "update"],
+        ),
+        rule(
+            "storage.k8s.io",
+            &["storageclasses"],
+            &["get", "list", "watch"],
+        ),
+        rule("", &["events"], &["create", "update", "patch"]),
+    ]
+}
+
+/// What such a server does in its own namespace: it looks up its address, and of two that are started for
+/// the same volumes one is chosen.
+pub fn nfs_server_home_rules() -> Vec<PolicyRule> {
+    let elect = &["get", "list", "watch", "create", "update", "patch"];
+    vec![
+        rule("", &["services"], &["get"]),
+        rule("", &["endpoints"], elect),
+        rule("coordination.k8s.io", &["leases"], elect),
+    ]
+}
+
 /// For buckets.
 fn bucket_rules() -> Vec<PolicyRule> {
     const GROUP: &str = "banzaicloud.com";
@@ -61,6 +112,39 @@ fn bucket_rules() -> Vec<PolicyRule> {
         // The credentials that they name, wherever they are; changed ones are tried at once.
         rule("", &["secrets"], &["get", "list", "watch"]),
     ]
+}
+
+/// The role of an operator that makes NFS servers, in the servers' namespace.
+pub fn nfs_role(namespace: &str) -> Role {
+    role(NFS_ROLE, namespace, nfs_rules())
+}
+
+/// Binds the operator's account to it.
+pub fn nfs_role_binding(namespace: &str, home: &str, account: &str) -> RoleBinding {
+    role_binding(NFS_ROLE, NFS_ROLE, namespace, home, account)
+}
+
+/// What NFS servers that make volumes themselves are, and may do: their account, and its roles.
+pub fn nfs_servers(
+    namespace: &str,
+) -> (
+    ServiceAccount,
+    ClusterRole,
+    ClusterRoleBinding,
+    Role,
+    RoleBinding,
+) {
+    let account = ServiceAccount {
+        metadata: named(ACCOUNT, Some(namespace)),
+        ..ServiceAccount::default()
+    };
+    (
+        account,
+        cluster_role(ACCOUNT, nfs_server_rules()),
+        cluster_role_binding(ACCOUNT, namespace, ACCOUNT),
+        role(ACCOUNT, namespace, nfs_server_home_rules()),
+        role_binding(ACCOUNT, ACCOUNT, namespace, namespace, ACCOUNT),
+    )
 }
 
 /// The role of the operator of storage in the whole cluster.

@@ -8,7 +8,7 @@ use windlass_api::quantity::Quantity;
 use windlass_engine::Selector;
 use windlass_storage::classes::NamePattern;
 
-use super::{ClusterArgs, ExposingArgs, IssuerRef, OriginalArgs, StorageArgs, Told};
+use super::{ClusterArgs, ExposingArgs, IssuerRef, NfsArgs, OriginalArgs, StorageArgs, Told};
 
 /// Arguments of `windlass operator`.
 #[derive(Debug, Args)]
@@ -129,6 +129,9 @@ pub struct OperatorArgs {
     /// How classes are chosen.
     #[command(flatten)]
     pub storage_classes: StorageArgs,
+    /// How NFS servers are made.
+    #[command(flatten)]
+    pub nfs: NfsArgs,
     /// How drivers are reached.
     #[command(flatten)]
     pub exposing: ExposingArgs,
@@ -197,6 +200,19 @@ pub struct InstallArgs {
     /// are (nodes/proxy) is also a way into pods.
     #[arg(long, requires = "storage")]
     pub storage_auto_grow: bool,
+    /// Also make an NFS server for each class of shares, in a namespace of their own: their pods open files
+    /// for whoever owns them, which the stricter pod security standards do not allow.
+    #[arg(long, requires = "storage")]
+    pub storage_nfs: bool,
+    /// The namespace of NFS servers.
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "storage_nfs",
+        value_parser = namespace,
+        default_value = windlass_storage::nfs::server::NAMESPACE
+    )]
+    pub storage_nfs_namespace: DnsLabel,
     /// How drivers are reached.
     #[command(flatten)]
     pub exposing: ExposingArgs,
@@ -246,6 +262,6 @@ pub struct ImagesArgs {
     pub file: Vec<PathBuf>,
 }
 
-fn namespace(text: &str) -> Result<DnsLabel, NameError> {
+pub(super) fn namespace(text: &str) -> Result<DnsLabel, NameError> {
     DnsLabel::new(text)
 }

@@ -1,11 +1,16 @@
 //! How classes for claims are chosen, for the operator and for whoever asks what it would choose.
 
 use clap::Args;
+use windlass_api::names::{DnsLabel, DnsSubdomain};
 use windlass_api::storage::object_store;
 use windlass_storage::classes::class::Reclaim;
 use windlass_storage::classes::provider::Provider;
 use windlass_storage::classes::{NamePattern, Parameter, Settings, Table};
+use windlass_storage::nfs;
+use windlass_storage::nfs::server::{IMAGE, NAMESPACE};
+use windlass_storage::nfs::share::is_share_name;
 
+use super::operator::namespace;
 use super::{ClusterArgs, Told};
 
 /// How classes are chosen.
@@ -69,6 +74,51 @@ impl StorageArgs {
         }
         settings
     }
+}
+
+/// How NFS servers are made.
+#[derive(Debug, Clone, Default, Args)]
+pub struct NfsArgs {
+    /// Also make an NFS server for each class of shares: one whose name contains nfs, or that a claim with
+    /// the annotation windlass.dev/storage-nfs=server names.
+    #[arg(long, requires = "storage")]
+    pub storage_nfs: bool,
+    /// The namespace of NFS servers (default: windlass-nfs).
+    #[arg(long, value_name = "NAME", requires = "storage_nfs", value_parser = namespace)]
+    pub storage_nfs_namespace: Option<DnsLabel>,
+    /// The image of NFS servers (default: the Kubernetes project's NFS-Ganesha with its provisioner).
+    #[arg(long, value_name = "IMAGE", requires = "storage_nfs")]
+    pub storage_nfs_image: Option<String>,
+    /// The class of the disks of NFS servers (default: the cluster's default class).
+    #[arg(long, value_name = "NAME", requires = "storage_nfs", value_parser = disk_class)]
+    pub storage_nfs_disk_class: Option<String>,
+}
+
+impl NfsArgs {
+    /// The settings that they say; nothing where no servers are wanted.
+    pub fn settings(&self) -> Option<nfs::Settings> {
+        let namespace = self.storage_nfs_namespace.as_ref();
+        self.storage_nfs.then(|| nfs::Settings {
+            namespace: namespace.map_or_else(|| NAMESPACE.to_owned(), ToString::to_string),
+            image: self
+                .storage_nfs_image
+                .clone()
+                .unwrap_or_else(|| IMAGE.to_owned()),
+            disk_class: self.storage_nfs_disk_class.clone(),
+        })
+    }
+}
+
+/// A class that would be one of shares itself makes no disk for a server of shares.
+fn disk_class(text: &str) -> Result<String, String> {
+    let name = DnsSubdomain::new(text.to_owned()).map_err(|error| error.to_string())?;
+    let name = name.to_string();
+    if is_share_name(&name) {
+        return Err(format!(
+            "{name:?} is the name of a class of shares, since it contains nfs: name a class of disks"
+        ));
+    }
+    Ok(name)
 }
 
 /// Arguments of `windlass cloud`.

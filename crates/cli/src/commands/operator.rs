@@ -28,8 +28,10 @@ use windlass_spark::queue::Policy;
 use windlass_spark::rbac::Extra;
 use windlass_spark::survey::{self, Answer, Look};
 use windlass_storage::buckets::{self, object_stores};
+use windlass_storage::classes;
 use windlass_storage::classes::controller::Claims;
 use windlass_storage::growth::controller::GrowingClaims;
+use windlass_storage::nfs::controller::Shares;
 use windlass_storage::rbac::STORAGE_ROLE;
 use windlass_storage::{Growth, StorageConfig};
 
@@ -135,11 +137,19 @@ fn build(
 
 /// The controllers of storage.
 fn with_storage(builder: EngineBuilder, config: &StorageConfig, client: Client) -> EngineBuilder {
-    let claims = Claims::new(config.classes.clone());
+    let mut classes = config.classes.clone();
+    if config.nfs.is_some() {
+        classes.shares = classes::Shares::Servers;
+    }
+    let claims = Claims::new(classes.clone());
     let stores = object_stores(&config.buckets, client);
-    let builder = builder
+    let mut builder = builder
         .controller(claims, QueueConfig::default())
         .controller(stores, QueueConfig::default());
+    if let Some(nfs) = &config.nfs {
+        let shares = Shares::new(nfs.clone(), classes);
+        builder = builder.controller(shares, QueueConfig::default());
+    }
     match config.growth {
         Growth::Off => builder,
         Growth::OnRequest => builder.controller(GrowingClaims::default(), QueueConfig::default()),
@@ -365,6 +375,7 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
         } else {
             Growth::Off
         },
+        nfs: args.nfs.settings(),
     });
     let finish = |mut builder: EngineBuilder| {
         if let Some(webhook) = webhook {

@@ -10,7 +10,7 @@ use windlass_api::names::DnsLabel;
 use windlass_director::rbac::DIRECTOR_ROLE;
 use windlass_engine::Selector;
 use windlass_spark::rbac::{self, Extra};
-use windlass_storage::rbac::{GROWTH_ROLE, STORAGE_ROLE};
+use windlass_storage::rbac::{GROWTH_ROLE, NFS_ROLE, STORAGE_ROLE};
 
 const HOME: &str = "marked-home";
 const JOBS: &str = "marked-jobs";
@@ -28,6 +28,7 @@ const NAMESPACES: &str = "marked-namespaces";
 const OBJECTS: &str = "marked-objects";
 const ORIGINALS: &str = "marked-originals";
 const DIRECTORS: &str = "marked-directors";
+const NFS_HOME: &str = "marked-nfs";
 
 /// Keeps the definitions, and so everybody's applications, when a release is removed.
 const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
@@ -42,6 +43,7 @@ pub(crate) fn files() -> Vec<(String, String)> {
         ("templates/virtual-clusters.yaml".to_owned(), directors()),
         ("templates/storage.yaml".to_owned(), storage()),
         ("templates/storage-growth.yaml".to_owned(), growth()),
+        ("templates/storage-nfs.yaml".to_owned(), nfs()),
         ("templates/webhook.yaml".to_owned(), webhook()),
         ("templates/definitions.yaml".to_owned(), definitions()),
     ];
@@ -168,6 +170,22 @@ fn growth() -> String {
     };
     let what = "jobNamespaces and storageAutoGrow exclude each other: storage is operated";
     rights("storageAutoGrow", what, GROWTH_ROLE, &more, &less)
+}
+
+/// The rights of whoever makes NFS servers, and of the servers.
+fn nfs() -> String {
+    let less = InstallArgs {
+        storage: true,
+        ..args(Serving::Everywhere, Hook::None)
+    };
+    let more = InstallArgs {
+        storage: true,
+        storage_nfs: true,
+        ..args(Serving::Everywhere, Hook::None)
+    };
+    let what = "jobNamespaces and storageNfs exclude each other: storage is operated";
+    rights("storageNfs", what, NFS_ROLE, &more, &less)
+        .replace(NFS_HOME, "{{ .Values.storageNfsNamespace }}")
 }
 
 /// What is there more with these arguments than with those, where a value is true.
@@ -357,6 +375,10 @@ fn arguments() -> Vec<String> {
         "- --storage",
         "{{- if .Values.storageAutoGrow }}",
         "- --storage-auto-grow",
+        "{{- end }}",
+        "{{- if .Values.storageNfs }}",
+        "- --storage-nfs",
+        "- {{ printf \"--storage-nfs-namespace=%s\" .Values.storageNfsNamespace | quote }}",
         "{{- end }}",
         "{{- end }}",
     ]);
@@ -637,6 +659,8 @@ fn args(serving: Serving, hook: Hook) -> InstallArgs {
         original_kubedirector: false,
         storage: false,
         storage_auto_grow: false,
+        storage_nfs: false,
+        storage_nfs_namespace: label(NFS_HOME),
         exposing: ExposingArgs::default(),
         further: Vec::new(),
     }

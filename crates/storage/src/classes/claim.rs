@@ -9,6 +9,7 @@ use windlass_engine::Object;
 use super::class::Reclaim;
 use super::drivers::Need;
 use super::provider::Provider;
+use crate::nfs::share;
 
 /// Whose disks: `aws`, `azure`, `google`, ...; instead of what the cluster shows.
 pub const PROVIDER: &str = "windlass.dev/storage-provider";
@@ -42,6 +43,8 @@ pub struct Claim {
     pub modes: Vec<String>,
     /// Whether it wants a device without a file system.
     pub is_raw: bool,
+    /// Whether it wants an NFS server, where there are any.
+    pub is_share: bool,
     /// What its annotations choose; the error is what in them cannot be meant.
     pub hints: Result<Hints, String>,
 }
@@ -93,6 +96,7 @@ impl Claim {
             picks_a_volume: is_there("volumeName") || is_there("selector"),
             modes: modes.filter_map(Value::as_str).map(str::to_owned).collect(),
             is_raw: spec["volumeMode"] == "Block",
+            is_share: share::is_meant(object),
             hints: Hints::of(object),
         }
     }

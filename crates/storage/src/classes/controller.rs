@@ -33,7 +33,7 @@ pub const CLASS: Kind = Kind::cluster("storage.k8s.io", "v1", "StorageClass", "s
 pub const CSI_DRIVER: Kind = Kind::cluster("storage.k8s.io", "v1", "CSIDriver", "csidrivers");
 
 /// By which a volume that a provisioner has made is known.
-const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
+pub(crate) const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 /// How long a look at all volumes is good for.
 const LATELY: Duration = Duration::from_secs(20);
 /// How long an answer of metadata services is good for.
@@ -45,7 +45,7 @@ const PROVIDER_ID: Trim = Trim {
     apply: trim_node,
 };
 /// Of a namespace nothing matters but its labels.
-const LABELS: Trim = Trim {
+pub(crate) const LABELS: Trim = Trim {
     name: "labels",
     apply: |namespace| {
         if let Some(fields) = namespace.as_object_mut() {

@@ -16,7 +16,7 @@ use super::drivers::{Binding, DRIVERS, Driver, Need};
 use super::evidence::{Detection, Evidence, Source, detect};
 use super::legacy;
 use super::provider::Provider;
-use super::settings::{Settings, Table};
+use super::settings::{Settings, Shares, Table};
 
 /// Whose machines these are, and what says so.
 pub fn in_words(provider: Provider, by: Source) -> String {
@@ -60,6 +60,8 @@ pub enum Why {
     OwnVolume,
     /// Its class is there.
     ClassExists,
+    /// It gets an NFS server.
+    Share,
     /// Nobody wants classes for it.
     NotWanted,
     /// Volumes of this class are made by hand.
@@ -139,6 +141,9 @@ pub fn ignored(claim: &Claim, around: &Around, settings: &Settings) -> Option<Wh
     }
     if around.evidence.classes.contains_key(class) {
         return Some(Why::ClassExists);
+    }
+    if claim.is_share && settings.shares == Shares::Servers {
+        return Some(Why::Share);
     }
     if !around.is_wanted && !settings.is_for_everybody(class) {
         return Some(Why::NotWanted);
@@ -456,6 +461,7 @@ impl fmt::Display for Why {
             Self::EmptyClass => "it wants no class",
             Self::OwnVolume => "it names or describes its volume",
             Self::ClassExists => "its class is there",
+            Self::Share => "its class is one of an NFS server",
             Self::NotWanted => "its namespace does not want classes",
             Self::VolumesByHand => "volumes of its class are made by hand",
         })

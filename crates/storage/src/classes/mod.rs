@@ -26,4 +26,4 @@ mod laws;
 #[cfg(test)]
 mod tests;
 
-pub use settings::{NamePattern, Parameter, Settings, Table};
+pub use settings::{NamePattern, Parameter, Settings, Shares, Table};

@@ -109,6 +109,7 @@ fn gets(mode: &str, evidence: &Evidence, settings: &Settings) -> Gets {
         picks_a_volume: false,
         modes: vec![mode.to_owned()],
         is_raw: false,
+        is_share: false,
         hints: Ok(Hints::default()),
     };
     let (class, reason): (Option<Class>, Option<Reason>) = match fit(&claim, evidence, settings) {

@@ -30,6 +30,18 @@ pub struct Settings {
     pub table: Table,
     /// Whether the metadata services of providers are asked when nothing else tells.
     pub asks_metadata: bool,
+    /// Who makes the classes of shares that claims want a server for.
+    pub shares: Shares,
+}
+
+/// Who makes the classes of [shares](crate::nfs).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Shares {
+    /// They are like all others.
+    #[default]
+    AsAll,
+    /// Each is one of an NFS server, and another controller's.
+    Servers,
 }
 
 /// Which table classes come from.

@@ -11,9 +11,11 @@ use windlass_storage::classes::Settings;
 use windlass_storage::classes::controller::Claims;
 use windlass_storage::classes::metadata::Endpoints;
 use windlass_storage::growth::controller::GrowingClaims;
+use windlass_storage::nfs;
+use windlass_storage::nfs::controller::Shares;
 use windlass_storage::rbac::{
-    growth_cluster_role, growth_cluster_role_binding, storage_cluster_role,
-    storage_cluster_role_binding,
+    growth_cluster_role, growth_cluster_role_binding, nfs_role, nfs_role_binding,
+    storage_cluster_role, storage_cluster_role_binding,
 };
 use windlass_trial::Objects;
 use windlass_trial::mishaps::Script;
@@ -173,6 +175,66 @@ impl House {
             tokio::select! {
                 () = first => {}
                 () = script.death.cancelled() => run_operator(client, &namespace, claims()).await,
+            }
+        }
+    }
+}
+
+/// What is in the namespace of NFS servers.
+pub(crate) struct Servers {
+    pub(crate) disks: Objects,
+    pub(crate) services: Objects,
+    pub(crate) sets: Objects,
+}
+
+impl House {
+    /// A namespace for NFS servers, in which the operator may make them.
+    pub(crate) async fn servers(&self, namespace: &str) -> Servers {
+        self.namespace(namespace, false).await;
+        let rbac = "rbac.authorization.k8s.io/v1";
+        let of =
+            |version, kind, plural| Objects::of(&self.client, namespace, version, kind, plural);
+        of(rbac, "Role", "roles").create(nfs_role(namespace)).await;
+        let binding = nfs_role_binding(namespace, "windlass", "operator");
+        of(rbac, "RoleBinding", "rolebindings")
+            .create(binding)
+            .await;
+        Servers {
+            disks: self.claims(namespace),
+            services: of("v1", "Service", "services"),
+            sets: of("apps/v1", "StatefulSet", "statefulsets"),
+        }
+    }
+
+    /// Runs an operator of a namespace by its script that makes NFS servers in another one, and another
+    /// operator when that has died of it.
+    pub(crate) fn serve_shares(
+        &self,
+        namespace: &str,
+        home: &str,
+        script: &Arc<Script>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (client, script) = (self.operator.clone(), Arc::clone(script));
+        let namespace = namespace.to_owned();
+        let nfs = nfs::Settings {
+            namespace: home.to_owned(),
+            image: nfs::server::IMAGE.to_owned(),
+            disk_class: None,
+        };
+        async move {
+            let run = |client| {
+                let engine = Engine::builder(client)
+                    .territory(Territory::of_namespaces(vec![namespace.clone()]))
+                    .controller(
+                        Shares::new(nfs.clone(), Settings::default()),
+                        QueueConfig::default(),
+                    )
+                    .build();
+                async move { engine.unwrap().run(CancellationToken::new()).await.unwrap() }
+            };
+            tokio::select! {
+                () = run(script.client(client.clone())) => {}
+                () = script.death.cancelled() => run(client).await,
             }
         }
     }

@@ -11,3 +11,4 @@ mod claims;
 mod figures;
 mod growth;
 mod house;
+mod shares;

@@ -62,6 +62,11 @@ pub(super) fn deployment(args: &InstallArgs, policy: Option<&str>) -> Result<Val
     if args.storage_auto_grow {
         arguments.push("--storage-auto-grow".to_owned());
     }
+    if args.storage_nfs {
+        arguments.push("--storage-nfs".to_owned());
+        let namespace = &args.storage_nfs_namespace;
+        arguments.push(format!("--storage-nfs-namespace={namespace}"));
+    }
     arguments.extend(args.exposing.arguments());
     check_further(&arguments, &args.further)?;
     arguments.extend(args.further.iter().cloned());

@@ -144,6 +144,28 @@ pub fn objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
         let roles = [role, binding].into_iter();
         objects.extend(roles.map(|it| named_as(it, storage::GROWTH_ROLE)));
     }
+    if args.storage_nfs {
+        let namespace = args.storage_nfs_namespace.as_str();
+        let role = object(&storage::nfs_role(namespace))?;
+        let binding = object(&storage::nfs_role_binding(namespace, home, OPERATOR))?;
+        let (account, cluster_role, cluster_binding, server_role, server_binding) =
+            storage::nfs_servers(namespace);
+        objects.push(json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": namespace,
+                "labels": { "pod-security.kubernetes.io/enforce": "privileged" },
+            },
+        }));
+        let roles = [role, binding].into_iter();
+        objects.extend(roles.map(|it| named_as(it, storage::NFS_ROLE)));
+        objects.push(object(&account)?);
+        objects.push(object(&cluster_role)?);
+        objects.push(object(&cluster_binding)?);
+        objects.push(object(&server_role)?);
+        objects.push(object(&server_binding)?);
+    }
     let policy = policy(args)?;
     objects.extend(policy.as_deref().map(|text| policy_object(home, text)));
     objects.push(deployment(args, policy.as_deref())?);

@@ -26,6 +26,8 @@ fn args(job_namespaces: &[&str]) -> InstallArgs {
         original_kubedirector: false,
         storage: false,
         storage_auto_grow: false,
+        storage_nfs: false,
+        storage_nfs_namespace: DnsLabel::new("windlass-nfs").unwrap(),
         exposing: ExposingArgs::default(),
         further: Vec::new(),
     }
@@ -380,6 +382,36 @@ fn storage_is_printed_with_all_it_needs_where_it_is_wanted() {
         printed.contains("ClusterRole windlass-storage-windlass-system"),
         "{printed}"
     );
+}
+
+#[test]
+fn nfs_servers_have_a_namespace_of_their_own_and_the_operator_rights_in_it_alone() {
+    let less = InstallArgs {
+        storage: true,
+        ..args(&[])
+    };
+    let with = InstallArgs {
+        storage: true,
+        storage_nfs: true,
+        storage_nfs_namespace: DnsLabel::new("shares").unwrap(),
+        ..args(&[])
+    };
+    let less = objects(&less).unwrap();
+    let more = objects(&with).unwrap();
+    let mut added: Vec<Value> = more.into_iter().filter(|it| !less.contains(it)).collect();
+    let deployment = added.pop().unwrap();
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let told = container["args"].as_array().unwrap();
+    assert!(
+        told.contains(&json!("--storage-nfs-namespace=shares")),
+        "{told:?}"
+    );
+    assert!(
+        added
+            .iter()
+            .all(|it| !it["rules"].to_string().contains('*'))
+    );
+    insta::assert_snapshot!(names(&added));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::common::{Answer, Kubectl, processes, root, windlass, write};
 use crate::real::{self, JOB, application, completed, drivers, eventually};
 
 /// The namespace of the operator.
-const HOME: &str = "windlass-installed";
+pub(super) const HOME: &str = "windlass-installed";
 const DEPLOYMENT: &str = "deployment/windlass-operator";
 const VERSION: &str = "4.3.0";
 /// The minor version from which on namespaces can refuse pods by a profile.
@@ -272,22 +272,22 @@ fn page(cluster: &Kubectl, pod: &Value, path: &str) -> String {
 }
 
 /// What `windlass install` prints.
-fn manifests(arguments: &[&str]) -> String {
+pub(super) fn manifests(arguments: &[&str]) -> String {
     let answer = windlass(&[&["install"], arguments].concat());
     assert_eq!(answer.code, 0, "{}", answer.stderr);
     answer.stdout
 }
 
 /// Removes what was printed. Objects in a namespace may go with it before it is their turn.
-fn remove(cluster: &Kubectl, manifests: &str) {
+pub(super) fn remove(cluster: &Kubectl, manifests: &str) {
     cluster.kubectl_with(&["delete", "--ignore-not-found", "-f", "-"], manifests);
 }
 
-fn in_home(cluster: &Kubectl, arguments: &[&str]) -> String {
+pub(super) fn in_home(cluster: &Kubectl, arguments: &[&str]) -> String {
     cluster.kubectl_ok(&[&["-n", HOME], arguments].concat())
 }
 
-fn rolled_out(cluster: &Kubectl) {
+pub(super) fn rolled_out(cluster: &Kubectl) {
     in_home(
         cluster,
         &["rollout", "status", DEPLOYMENT, "--timeout=180s"],

@@ -4,3 +4,4 @@
 mod documents;
 mod installed;
 mod operators;
+mod shares;

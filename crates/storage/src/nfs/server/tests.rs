@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::classes::class::Reclaim;
 
 fn settings() -> Settings {
     Settings {
         namespace: "windlass-system".to_owned(),
         image: "registry.example/nfs-provisioner:v4".to_owned(),
-        account: "windlass-nfs".to_owned(),
         disk_class: None,
     }
 }
@@ -17,17 +17,26 @@ fn share(class: &str, asked: &[&str]) -> Share {
     Share {
         class: class.to_owned(),
         made_for: "team/data".to_owned(),
-        asked: asked.iter().map(|it| it.parse().unwrap()).collect(),
+        sizes: asked.iter().map(|it| it.parse().unwrap()).collect(),
+        reclaim: Reclaim::Retain,
     }
 }
 
 fn all_there(disk: &str) -> Present {
     Present {
         disk: Some(disk.parse().unwrap()),
-        service: true,
+        address: Some("10.0.0.9".to_owned()),
         exports: true,
         set: true,
         class: true,
+    }
+}
+
+/// Nothing but an address, with which a class can be made at once.
+fn addressed() -> Present {
+    Present {
+        address: Some("10.0.0.9".to_owned()),
+        ..Present::default()
     }
 }
 
@@ -43,7 +52,16 @@ fn created(effects: &[Effect]) -> Vec<&Value> {
 fn a_server_is_made_of_these() {
     let share = share("nfs-shared", &["10Gi", "5Gi"]);
     for way in [Way::Csi, Way::Own] {
-        let effects = plan(&share, &Present::default(), way, &settings());
+        let mut effects = effects(&share, &addressed(), way, &settings());
+        effects.extend(super::effects(
+            &share,
+            &Present {
+                address: None,
+                ..all_there("99Gi")
+            },
+            way,
+            &settings(),
+        ));
         insta::assert_yaml_snapshot!(format!("{way:?}"), created(&effects));
     }
 }
@@ -55,7 +73,7 @@ fn two_classes_have_two_servers_and_two_disks() {
     let mut names = BTreeSet::new();
     for class in classes {
         let share = share(class, &["1Gi"]);
-        let effects = plan(&share, &Present::default(), Way::Own, &settings());
+        let effects = effects(&share, &addressed(), Way::Own, &settings());
         for body in created(&effects) {
             let name = body["metadata"]["name"].as_str().unwrap().to_owned();
             let kind = body["kind"].as_str().unwrap();
@@ -74,7 +92,7 @@ fn the_disk_has_room_for_all_claims_and_never_gets_smaller() {
     assert_eq!(size(&[]), "2Gi");
     assert_eq!(size(&["10Gi", "512Mi"]), "12800Mi");
     let after = |asked: &[&str], disk: &str| {
-        plan(
+        effects(
             &share("nfs", asked),
             &all_there(disk),
             Way::Csi,
@@ -96,22 +114,7 @@ fn what_is_there_is_not_made_again() {
         set: false,
         ..all_there("12Gi")
     };
-    let effects = plan(&share("nfs", &["10Gi"]), &half, Way::Csi, &settings());
+    let effects = effects(&share("nfs", &["10Gi"]), &half, Way::Csi, &settings());
     let kinds: Vec<&Value> = created(&effects).iter().map(|it| &it["kind"]).collect();
     assert_eq!(kinds, ["StatefulSet"]);
-}
-
-#[test]
-fn a_share_is_known_by_the_name_of_its_class_or_by_an_annotation() {
-    let claim = |class: Value, annotations: Value| {
-        Object::new(json!({
-            "metadata": {"annotations": annotations}, "spec": {"storageClassName": class},
-        }))
-    };
-    let wanted = json!({ WANTED.0: WANTED.1 });
-    assert!(is_meant(&claim(json!("my-nfs"), json!({}))));
-    assert!(is_meant(&claim(json!("shared"), wanted.clone())));
-    assert!(!is_meant(&claim(json!("shared"), json!({}))));
-    assert!(!is_meant(&claim(json!(""), wanted.clone())));
-    assert!(!is_meant(&claim(json!(null), wanted)));
 }

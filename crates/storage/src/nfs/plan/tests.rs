@@ -1,0 +1,156 @@
+//! What claims of shares say, and when they are looked at again.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::classes::class::Reclaim;
+
+fn now() -> Timestamp {
+    "2026-05-04T03:02:01Z".parse().unwrap()
+}
+
+fn ago(seconds: i64) -> Timestamp {
+    now()
+        .checked_sub(SignedDuration::from_secs(seconds))
+        .unwrap()
+}
+
+fn settings() -> Settings {
+    Settings {
+        namespace: "windlass-nfs".to_owned(),
+        image: "registry.example/nfs:v4".to_owned(),
+        disk_class: None,
+    }
+}
+
+fn claim(phase: &str) -> Object {
+    Object::new(json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"namespace": "team", "name": "data"},
+        "spec": {"storageClassName": "nfs-shared", "accessModes": ["ReadWriteMany"]},
+        "status": {"phase": phase},
+    }))
+}
+
+fn complete() -> Present {
+    Present {
+        disk: Some("12Gi".parse().unwrap()),
+        address: Some("10.0.0.9".to_owned()),
+        exports: true,
+        set: true,
+        class: true,
+    }
+}
+
+fn keeper(present: Present, standing: Standing) -> Observed {
+    Observed::Keeper {
+        share: Share {
+            class: "nfs-shared".to_owned(),
+            made_for: "team/data".to_owned(),
+            sizes: vec!["10Gi".parse().unwrap()],
+            reclaim: Reclaim::Retain,
+        },
+        present,
+        taken: Vec::new(),
+        way: Way::Csi,
+        standing,
+        refusal: None,
+    }
+}
+
+/// Kinds of what is made, the reason that is shown, the seconds until the next look.
+fn decided(phase: &str, observed: &Observed) -> (Vec<String>, Option<String>, Option<i64>) {
+    let object = claim(phase);
+    let plan = plan(&object, observed, &settings(), now());
+    let mut made = Vec::new();
+    let mut reason = None;
+    for effect in &plan.effects {
+        match effect {
+            Effect::Create(body) => made.push(body["kind"].as_str().unwrap().to_owned()),
+            Effect::Patch { target, .. } => made.push(format!("more {}", target.kind)),
+            Effect::ApplyStatus(body) => {
+                let text = |value: &Value| value.as_str().unwrap().to_owned();
+                reason = Some(text(&body["status"]["conditions"][0]["reason"]));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let wait = plan.wake_at.map(|at| at.duration_since(now()).as_secs());
+    (made, reason, wait)
+}
+
+#[test]
+fn a_class_is_made_when_its_server_has_an_address() {
+    let nothing = keeper(Present::default(), Standing::Absent);
+    let (made, reason, wait) = decided("Pending", &nothing);
+    let kinds = [
+        "PersistentVolumeClaim",
+        "Service",
+        "ConfigMap",
+        "StatefulSet",
+    ];
+    assert_eq!(made, kinds);
+    assert_eq!((reason, wait), (None, Some(2)));
+    let addressed = Present {
+        class: false,
+        ..complete()
+    };
+    let (made, _, wait) = decided("Pending", &keeper(addressed, Standing::Starting(ago(1))));
+    assert_eq!((made, wait), (vec!["StorageClass".to_owned()], Some(2)));
+    let rest = keeper(complete(), Standing::Ready);
+    assert_eq!(decided("Bound", &rest), (vec![], None, Some(300)));
+    assert_eq!(decided("Pending", &rest), (vec![], None, Some(15)));
+    let narrow = Present {
+        disk: Some("11Gi".parse().unwrap()),
+        ..complete()
+    };
+    let (made, ..) = decided("Bound", &keeper(narrow, Standing::Ready));
+    assert_eq!(made, ["more PersistentVolumeClaim"]);
+}
+
+#[test]
+fn a_claim_tells_trouble_and_only_while_it_waits() {
+    let starting = |seconds| keeper(complete(), Standing::Starting(ago(seconds)));
+    let late = Some("ServerNotReady".to_owned());
+    assert_eq!(decided("Pending", &starting(59)).1, None);
+    assert_eq!(decided("Pending", &starting(61)).1, late);
+    assert_eq!(decided("Bound", &starting(61)).1, None);
+    let served = Observed::Served(Standing::Starting(ago(61)));
+    assert_eq!(decided("Pending", &served), (vec![], late, Some(15)));
+    assert_eq!(decided("Bound", &served), (vec![], None, None));
+
+    let Observed::Keeper {
+        share,
+        present,
+        way,
+        standing,
+        ..
+    } = keeper(complete(), Standing::Ready)
+    else {
+        panic!("a keeper");
+    };
+    let mut refused = Observed::Keeper {
+        share: share.clone(),
+        present: Present {
+            disk: Some("1Gi".parse().unwrap()),
+            ..present
+        },
+        taken: Vec::new(),
+        way,
+        standing,
+        refusal: Some("the class cannot expand".to_owned()),
+    };
+    let (made, reason, _) = decided("Bound", &refused);
+    assert_eq!(made, ["more PersistentVolumeClaim"]);
+    assert_eq!(reason.as_deref(), Some("Refused"));
+    if let Observed::Keeper { taken, .. } = &mut refused {
+        taken.push("the Service nfs-nfs-shared".to_owned());
+    }
+    let (made, reason, _) = decided("Pending", &refused);
+    assert_eq!((made, reason.as_deref()), (vec![], Some("NameTaken")));
+    assert_eq!(
+        decided("Pending", &Observed::NoConcern),
+        (vec![], None, None)
+    );
+}
