@@ -2,12 +2,16 @@
 //!
 //! Laws:
 //! - what the application says itself wins, setting by setting;
+//! - event logs are at the root of their bucket: Spark and its history server want a folder to be there before
+//!   they begin, and a store has no other one until somebody makes it;
 //! - nothing is submitted before all of them have been there once; a store that does not answer for a
 //!   while takes nothing away from an application that is to run again.
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use windlass_api::spark::SparkApplication;
+use windlass_api::spark::application::{ConfValue, EVENT_LOG_DIR};
 use windlass_api::storage::hadoop::Access;
 
 /// The ObjectStores that an application names.
@@ -17,6 +21,22 @@ pub enum Stores {
     Known(BTreeMap<String, Result<Access, String>>),
     /// This operator does not look after any.
     Unserved,
+}
+
+/// How large a file of an event log is when Spark begins another one. Only whole files are to be seen in a
+/// bucket, so this is also what a driver that dies may take with it, and what its history lacks until then.
+const EVENT_LOG_FILE: &str = "32m";
+
+/// The ObjectStores that a specification names, each once.
+pub fn named(spec: &Value) -> Vec<&str> {
+    let stores = spec["objectStores"].as_array().into_iter().flatten();
+    let mut names: Vec<&str> = stores
+        .chain([&spec["eventLog"]])
+        .filter_map(Value::as_str)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 impl Default for Stores {
@@ -40,33 +60,60 @@ impl Stores {
     /// # Errors
     /// What it has to wait for; the application is left as it is.
     pub fn apply(&self, app: &mut SparkApplication) -> Result<(), Waits> {
-        if app.spec.object_stores.is_empty() {
+        let stores = app.spec.object_stores.iter().enumerate();
+        let stores = stores.map(|(index, name)| (format!("spec.objectStores[{index}]"), name));
+        let log = app.spec.event_log.iter();
+        let log = log.map(|name| ("spec.eventLog".to_owned(), name));
+        let mut named = stores.chain(log).peekable();
+        let Some((first, _)) = named.peek() else {
             return Ok(());
-        }
+        };
         let Self::Known(known) = self else {
-            return Err(Waits::ForOperator(
-                "spec.objectStores: this operator looks after no ObjectStores; start it with --storage"
-                    .to_owned(),
-            ));
+            return Err(Waits::ForOperator(format!(
+                "{first}: this operator looks after no ObjectStores; start it with --storage"
+            )));
         };
         let mut found = Vec::new();
         let mut missing = Vec::new();
-        for (index, name) in app.spec.object_stores.iter().enumerate() {
+        for (path, name) in named {
             let absent = || "there is none in this namespace".to_owned();
             match known.get(name).cloned().unwrap_or_else(|| Err(absent())) {
                 Ok(access) => found.push(access),
                 Err(why) => missing.push(format!(
-                    "spec.objectStores[{index}]: the ObjectStore {name} cannot be used: {why}"
+                    "{path}: the ObjectStore {name} cannot be used: {why}"
                 )),
             }
         }
         if !missing.is_empty() {
             return Err(Waits::ForStores(missing));
         }
+        // It is the last that is named.
+        if app.spec.event_log.is_some()
+            && let Some(access) = found.last()
+        {
+            log_to(app, &access.url);
+        }
         for access in found {
             give(app, access);
         }
         Ok(())
+    }
+}
+
+/// Spark's own settings of event logs, "Monitoring and Instrumentation".
+fn log_to(app: &mut SparkApplication, url: &str) {
+    // Spark takes one slash from the end, and Hadoop 3.3 nothing without a path.
+    let root = format!("{url}//");
+    for (key, value) in [
+        ("spark.eventLog.enabled", "true"),
+        (EVENT_LOG_DIR, root.as_str()),
+        ("spark.eventLog.rolling.enabled", "true"),
+        ("spark.eventLog.rolling.maxFileSize", EVENT_LOG_FILE),
+        ("spark.eventLog.compress", "true"),
+    ] {
+        let conf = &mut app.spec.spark_conf;
+        conf.entry(key.to_owned())
+            .or_insert_with(|| ConfValue::from(value));
     }
 }
 
@@ -113,6 +160,7 @@ mod tests {
         let conf = ["fs.a", "fs.b", "fs.c"];
         let conf = conf.map(|key| (key.to_owned(), ConfValue::from("theirs")));
         Access {
+            url: "s3a://logs".to_owned(),
             hadoop_conf: conf.into(),
             secret: Some(SecretInfo {
                 name: "keys".to_owned(),
@@ -134,6 +182,35 @@ mod tests {
         for pod in [&app.spec.driver.pod, &app.spec.executor.pod] {
             assert_eq!(pod.secrets.len(), 1);
         }
+    }
+
+    #[test]
+    fn an_event_log_rolls_at_the_root_of_its_bucket_unless_settings_say_otherwise() {
+        let mut app = app();
+        app.spec.object_stores.clear();
+        app.spec.event_log = Some("history".to_owned());
+        let own = ("spark.eventLog.compress", "false");
+        app.spec
+            .spark_conf
+            .insert(own.0.to_owned(), ConfValue::from(own.1));
+        let waits = Stores::default().apply(&mut app).unwrap_err();
+        let told = "spec.eventLog: the ObjectStore history cannot be used: there is none in this namespace";
+        assert_eq!(waits, Waits::ForStores(vec![told.to_owned()]));
+        let known = [("history".to_owned(), Ok(access()))];
+        Stores::Known(known.into()).apply(&mut app).unwrap();
+        let conf = &app.spec.spark_conf;
+        for (key, value) in [
+            ("spark.eventLog.enabled", "true"),
+            ("spark.eventLog.dir", "s3a://logs//"),
+            ("spark.eventLog.rolling.enabled", "true"),
+            ("spark.eventLog.rolling.maxFileSize", "32m"),
+            own,
+        ] {
+            assert_eq!(conf[key], ConfValue::from(value), "{key}");
+        }
+        assert_eq!(app.spec.hadoop_conf["fs.c"], ConfValue::from("theirs"));
+        let spec = json!({"objectStores": ["in", "out"], "eventLog": "in"});
+        assert_eq!(named(&spec), ["in", "out"]);
     }
 
     #[test]

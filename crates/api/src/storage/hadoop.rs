@@ -16,6 +16,8 @@ const MOUNTED_AT: &str = "/etc/windlass/object-stores";
 /// What an application is given to reach a bucket.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Access {
+    /// What Hadoop calls the bucket, without a slash at its end.
+    pub url: String,
     /// Settings of Hadoop, without the prefix of Spark.
     pub hadoop_conf: BTreeMap<String, ConfValue>,
     /// A Secret that driver and executors need as files.
@@ -29,14 +31,17 @@ pub struct Access {
 pub fn access(store: &ObjectStore) -> Result<Access, String> {
     let status = store.status.as_ref();
     // A bucket that was there once has an address, also while its store does not answer.
-    let Some(status) = status.filter(|it| it.url.is_some()) else {
+    let Some((status, url)) = status.and_then(|it| Some((it, it.url.clone()?))) else {
         let told = status.and_then(|it| it.conditions.first());
         return Err(told.map_or_else(
             || "it has not been looked at yet".to_owned(),
             |it| format!("{}: {}", it.reason, it.message),
         ));
     };
-    let mut access = Access::default();
+    let mut access = Access {
+        url,
+        ..Access::default()
+    };
     match status.provider {
         Some(Provider::S3) => s3(store, status, &mut access),
         Some(Provider::Gcs) => gcs(store, status, &mut access),

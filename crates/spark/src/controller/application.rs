@@ -329,7 +329,7 @@ impl Controller for SparkApplications {
 
     async fn observe(&self, object: &Object, view: &View) -> Result<Sight, ApiError> {
         let policies = self.policies(object, view).await?;
-        let stores = self.stores(object, view).await?;
+        let stores = self.stores(object, &policies, view).await?;
         let reading = match self.read(object, &policies, &stores) {
             Ok(reading) => reading,
             Err(error) => return Ok(Sight::unreadable(error)),

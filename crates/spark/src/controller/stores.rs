@@ -11,19 +11,27 @@ use windlass_engine::{Object, ObjectKey, View};
 
 use super::OBJECT_STORE;
 use super::application::SparkApplications;
-use crate::stores::Stores;
+use crate::policy::Policies;
+use crate::stores::{Stores, named};
 
 impl SparkApplications {
-    /// The ObjectStores that an application names, as the view shows them. What a policy would add is not
-    /// among them: a policy says nothing of buckets.
-    pub(super) async fn stores(&self, object: &Object, view: &View) -> Result<Stores, ApiError> {
-        let names = object.spec()["objectStores"].as_array();
-        let mut names = names
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .peekable();
-        if names.peek().is_some() && !self.settings().serves_object_stores {
+    /// The ObjectStores that an application names, or that policies name for it, as the view shows them.
+    pub(super) async fn stores(
+        &self,
+        object: &Object,
+        policies: &Policies,
+        view: &View,
+    ) -> Result<Stores, ApiError> {
+        let account = self.settings().driver_service_account.as_deref();
+        let ruled: Value;
+        let spec = if policies.is_empty() {
+            object.spec()
+        } else {
+            ruled = policies.apply(object.spec(), account).spec;
+            &ruled
+        };
+        let names = named(spec);
+        if !names.is_empty() && !self.settings().serves_object_stores {
             return Ok(Stores::Unserved);
         }
         let mut known = BTreeMap::new();

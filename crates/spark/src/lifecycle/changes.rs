@@ -49,6 +49,7 @@ pub const TABLE: &[(&str, Effect)] = &[
     ("sparkConf", Restart),
     ("hadoopConf", Restart),
     ("objectStores", Restart),
+    ("eventLog", Restart),
     ("sparkConfigMap", Restart),
     ("hadoopConfigMap", Restart),
     ("deps", Restart),

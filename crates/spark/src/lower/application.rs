@@ -46,6 +46,7 @@ pub(super) const FIELDS: &[(&str, Way)] = &[
     ("hadoopConf", Way::Settings),
     // They are settings and Secrets by the time they are lowered (crate::stores).
     ("objectStores", Way::Settings),
+    ("eventLog", Way::Settings),
     ("sparkConfigMap", Way::Pods),
     ("hadoopConfigMap", Way::Pods),
     ("volumes", Way::Pods),

@@ -31,6 +31,7 @@ arguments: ["9"]
 sparkConf: {spark.ui.port: "4041"}
 hadoopConf: {io.file.buffer.size: "65536"}
 objectStores: [history]
+eventLog: history
 sparkConfigMap: spark-files
 hadoopConfigMap: hadoop-files
 deps: {files: ["https://example.com/list.txt"]}

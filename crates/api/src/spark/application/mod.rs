@@ -51,6 +51,9 @@ pub const GROUP: &str = "sparkoperator.k8s.io";
 /// The annotation by which a user asks for another run: a time, or any text that is new.
 pub const RERUN_REQUESTED_AT: &str = "windlass.dev/rerun-requested-at";
 
+/// The setting with the folder of event logs.
+pub const EVENT_LOG_DIR: &str = "spark.eventLog.dir";
+
 /// The annotation of an Ingress or HTTPRoute that says where a browser finds what is behind it.
 pub const URL: &str = "windlass.dev/url";
 
@@ -124,6 +127,13 @@ pub struct SparkApplicationSpec {
     /// over these. The application waits until all of them are there. Not known to the Kubeflow operator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub object_stores: Vec<String>,
+    /// An ObjectStore of the namespace that Spark writes its event log to, in rolling files, for a history
+    /// server to read. Its bucket is reached as those of objectStores are, and is for event logs alone: they
+    /// are at its root, the one folder that a bucket has from the beginning. sparkConf wins over what this
+    /// sets, and with a spark.eventLog.dir of its own names a folder, which must be there. Not known to
+    /// the Kubeflow operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_log: Option<String>,
     /// A ConfigMap of Spark configuration files, mounted at /etc/spark/conf.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spark_config_map: Option<String>,

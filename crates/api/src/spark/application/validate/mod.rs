@@ -15,7 +15,7 @@ use self::{
     role::check_role,
 };
 use super::{
-    DeployMode, DriverIngressOptions, DynamicAllocation, Language, PodPieces, Port,
+    DeployMode, DriverIngressOptions, DynamicAllocation, EVENT_LOG_DIR, Language, PodPieces, Port,
     SparkApplication, SparkApplicationSpec, UrlFormat,
 };
 use crate::{
@@ -437,6 +437,7 @@ fn check_images(findings: &mut Findings, spec: &SparkApplicationSpec, path: &Fie
     for (index, store) in spec.object_stores.iter().enumerate() {
         findings.object_name(&stores_path.index(index), store);
     }
+    check_event_log(findings, spec, path);
     for (name, config_map) in [
         ("sparkConfigMap", &spec.spark_config_map),
         ("hadoopConfigMap", &spec.hadoop_config_map),
@@ -444,6 +445,23 @@ fn check_images(findings: &mut Findings, spec: &SparkApplicationSpec, path: &Fie
         if let Some(config_map) = config_map {
             findings.object_name(&path.field(name), config_map);
         }
+    }
+}
+
+/// A history server takes what it finds beside event logs for broken ones, and its cleaner deletes those.
+fn check_event_log(findings: &mut Findings, spec: &SparkApplicationSpec, path: &FieldPath) {
+    let Some(store) = &spec.event_log else {
+        return;
+    };
+    let path = path.field("eventLog");
+    findings.object_name(&path, store);
+    if spec.object_stores.contains(store) && !spec.spark_conf.contains_key(EVENT_LOG_DIR) {
+        let detail = format!(
+            "names a bucket of objectStores, whose files the cleaner of a history server could take for \
+             broken event logs; use an ObjectStore for event logs alone, or name a folder that is there \
+             with sparkConf[{EVENT_LOG_DIR}]"
+        );
+        findings.forbidden(&path, detail);
     }
 }
 

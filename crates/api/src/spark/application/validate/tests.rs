@@ -285,3 +285,23 @@ fn local_paths_are_told_from_uris() {
         assert_eq!(is_local_path(uri), expected, "{uri}");
     }
 }
+
+#[test]
+fn event_logs_have_a_bucket_or_a_folder_of_their_own() {
+    let log = ("/spec/eventLog", json!("history"));
+    let stores = ("/spec/objectStores", json!(["data", "history"]));
+    assert_eq!(findings(std::slice::from_ref(&log)), Vec::<String>::new());
+    let told = findings(&[log.clone(), stores.clone()]);
+    assert!(
+        matches!(&told[..], [told] if told.starts_with("spec.eventLog: ") && told.contains("for event logs alone")),
+        "{told:?}"
+    );
+    let folder = json!({"spark.eventLog.dir": "s3a://history/logs"});
+    let folder = ("/spec/sparkConf", folder);
+    assert_eq!(findings(&[log, stores, folder]), Vec::<String>::new());
+    let told = findings(&[("/spec/eventLog", json!("s3a://history"))]);
+    assert!(
+        matches!(&told[..], [told] if told.starts_with("spec.eventLog")),
+        "{told:?}"
+    );
+}
