@@ -16,7 +16,8 @@
 #               a server that speaks the language of S3, and the Kubernetes clients for Python and
 #               Node.js of crates/cli/tests/clients
 #   --catalog   also what `make e2e-apps` alone needs: Cassandra and Kafka with their clients, Jupyter's
-#               notebook, Airflow, and servers that stand in for those of Google and Azure
+#               notebook, Airflow, servers that stand in for those of Google and Azure, and Hadoop's file
+#               system for S3
 #
 # Safe to run again and to interrupt: what is there is left alone, what is half there is redone.
 # Root gets missing Debian packages installed; anybody else is told which ones to ask for.
@@ -240,4 +241,5 @@ if $wants_catalog; then
     "$(dirname "$0")/cassandra.sh"
     "$(dirname "$0")/kafka.sh"
     "$(dirname "$0")/notebook.sh"
+    "$(dirname "$0")/hadoop-aws.sh"
 fi

@@ -299,6 +299,8 @@ fn every_command_about_buckets_does_what_it_says() {
     let port = free.local_addr().unwrap().port().to_string();
     drop(free);
     let moto = installed("moto", "requirements.txt").display().to_string();
+    let jars = windlass::sparks::cache().join("hadoop-aws/3.3.4/lib");
+    assert!(jars.exists(), "make e2e-apps installs {}", jars.display());
     let document = std::fs::read_to_string(root().join("docs/object-stores.md")).unwrap();
     // A session that fails leaves no server.
     let mut session = String::from("set -euo pipefail\ntrap 'kill $(jobs -p) || true' EXIT\n");
@@ -307,20 +309,40 @@ fn every_command_about_buckets_does_what_it_says() {
         let line = line
             .replace("windlass up --storage", "windlass up --storage --port 0")
             .replace("~/.cache/windlass/clients/moto", &moto)
+            .replace(
+                "$HOME/.cache/windlass/hadoop-aws/3.3.4/lib",
+                &jars.display().to_string(),
+            )
             .replace("-p 9000", &format!("-p {port}"));
         session.push_str(&format!("{line}\n"));
     }
     let home = tempfile::tempdir().unwrap();
     let examples = home.path().join("examples/storage");
     std::fs::create_dir_all(&examples).unwrap();
-    let example = root().join("examples/storage/object-store.yaml");
-    let example = std::fs::read_to_string(example).unwrap();
-    let example = example.replace(":9000", &format!(":{port}"));
-    std::fs::write(examples.join("object-store.yaml"), example).unwrap();
+    for file in ["object-store.yaml", "history-server.yaml", "streaming.yaml"] {
+        let example = std::fs::read_to_string(root().join("examples/storage").join(file)).unwrap();
+        let example = example.replace(":9000", &format!(":{port}"));
+        std::fs::write(examples.join(file), example).unwrap();
+    }
     let answer = shell_session(home.path(), &session);
     let told = format!("{session}\n{}\n{}", answer.stdout, answer.stderr);
     assert_eq!(answer.code, 0, "{told}");
     assert!(answer.stdout.contains("s3a://spark-history"), "{told}");
+    // The streaming job goes on where it ended, and both of its runs are in the history after it is deleted.
+    let begins: Vec<u32> = answer
+        .stdout
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("goes on after ")?
+                .split(' ')
+                .next()?
+                .parse()
+                .ok()
+        })
+        .collect();
+    assert!(matches!(begins[..], [0, 3..]), "{begins:?}\n{told}");
+    let listed = answer.stdout.matches("\"name\" : \"streaming\"").count();
+    assert_eq!(listed, 2, "{told}");
 }
 
 /// A bucket is made and deleted while the operator is killed once; tells how many requests there were.
