@@ -17,7 +17,8 @@ use windlass_api::spark::original::{CurrentImage, OldImages};
 pub use app::{AppCommand, AppFolder, PackageArgs, TestArgs};
 pub use applications::{
     Awaited, ChangeArgs, ConnectArgs, DeleteArgs, DiffArgs, EventsArgs, ForwardArgs, ListArgs,
-    LogsArgs, PlaceArgs, Show, StatusArgs, SubmitArgs, Told, TriggerArgs, WaitArgs, WhyArgs,
+    LogsArgs, PlaceArgs, Show, StatusArgs, SubmitArgs, Told, TriggerArgs, UiArgs, WaitArgs,
+    WhyArgs,
 };
 pub use exposing::{ExposingArgs, Json};
 pub use issuer::IssuerRef;
@@ -72,6 +73,8 @@ pub enum Command {
     Events(EventsArgs),
     /// Make the web page of a driver or Connect server reachable at a port of this machine.
     Forward(ForwardArgs),
+    /// Open the web page of an application: its driver's, or a history server's when it is over.
+    Ui(UiArgs),
     /// Open a Python shell, or run a Python program, on a Spark Connect server.
     Connect(ConnectArgs),
     /// Wait until an application has ended, a Connect server answers, a virtual cluster is ready, or for
@@ -182,6 +185,7 @@ impl Command {
             Self::Logs(args) => Some(&mut args.place.cluster),
             Self::Events(args) => Some(&mut args.place.cluster),
             Self::Forward(args) => Some(&mut args.place.cluster),
+            Self::Ui(args) => Some(&mut args.place.cluster),
             Self::Connect(args) => Some(&mut args.place.cluster),
             Self::Wait(args) => Some(&mut args.place.cluster),
             Self::Suspend(args) | Self::Resume(args) | Self::Rerun(args) => {

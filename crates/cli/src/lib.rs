@@ -94,6 +94,7 @@ async fn act(command: Command) -> Result<Exit, Failure> {
         Command::Logs(args) => commands::logs::logs(args).await,
         Command::Events(args) => commands::events::events(args).await,
         Command::Forward(args) => commands::forward::forward(args).await,
+        Command::Ui(args) => commands::ui::ui(args).await,
         Command::Connect(args) => Box::pin(commands::connect::connect(args)).await,
         Command::Wait(args) => commands::wait::wait(args).await,
         Command::Suspend(args) => commands::change::suspend(args).await,

@@ -242,6 +242,23 @@ pub struct ForwardArgs {
     pub place: PlaceArgs,
 }
 
+/// Arguments of `windlass ui`.
+#[derive(Debug, Args)]
+pub struct UiArgs {
+    /// Name of the application.
+    #[arg(value_name = "NAME")]
+    pub application: String,
+    /// Port on 127.0.0.1 (0: pick a free one).
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub local_port: u16,
+    /// Print the URL only, also where there is a browser.
+    #[arg(long)]
+    pub no_browser: bool,
+    /// Where.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
 /// Arguments of `windlass connect`.
 #[derive(Debug, Args)]
 pub struct ConnectArgs {

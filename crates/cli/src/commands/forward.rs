@@ -17,7 +17,7 @@ use crate::run::interrupts::Interrupts;
 use crate::run::preflight::api_failure;
 
 /// Spark's own port for the page.
-const UI_PORT: u16 = 4040;
+pub const UI_PORT: u16 = 4040;
 
 /// Forwards until it is interrupted or the driver is gone.
 pub async fn forward(args: ForwardArgs) -> Result<Exit, Failure> {

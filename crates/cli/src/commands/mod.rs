@@ -18,6 +18,7 @@ pub mod status;
 pub mod submit;
 pub mod tenant;
 pub mod trigger;
+pub mod ui;
 pub mod up;
 pub mod wait;
 pub mod warm;

@@ -1,0 +1,242 @@
+//! `windlass ui`: the web page of an application, wherever it is: with its driver while that runs, and with the
+//! history server of its event log when it is over or deleted.
+//!
+//! A history server is a pod of the namespace with the label [`HISTORY_OF`]: any Deployment is one, with
+//! whatever image and settings its bucket takes, as the one in `examples/storage`.
+
+use std::io::IsTerminal as _;
+use std::process::Stdio;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use serde_json::Value;
+use tokio::process::Command;
+
+use super::forward::{UI_PORT, listen, serve};
+use crate::applications::{Place, state};
+use crate::args::UiArgs;
+use crate::exit::{Exit, Failure};
+use crate::output::{data, talk};
+use crate::run::interrupts::Interrupts;
+use crate::run::preflight::api_failure;
+
+/// The label of a history server's pods: the ObjectStore whose event logs it shows.
+const HISTORY_OF: &str = "windlass.dev/history-of";
+/// The port of a history server whose pod names none, Spark's own.
+const HISTORY_PORT: u16 = 18080;
+
+/// Where the page of an application is.
+#[derive(Debug, PartialEq, Eq)]
+enum Whereabouts {
+    /// With its driver.
+    Driver { pod: String, port: u16 },
+    /// With a history server.
+    History {
+        /// The application as Spark calls it, where that is known.
+        id: Option<String>,
+        /// The ObjectStore with its event log, where that is known.
+        store: Option<String>,
+    },
+}
+
+/// Forwards to the page until it is interrupted or what serves it is gone.
+pub async fn ui(args: UiArgs) -> Result<Exit, Failure> {
+    let place = Place::open(&args.place).await?;
+    let name = &args.application;
+    let applications = place.applications();
+    let found = applications.get_opt(name).await.map_err(api_failure)?;
+    let is_known = found.is_some();
+    let known = found.as_ref().map(|found| (state(found), &found.data));
+    let about = format!("{}/{name}", place.namespace);
+    let whereabouts =
+        whereabouts(name, known).map_err(|why| Failure::bad_input(format!("{about} {why}")))?;
+    let (pod, port, path) = match whereabouts {
+        Whereabouts::Driver { pod, port } => (pod, port, "/".to_owned()),
+        Whereabouts::History { id, store } => {
+            let (pod, port) = history_server(&place, store.as_deref()).await?;
+            let path = id.map_or_else(|| "/".to_owned(), |id| format!("/history/{id}/"));
+            (pod, port, path)
+        }
+    };
+    if !is_known {
+        talk(&format!(
+            "there is no application {about} now: the list of the history server has those of before by their names"
+        ));
+    }
+    let pods = place.pods();
+    let mut interrupts = Interrupts::listen()?;
+    let (listener, local) = listen(args.local_port).await?;
+    let url = format!("http://127.0.0.1:{local}{path}");
+    data(&url)?;
+    talk(&format!("leads to port {port} of {pod}; Ctrl-C ends it"));
+    if !args.no_browser && std::io::stdout().is_terminal() {
+        show(&url);
+    }
+    tokio::select! {
+        failure = serve(&listener, &pods, &pod, port) => Err(failure),
+        _ = interrupts.next() => Ok(Exit::Completed),
+    }
+}
+
+/// Where the page of an application is, by its state and itself as far as it is there; or why it has none, and
+/// what to do, to be read after its name.
+fn whereabouts(name: &str, known: Option<(&str, &Value)>) -> Result<Whereabouts, String> {
+    let Some((state, application)) = known else {
+        return Ok(Whereabouts::History {
+            id: None,
+            store: None,
+        });
+    };
+    let (spec, status) = (&application["spec"], &application["status"]);
+    let conf = |key: &str| spec["sparkConf"][key].as_str();
+    if state == "RUNNING"
+        && let Some(pod) = status["driverInfo"]["podName"].as_str()
+    {
+        return Ok(Whereabouts::Driver {
+            pod: pod.to_owned(),
+            port: conf("spark.ui.port")
+                .and_then(|port| port.parse().ok())
+                .unwrap_or(UI_PORT),
+        });
+    }
+    if !matches!(state, "COMPLETED" | "FAILED" | "SUSPENDED") {
+        return Err(format!(
+            "is {state}: its page is there while its driver runs; windlass wait {name} --for running waits for it"
+        ));
+    }
+    let store = spec["eventLog"].as_str();
+    if store.is_none() && conf("spark.eventLog.enabled") != Some("true") {
+        return Err(format!(
+            "is {state} and has written no event log: name an ObjectStore in spec.eventLog before its next run"
+        ));
+    }
+    let id = status["sparkApplicationId"]
+        .as_str()
+        .filter(|id| !id.is_empty());
+    let id =
+        id.ok_or_else(|| format!("is {state} and had no driver: windlass why {name} says why"))?;
+    Ok(Whereabouts::History {
+        id: Some(id.to_owned()),
+        store: store.map(str::to_owned),
+    })
+}
+
+/// The pod of a history server that answers, and its port.
+async fn history_server(place: &Place, store: Option<&str>) -> Result<(String, u16), Failure> {
+    let label = store.map_or_else(
+        || HISTORY_OF.to_owned(),
+        |store| format!("{HISTORY_OF}={store}"),
+    );
+    let labelled = ListParams::default().labels(&label);
+    let pods = place
+        .pods()
+        .list(&labelled)
+        .await
+        .map_err(api_failure)?
+        .items;
+    if let Some(pod) = pods.iter().find(|pod| is_ready(pod)) {
+        return Ok((pod.metadata.name.clone().unwrap_or_default(), port(pod)));
+    }
+    let namespace = &place.namespace;
+    Err(Failure::bad_input(match pods.first() {
+        Some(pod) => format!(
+            "the history server {namespace}/{} does not answer: kubectl logs {0} --namespace {namespace} may say \
+             why",
+            pod.metadata.name.as_deref().unwrap_or_default()
+        ),
+        None => format!(
+            "no pod of namespace {namespace} has the label {label}, as a history server for these event logs would: \
+             start one, for example that of docs/object-stores.md"
+        ),
+    }))
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|it| it.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    pod.metadata.deletion_timestamp.is_none()
+        && conditions.any(|it| it.type_ == "Ready" && it.status == "True")
+}
+
+/// The first port that a container of the pod names.
+fn port(pod: &Pod) -> u16 {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let mut ports = containers.flat_map(|it| it.ports.iter().flatten());
+    ports
+        .next()
+        .and_then(|it| u16::try_from(it.container_port).ok())
+        .unwrap_or(HISTORY_PORT)
+}
+
+/// Shows a page in the browser of whoever sits at this machine, if there is one; the URL is printed anyway.
+fn show(url: &str) {
+    let opener = if cfg!(target_os = "macos") {
+        "open"
+    } else if ["DISPLAY", "WAYLAND_DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some())
+    {
+        "xdg-open"
+    } else {
+        return;
+    };
+    let mut command = Command::new(opener);
+    command
+        .arg(url)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let _ = command.spawn();
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn of(state: &str, spec: Value) -> Result<Whereabouts, String> {
+        let application = json!({
+            "spec": spec,
+            "status": {"driverInfo": {"podName": "pi-driver"}, "sparkApplicationId": "spark-1"},
+        });
+        whereabouts("pi", Some((state, &application)))
+    }
+
+    #[test]
+    fn a_page_is_with_the_driver_while_it_runs_and_with_a_history_server_afterwards() {
+        let driver = |port| Whereabouts::Driver {
+            pod: "pi-driver".to_owned(),
+            port,
+        };
+        let history = |store: Option<&str>| Whereabouts::History {
+            id: Some("spark-1".to_owned()),
+            store: store.map(str::to_owned),
+        };
+        assert_eq!(of("RUNNING", json!({})), Ok(driver(4040)));
+        let moved = json!({"sparkConf": {"spark.ui.port": "4041"}, "eventLog": "history"});
+        assert_eq!(of("RUNNING", moved.clone()), Ok(driver(4041)));
+        assert_eq!(of("COMPLETED", moved), Ok(history(Some("history"))));
+        let by_settings = json!({"sparkConf": {"spark.eventLog.enabled": "true"}});
+        assert_eq!(of("FAILED", by_settings), Ok(history(None)));
+        let gone = Whereabouts::History {
+            id: None,
+            store: None,
+        };
+        assert_eq!(whereabouts("pi", None), Ok(gone));
+    }
+
+    #[test]
+    fn where_there_is_no_page_it_is_said_what_to_do() {
+        let why = of("COMPLETED", json!({})).unwrap_err();
+        assert!(
+            why.contains("name an ObjectStore in spec.eventLog"),
+            "{why}"
+        );
+        let why = of("SUBMITTED", json!({"eventLog": "history"})).unwrap_err();
+        assert!(why.contains("windlass wait pi --for running"), "{why}");
+        let never = json!({"spec": {"eventLog": "history"}, "status": {}});
+        let why = whereabouts("pi", Some(("FAILED", &never))).unwrap_err();
+        assert!(why.contains("windlass why pi"), "{why}");
+    }
+}
