@@ -15,6 +15,8 @@ pub const SCRIPT: &str = include_str!("agent.sh");
 pub const CONFIGCLI: &str = include_str!("configcli.py");
 /// The same for images without Python.
 pub const CONFIGCLI_WITHOUT_PYTHON: &str = include_str!("configcli.sh");
+/// What tells the kubelet whether several services of a member serve, as it is mounted.
+pub const PROBE: &str = include_str!("probe.sh");
 
 /// What says how far the copy of a member's directories is, in the container that makes it.
 const PROGRESS: &str = include_str!("progress.sh");

@@ -13,6 +13,7 @@ use crate::configmeta::lookup;
 
 mod ask;
 mod containers;
+mod probe;
 
 /// A container's files.
 struct Member {

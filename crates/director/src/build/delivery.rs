@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use windlass_api::director::Hidden;
 
 use super::{CONTENT_ANNOTATION, GENERATION_ANNOTATION, hash_text, metadata, stamp};
-use crate::agent::{CONFIGCLI, CONFIGCLI_WITHOUT_PYTHON, SCRIPT};
+use crate::agent::{CONFIGCLI, CONFIGCLI_WITHOUT_PYTHON, PROBE, SCRIPT};
 use crate::blueprint::Blueprint;
 use crate::configmeta::Document;
 use crate::names::{Names, SECRET_TYPE_LABEL};
@@ -95,6 +95,7 @@ pub fn delivery_secret(
     put("agent", SCRIPT);
     put("configcli", CONFIGCLI);
     put("configcli.sh", CONFIGCLI_WITHOUT_PYTHON);
+    put("probe", PROBE);
     put("generation", &format!("{}\n", delivery.generation));
     put("memo", &format!("{}\n", delivery.memo));
     put("common", delivery.document.common());

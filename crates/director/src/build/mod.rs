@@ -10,6 +10,7 @@
 mod delivery;
 mod persist;
 mod pod;
+mod readiness;
 mod services;
 mod stateful_set;
 
@@ -106,7 +107,7 @@ fn role_selector(blueprint: &Blueprint, role: &Role) -> Value {
 }
 
 /// Puts all of `more` into the object, over what is there.
-fn extend<K: Into<String>, V: Into<Value>>(
+pub(crate) fn extend<K: Into<String>, V: Into<Value>>(
     object: &mut Value,
     more: impl IntoIterator<Item = (K, V)>,
 ) {

@@ -5,8 +5,9 @@
 //! `/opt/windlass`, and the directories that are to outlive containers on its storage.
 
 use serde_json::{Map, Value, json};
-use windlass_api::director::app::{Endpoint, HealthCheck, HttpScheme, PackageSource};
+use windlass_api::director::app::PackageSource;
 
+use super::readiness::readiness;
 use super::{extend, headless_labels, labels, persistent_directories};
 use crate::agent::{Layout, MOUNT, PACKAGE_MOUNT};
 use crate::blueprint::{Blueprint, Role};
@@ -38,10 +39,6 @@ const DELIVERY_MODE: u32 = 0o444;
 
 /// Services such as sshd refuse a directory that everybody writes to.
 const AFTER_START: &str = "chmod 755 /run 2>/dev/null; exit 0";
-
-/// How long a check waits for its answer when nothing is given, in seconds. Kubernetes' own second is
-/// short for what JVMs serve.
-const CHECK_TIMEOUT: i32 = 5;
 
 /// What the pods of a role are made from.
 pub(super) fn template(blueprint: &Blueprint, names: &Names, role: &Role) -> Value {
@@ -293,7 +290,7 @@ fn app_container(blueprint: &Blueprint, role: &Role, volumes: &Volumes) -> Value
     if !devices.is_empty() {
         set("volumeDevices", json!(devices));
     }
-    if let Some(probe) = readiness(role) {
+    if let Some(probe) = readiness(&role.services) {
         set("readinessProbe", probe);
     }
     container
@@ -335,67 +332,6 @@ fn environment(role: &Role) -> Vec<Value> {
             .map(|it| json!({"name": it.name, "value": it.value})),
     );
     variables
-}
-
-/// A member is ready while the check of one of its services holds.
-fn readiness(role: &Role) -> Option<Value> {
-    let mut endpoints = role.services.iter().filter_map(|it| it.endpoint.as_ref());
-    let (endpoint, check) =
-        endpoints.find_map(|endpoint| Some((endpoint, endpoint.health_check.as_ref()?)))?;
-    let mut probe = Map::new();
-    let (kind, handler) = handler(endpoint, check)?;
-    probe.insert(kind.to_owned(), handler);
-    let timeout = check.timeout_seconds.unwrap_or(CHECK_TIMEOUT);
-    probe.insert("timeoutSeconds".to_owned(), json!(timeout));
-    for (field, value) in [
-        ("initialDelaySeconds", check.initial_delay_seconds),
-        ("periodSeconds", check.period_seconds),
-        ("failureThreshold", check.failure_threshold),
-    ] {
-        if let Some(value) = value {
-            probe.insert(field.to_owned(), json!(value));
-        }
-    }
-    Some(Value::Object(probe))
-}
-
-fn handler(endpoint: &Endpoint, check: &HealthCheck) -> Option<(&'static str, Value)> {
-    let port = endpoint.port;
-    if let Some(http) = &check.http {
-        let path = http
-            .path
-            .as_deref()
-            .or(endpoint.path.as_deref())
-            .unwrap_or("/");
-        let path = if path.starts_with('/') {
-            path.to_owned()
-        } else {
-            format!("/{path}")
-        };
-        let is_https = match http.scheme {
-            Some(scheme) => scheme == HttpScheme::Https,
-            None => endpoint.url_scheme.as_deref() == Some("https"),
-        };
-        let scheme = if is_https { "HTTPS" } else { "HTTP" };
-        return Some((
-            "httpGet",
-            json!({"port": port, "path": path, "scheme": scheme}),
-        ));
-    }
-    if let Some(grpc) = &check.grpc {
-        let mut handler = json!({"port": port});
-        if let Some(service) = &grpc.service {
-            handler["service"] = json!(service);
-        }
-        return Some(("grpc", handler));
-    }
-    if let Some(exec) = &check.exec {
-        return Some(("exec", json!({"command": exec.command})));
-    }
-    check
-        .tcp
-        .as_ref()
-        .map(|_| ("tcpSocket", json!({"port": port})))
 }
 
 /// What copies directories of the image to storage, once per storage.

@@ -100,6 +100,7 @@ fn the_delivery_has_all_that_members_are_told_and_shows_it_to_no_debug() {
         "configcli.sh",
         "generation",
         "memo",
+        "probe",
         "seed",
     ]
     .map(str::to_owned)

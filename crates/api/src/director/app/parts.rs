@@ -72,8 +72,9 @@ pub struct Endpoint {
     /// The older spelling of hasAuthToken.
     #[serde(default, rename = "auth_token", skip_serializing_if = "is_false")]
     pub auth_token: bool,
-    /// By what it is known whether a member serves: a member is ready while this holds. Of the
-    /// services of a role one may have it. Not known to KubeDirector.
+    /// By what it is known whether a member serves: a member is ready while this holds for all of its
+    /// services that have it. Where several have, the image needs bash, and for https curl. Not known to
+    /// KubeDirector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
 }

@@ -165,16 +165,6 @@ fn each_mistake_is_told_with_its_field_and_what_to_do() {
             with_service(&json!({ "endpoint": { "port": 22 } })),
         ),
         (
-            "two services of a role with a health check",
-            json!({ "services": [
-                { "id": "ssh", "label": { "name": "SSH" },
-                  "endpoint": { "port": 22, "healthCheck": { "tcp": {} } } },
-                { "id": "db", "label": { "name": "Database" },
-                  "endpoint": { "port": 9042, "healthCheck": { "grpc": {} } } },
-                { "id": "daemon", "label": { "name": "A daemon" } },
-            ] }),
-        ),
-        (
             "a package that is no archive",
             json!({ "defaultConfigPackage": { "packageURL": "https://example.com/setup.zip" } }),
         ),

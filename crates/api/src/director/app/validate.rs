@@ -339,7 +339,6 @@ fn check_config(findings: &mut Findings, spec: &AppSpec, at: &FieldPath) {
         let services = services.map(|(index, it)| (list.index(index), it.as_str()));
         findings.unique("a service of the role", services.clone());
         let mut ports = BTreeMap::new();
-        let mut checked = None;
         for (path, id) in services {
             let Some(service) = spec.services.iter().find(|it| it.id == id) else {
                 let known = spec.services.iter().map(|it| it.id.as_str());
@@ -355,19 +354,9 @@ fn check_config(findings: &mut Findings, spec: &AppSpec, at: &FieldPath) {
                         "has port {}, which {other} of the same role has, too; give it another one",
                         endpoint.port
                     );
-                    findings.invalid(path.clone(), id, detail);
+                    findings.invalid(path, id, detail);
                 }
                 _ => {}
-            }
-            if endpoint.health_check.is_some()
-                && let Some(other) = checked.replace(id)
-                && other != id
-            {
-                let detail = format!(
-                    "has a healthCheck, and so has {other} of the same role; a member has one, so \
-                     remove one of the two"
-                );
-                findings.invalid(path, id, detail);
             }
         }
     }
