@@ -9,6 +9,8 @@ pub(crate) const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 pub(crate) const LABEL_VALUE: &str = "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$";
 /// An amount of something.
 pub(crate) const QUANTITY: &str = "^([0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$";
+/// A share, from 1% to 100%.
+pub(crate) const SHARE: &str = "^([1-9][0-9]?|100)%$";
 /// A picture.
 pub(crate) const LOGO_URL: &str = r"^(file|https?)://.+\.(jpeg|png)$";
 /// A setup package. KubeDirector has no configmap:// and no .tar.gz.

@@ -1,5 +1,6 @@
 //! Storage: the kinds of `banzaicloud.com/v1alpha1`.
 
+pub mod growth;
 pub mod hadoop;
 pub mod object_store;
 

@@ -348,6 +348,7 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
             home: args.lease_namespace.clone(),
             serves_originals: args.original_kubedirector || is_served,
             serves_budgets: config.serves_budgets,
+            lets_claims_grow: args.storage && args.storage_auto_grow,
         })
     } else {
         None

@@ -145,13 +145,14 @@ impl Embedded {
             options.original_api == Served::Yes || serves_originals(&admin).await?;
         let serves_clusters =
             options.virtual_clusters == Served::Yes || serves_virtual_clusters(&admin).await?;
+        let serves_storage = options.storage == Served::Yes || serves_storage(&admin).await?;
         let director = DirectorConfig {
             home: setup::OPERATOR_NAMESPACE.to_owned(),
             serves_originals: options.original_kubedirector == Served::Yes
                 || serves_original_kubedirector(&admin).await?,
             serves_budgets: true,
+            lets_claims_grow: serves_storage,
         };
-        let serves_storage = options.storage == Served::Yes || serves_storage(&admin).await?;
         let storage = StorageConfig {
             growth: Growth::OnRequest,
             ..StorageConfig::default()

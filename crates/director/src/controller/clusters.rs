@@ -41,6 +41,7 @@ const NAMES_TRIED: usize = 8;
 pub struct KubeDirectorClusters {
     home: String,
     serves_budgets: bool,
+    lets_claims_grow: bool,
     client: Client,
     references: Shared,
     /// What random texts of new clusters come from: of this process, so that a plan that is made twice
@@ -76,6 +77,7 @@ impl KubeDirectorClusters {
         Self {
             home: config.home,
             serves_budgets: config.serves_budgets,
+            lets_claims_grow: config.lets_claims_grow,
             client,
             references: Shared::default(),
             salt: Uuid::new_v4().simple().to_string(),
@@ -223,6 +225,7 @@ impl KubeDirectorClusters {
             services: present(&services),
             budgets: present(&budgets),
             delivery: deliveries.min_by_key(|it| is_lost(&it.object)),
+            lets_claims_grow: self.lets_claims_grow,
             ..Observed::default()
         })
     }

@@ -74,6 +74,8 @@ pub struct DirectorConfig {
     pub serves_originals: bool,
     /// Whether the cluster serves PodDisruptionBudgets of `policy/v1`; where not, roles have none.
     pub serves_budgets: bool,
+    /// Whether claims grow by themselves that say so, by a controller beside this one.
+    pub lets_claims_grow: bool,
 }
 
 /// The controller of KubeDirectorClusters. It runs hooks through `client`.

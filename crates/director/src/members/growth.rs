@@ -6,7 +6,8 @@
 //! the role, the StatefulSet, and each claim say.
 //!
 //! Laws:
-//! - no claim asks for less than it did, unless its storage has given up on that and has not as much yet;
+//! - no claim asks for less than it did, unless its storage has given up on that and has not as much yet: one
+//!   that has grown by itself beyond the size is as it is to be, and so is what it asks for;
 //! - the StatefulSet is replaced when all volumes of members have the size, so what turns out to be too much
 //!   can be taken back until then, down to what the StatefulSet was made with;
 //! - a pod is replaced for the sake of its file system only after nobody else has made that larger for a
@@ -49,18 +50,20 @@ pub(super) enum Mount {
     Nobody,
 }
 
+/// Whether a claim is for the file system of its member, and not for a raw device.
+pub(super) fn is_file_system(claim: &ObservedClaim, scheme: Scheme) -> bool {
+    let rest = claim.name.strip_prefix(scheme.claim_prefix());
+    rest.is_some_and(|rest| rest.starts_with('-'))
+}
+
 impl<'a> Growth<'a> {
     /// Nothing of a role without storage, or of whose size nothing can be made.
     pub(super) fn of(view: &RoleView<'a>, scheme: Scheme) -> Option<Self> {
         let storage = view.role.spec.storage.as_ref()?;
         let prefix = scheme.claim_prefix();
-        let is_file_system = |claim: &ObservedClaim| {
-            let rest = claim.name.strip_prefix(prefix);
-            rest.is_some_and(|rest| rest.starts_with('-'))
-        };
         let claims = view.claims.values().flatten().copied();
         let claims = claims.filter(|claim| {
-            is_file_system(claim)
+            is_file_system(claim, scheme)
                 && !claim.deleting
                 && claim.marks.leaving.is_none()
                 && claim.volume.bound

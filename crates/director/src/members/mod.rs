@@ -24,6 +24,7 @@
 //! - no member goes before it is drained and forgotten, or its time is over;
 //! - hooks come last among the effects, so that none waits for another one's end.
 
+mod auto_grow;
 mod belonging;
 mod growth;
 mod hooks;

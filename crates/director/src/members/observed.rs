@@ -7,6 +7,7 @@ use serde_json::Value;
 use windlass_api::director::cluster::ContainerState;
 use windlass_api::quantity::Quantity;
 
+use super::auto_grow::AutoGrowMarks;
 use super::belonging::Belonging;
 use super::hooks::{HookKey, HookState};
 use super::marks::{ClaimMarks, PodMarks};
@@ -47,6 +48,8 @@ pub struct Observed {
     pub entropy: Option<Seed>,
     /// What the API refused last.
     pub refusal: Option<String>,
+    /// Whether this operator lets claims grow by themselves that say so.
+    pub lets_claims_grow: bool,
 }
 
 impl Observed {
@@ -200,6 +203,10 @@ pub struct ObservedClaim {
     pub deleting: bool,
     /// What is written on it.
     pub marks: ClaimMarks,
+    /// What it says of growing by itself.
+    pub auto_grow: AutoGrowMarks,
+    /// Its `metadata.resourceVersion`.
+    pub revision: Option<String>,
     /// Its volume.
     pub volume: ObservedVolume,
 }

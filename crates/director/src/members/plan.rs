@@ -394,6 +394,7 @@ impl<'a> Planner<'a> {
         self.growth_troubles(&growing);
         self.conditions(&mut status, is_settled);
         self.growth_condition(&growing, &mut status);
+        self.auto_grow_condition(&mut status);
         self.scaling_conditions(&mut status);
         self.announce_scaling(&status);
         let mut events = status::announce(self.before, &status);

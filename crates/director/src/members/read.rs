@@ -8,6 +8,7 @@ use windlass_api::quantity::Quantity;
 use windlass_engine::Object;
 use windlass_engine::view::External;
 
+use super::auto_grow::AutoGrowMarks;
 use super::belonging::Belonging;
 use super::hooks::{HookState, Outcome};
 use super::marks::{ClaimMarks, PodMarks};
@@ -135,6 +136,10 @@ impl ObservedClaim {
             belonging,
             deleting: object.is_deleting(),
             marks: ClaimMarks::read(&annotations(object)),
+            auto_grow: AutoGrowMarks::read(&annotations(object)),
+            revision: object.as_value()["metadata"]["resourceVersion"]
+                .as_str()
+                .map(str::to_owned),
             volume: volume(object),
         })
     }

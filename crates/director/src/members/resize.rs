@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use windlass_api::director::app::{Drain, DrainFailure};
+use windlass_api::director::cluster::AutoGrow;
 
 use super::marks::{DrainOutcome, SetUp};
 use super::observed::{Observed, ObservedClaim, ObservedPod, ObservedSet};
@@ -93,6 +94,12 @@ impl<'a> RoleView<'a> {
             .collect();
         view.leavers = leavers;
         view
+    }
+
+    /// When and how far its volumes grow by themselves.
+    pub(super) fn auto_grow(&self) -> Option<&'a AutoGrow> {
+        let storage = self.role.spec.storage.as_ref();
+        storage.and_then(|storage| storage.auto_grow.as_ref())
     }
 
     /// Where a member is to be.

@@ -29,6 +29,8 @@ pub enum ConditionKind {
     ScalingLimited,
     /// Volumes of members become larger.
     StorageResizing,
+    /// Volumes grow by themselves whose roles say so.
+    AutoGrowActive,
     /// systemd runs in the members of an application that needs it, as far as their nodes let it.
     Systemd,
 }
@@ -43,6 +45,7 @@ impl ConditionKind {
             Self::ScalingActive => "ScalingActive",
             Self::ScalingLimited => "ScalingLimited",
             Self::StorageResizing => STORAGE_RESIZING,
+            Self::AutoGrowActive => "AutoGrowActive",
             Self::Systemd => "SystemdRuns",
         }
     }

@@ -12,10 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use windlass_api::director::cluster::{ClusterStatus, RoleStorage};
+use windlass_api::director::cluster::{AutoGrow, ClusterStatus, RoleStorage};
 use windlass_engine::plan::{Effect, Plan};
 
 use self::member::Script;
+use super::auto_grow::AutoGrowMarks;
 use super::*;
 use crate::agent::Command;
 use crate::autoscale::Sample;
@@ -40,6 +41,8 @@ struct Wish {
     storage: bool,
     /// How much of it, in GiB.
     size: u32,
+    /// When its volumes grow by themselves.
+    auto_grow: Option<AutoGrow>,
     holds: bool,
 }
 
@@ -133,6 +136,8 @@ struct Claim {
     /// What it asks for and has, in GiB.
     request: u32,
     capacity: u32,
+    /// To what it has grown by itself.
+    by_itself: Option<u32>,
     /// Since when its file system waits to be mounted anew.
     waits_since: Option<Timestamp>,
     /// What is kept of a member's script.
@@ -182,6 +187,7 @@ impl World {
                 role.spec.storage = Some(RoleStorage {
                     size: format!("{}Gi", self.wish.size),
                     storage_class_name: None,
+                    auto_grow: self.wish.auto_grow.clone(),
                 });
             }
             if let Some(drain) = role.drain.as_mut().filter(|_| self.wish.holds) {
@@ -287,6 +293,7 @@ impl World {
                 owned: false,
                 request: set.size,
                 capacity: set.size,
+                by_itself: None,
                 waits_since: None,
                 volume: None,
             };

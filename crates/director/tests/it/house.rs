@@ -188,6 +188,7 @@ async fn run_operator(client: kube::Client, namespace: &str) {
         home: namespace.to_owned(),
         serves_originals: false,
         serves_budgets: true,
+        lets_claims_grow: false,
     };
     let controller = clusters(&config, client.clone());
     let engine = Engine::builder(client)

@@ -181,6 +181,7 @@ impl Room {
             home: HOME.to_owned(),
             serves_originals: true,
             serves_budgets: true,
+            lets_claims_grow: false,
         };
         let controller = clusters(&config, client.clone());
         let mut builder = Engine::builder(client)

@@ -11,8 +11,9 @@
 pub mod controller;
 pub mod decide;
 pub mod plan;
-pub mod policy;
 pub mod usage;
+
+pub use windlass_api::storage::growth as policy;
 
 #[cfg(test)]
 mod tests;

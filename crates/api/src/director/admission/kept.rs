@@ -33,12 +33,15 @@ pub struct KeptRole {
 }
 
 impl KeptRole {
-    /// Of a role with its defaults.
+    /// Of a role with its defaults. Whether its volumes grow by themselves may change at any time.
     pub fn of(app_catalog: AppCatalog, naming_scheme: NamingScheme, role: &ClusterRole) -> Self {
         Self {
             app_catalog,
             naming_scheme,
-            storage: role.storage.clone(),
+            storage: role.storage.as_ref().map(|storage| RoleStorage {
+                auto_grow: None,
+                ..storage.clone()
+            }),
             block_storage: role.block_storage.clone(),
             file_injections: role.file_injections.clone(),
         }

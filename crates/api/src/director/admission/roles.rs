@@ -80,7 +80,11 @@ impl Checker<'_> {
         let storage = role.storage.as_ref();
         if let Some(storage) = storage {
             let class = storage.storage_class_name.as_deref();
-            self.class(findings, class, &at.field("storage"));
+            let at = at.field("storage");
+            self.class(findings, class, &at);
+            if storage.auto_grow.is_some() {
+                self.can_grow(findings, class, at.field("autoGrow"));
+            }
         }
         if let Some(devices) = &role.block_storage {
             let class = devices.storage_class_name.as_deref();
@@ -190,6 +194,19 @@ impl Checker<'_> {
                 findings.invalid(path, class, detail);
             }
             Some(_) => {}
+        }
+    }
+
+    /// Volumes grow only where their class lets them.
+    fn can_grow(&self, findings: &mut Findings, class: Option<&str>, path: FieldPath) {
+        let classes = &self.around.storage_classes;
+        let known = class.filter(|class| classes.names.contains(*class));
+        if let Some(class) = known.filter(|class| !classes.expandable.contains(*class)) {
+            let detail = format!(
+                "cannot be, since the StorageClass {class} does not let volumes grow; set its \
+                 allowVolumeExpansion if its provisioner can do that, or remove autoGrow"
+            );
+            findings.forbidden(path, detail);
         }
     }
 

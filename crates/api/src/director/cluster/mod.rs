@@ -16,8 +16,8 @@ use serde_json::Value;
 
 pub use self::{
     parts::{
-        AppCatalog, Autoscale, BlockStorage, Connections, EnvVar, FileInjection, FilePermissions,
-        NamingScheme, Resources, RoleStorage, SecretKey, SecretMount, ServiceType,
+        AppCatalog, AutoGrow, Autoscale, BlockStorage, Connections, EnvVar, FileInjection,
+        FilePermissions, NamingScheme, Resources, RoleStorage, SecretKey, SecretMount, ServiceType,
         VolumeProjection,
     },
     status::{

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::director::amount::{self, Amounts};
 use crate::director::secret::Hidden;
 use crate::director::{is_false, rules};
+use crate::storage::growth;
 
 /// Where an application is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -122,13 +123,54 @@ pub struct Resources {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RoleStorage {
-    /// How much, as a Kubernetes quantity.
+    /// How much, as a Kubernetes quantity. It may become more, and so do volumes that have less.
     #[schemars(extend("pattern" = rules::QUANTITY))]
     pub size: String,
     /// The class; that of the KubeDirectorConfig when not given, else the default of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub storage_class_name: Option<String>,
+    /// When and how far each volume grows beyond size by itself; without it, it does not. It needs an
+    /// operator with --storage-auto-grow. Not known to KubeDirector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_grow: Option<AutoGrow>,
+}
+
+/// When and how far each volume of a role grows by itself, in the words of the annotations
+/// windlass.dev/auto-grow-* of its claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AutoGrow {
+    /// The size that no volume exceeds by itself, as a Kubernetes quantity; at least size.
+    #[schemars(extend("pattern" = rules::QUANTITY))]
+    pub max: String,
+    /// How much of a volume's bytes, or of its inodes, is used when it grows, from 1% to 100%; 80% when not
+    /// given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = rules::SHARE))]
+    pub threshold: Option<String>,
+    /// By how much, a share of its size or a Kubernetes quantity, rounded up to whole GiB from 1 GiB on; 20%
+    /// when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub step: Option<String>,
+    /// How long it does not grow again, for example 10m or 6h, at least two minutes; when not given 10m, and
+    /// 6h with ebs.csi.aws.com.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub cool_down: Option<String>,
+}
+
+impl AutoGrow {
+    /// Each field by its name, the annotation of a claim that says the same, and what it says.
+    pub fn fields(&self) -> [(&'static str, &'static str, Option<&str>); 4] {
+        [
+            ("max", growth::MAX, Some(self.max.as_str())),
+            ("threshold", growth::THRESHOLD, self.threshold.as_deref()),
+            ("step", growth::STEP, self.step.as_deref()),
+            ("coolDown", growth::COOL_DOWN, self.cool_down.as_deref()),
+        ]
+    }
 }
 
 /// Between which bounds the number of members follows what the application asks for.

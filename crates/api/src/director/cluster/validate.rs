@@ -2,11 +2,13 @@
 
 use super::{
     Autoscale, BlockStorage, ClusterRole, ClusterSpec, KubeDirectorCluster, MEMBERS_MAX,
-    SecretMount,
+    RoleStorage, SecretMount,
 };
 use crate::director::findings::{Findings, is_at_or_below};
 use crate::field::{FieldError, FieldPath};
 use crate::names::LabelValue;
+use crate::quantity::Quantity;
+use crate::storage::growth;
 
 /// Where members have something of their own, so that no claim may be mounted there.
 const OWN_MOUNTS: [&str; 8] = [
@@ -92,7 +94,9 @@ fn check_role(findings: &mut Findings, role: &ClusterRole, at: &FieldPath) {
     findings.labels(&at.field("nodeSelector"), &role.node_selector);
     check_resources(findings, role, &at.field("resources"));
     if let Some(storage) = &role.storage {
-        findings.positive(at.field("storage").field("size"), &storage.size);
+        let at = at.field("storage");
+        findings.positive(at.field("size"), &storage.size);
+        check_auto_grow(findings, storage, &at.field("autoGrow"));
     }
     if let Some(size) = &role.shared_memory {
         findings.positive(at.field("sharedMemory"), size);
@@ -114,6 +118,30 @@ fn check_role(findings: &mut Findings, role: &ClusterRole, at: &FieldPath) {
     findings.budget(&at.field("disruptionBudget"), budget);
     if let Some(autoscale) = &role.autoscale {
         check_autoscale(findings, autoscale, role.members, at);
+    }
+}
+
+/// Growth by itself is said in the words of claims, and read as it is there.
+fn check_auto_grow(findings: &mut Findings, storage: &RoleStorage, at: &FieldPath) {
+    let Some(auto_grow) = &storage.auto_grow else {
+        return;
+    };
+    for (field, annotation, text) in auto_grow.fields() {
+        let Some(text) = text else {
+            continue;
+        };
+        if let Some(want) = growth::correction(annotation, text) {
+            findings.invalid(at.field(field), text, format!("must be {want}"));
+        }
+    }
+    let (max, size) = (auto_grow.max.as_str(), storage.size.as_str());
+    if let (Ok(most), Ok(first)) = (max.parse::<Quantity>(), size.parse::<Quantity>())
+        && most < first
+    {
+        let detail = format!(
+            "must be at least {size}, the size that each volume has anyway; raise it, or remove autoGrow"
+        );
+        findings.invalid(at.field("max"), max, detail);
     }
 }
 

@@ -166,6 +166,7 @@ fn what_a_cluster_leaves_out_is_what_the_configuration_and_the_cluster_have() {
     role.storage = Some(RoleStorage {
         size: "1Gi".to_owned(),
         storage_class_name: Some("older".to_owned()),
+        ..RoleStorage::default()
     });
     let kept = KeptRole::of(AppCatalog::Local, NamingScheme::Uid, &role);
     let kept: Kept = [("worker".to_owned(), kept)].into_iter().collect();

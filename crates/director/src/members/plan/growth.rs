@@ -43,7 +43,8 @@ impl<'a> Planner<'a> {
             .extend(growth.to_ask().map(|claim| Effect::Patch {
                 target: self.reference("v1", "PersistentVolumeClaim", &claim.name),
                 patch: json!({
-                    "metadata": {"uid": claim.uid},
+                    // It may have grown by itself in the meantime, to more than this.
+                    "metadata": {"uid": claim.uid, "resourceVersion": claim.revision},
                     "spec": {"resources": {"requests": {"storage": size}}},
                 }),
             }));
@@ -123,6 +124,35 @@ impl<'a> Planner<'a> {
                 self.events.push(note);
             }
         }
+    }
+
+    /// Says whether volumes grow by themselves whose roles say so; where none does, there is no such
+    /// condition.
+    pub(super) fn auto_grow_condition(&mut self, status: &mut ClusterStatus) {
+        let kind = ConditionKind::AutoGrowActive;
+        let views = self.views.iter().filter(|view| view.role.has_set());
+        let roles = views.filter(|view| view.auto_grow().is_some());
+        let roles: Vec<&str> = roles.map(|view| view.role.id.as_str()).collect();
+        if roles.is_empty() {
+            status.conditions.retain(|it| it.type_ != kind.as_str());
+            return;
+        }
+        let roles = roles.join(", ");
+        if self.observed.lets_claims_grow {
+            let message = format!("volumes of {roles} grow by themselves, as their claims say");
+            set_condition(status, kind, true, "VolumesGrow", &message, self.now);
+            return;
+        }
+        let message = format!(
+            "volumes of {roles} do not grow by themselves: this operator was started without \
+             --storage --storage-auto-grow, so nothing reads storage.autoGrow"
+        );
+        let before = condition(self.before, kind);
+        if before.is_none_or(|it| it.status != "False") {
+            let note = EventNote::warning("AutoGrowOff", "Resize", message.clone());
+            self.events.push(note);
+        }
+        set_condition(status, kind, false, "AutoGrowOff", &message, self.now);
     }
 
     /// What is in the way of it.

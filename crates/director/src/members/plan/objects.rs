@@ -8,6 +8,7 @@ use windlass_api::director::cluster::MemberState;
 use windlass_engine::plan::{Basis, Effect, EventNote};
 
 use super::super::belonging::Belonging;
+use super::super::growth::is_file_system;
 use super::super::notify::{Next, Roster, next};
 use super::super::observed::{ObservedPod, Present};
 use super::super::resize::RoleView;
@@ -15,8 +16,8 @@ use super::super::state::Place;
 use super::super::upkeep::holds;
 use super::{Planner, Truth, member_state};
 use crate::build::{
-    CLUSTER_KIND, HASH_ANNOTATION, budget, delivery_secret, headless_service, member_service,
-    owner, stateful_set,
+    CLUSTER_KIND, HASH_ANNOTATION, budget, delivery_secret, extend, headless_service,
+    member_service, owner, stateful_set,
 };
 
 impl<'a> Planner<'a> {
@@ -96,8 +97,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What is written on claims: that they go with the cluster, that something is on them, and that
-    /// their member leaves.
+    /// What is written on claims: that they go with the cluster, that something is on them, that their member
+    /// leaves, and what their role says of growing.
     pub(super) fn claims(&mut self) {
         let mut effects = Vec::new();
         for view in &self.views {
@@ -112,12 +113,20 @@ impl<'a> Planner<'a> {
                         let is_open = *ordinal < view.current || leaver.since.is_some();
                         marks.leaving = is_open.then(|| leaver.since.unwrap_or(self.now));
                     }
-                    if marks == claim.marks && claim.belonging == Belonging::Own {
+                    // A role that the cluster has no more says nothing.
+                    let is_told =
+                        view.role.has_set() && is_file_system(claim, self.blueprint.scheme);
+                    let told = is_told.then(|| claim.auto_grow.difference(view.auto_grow()));
+                    let told = told.unwrap_or_default();
+                    if marks == claim.marks && claim.belonging == Belonging::Own && told.is_empty()
+                    {
                         continue;
                     }
+                    let mut annotations = marks.annotations();
+                    extend(&mut annotations, told);
                     let mut metadata = json!({
                         "uid": claim.uid,
-                        "annotations": marks.annotations(),
+                        "annotations": annotations,
                     });
                     if let Belonging::Lost { others } = &claim.belonging {
                         metadata["ownerReferences"] = self.owners(others);

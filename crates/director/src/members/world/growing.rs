@@ -3,6 +3,7 @@
 use super::stories::{calls, wish};
 use super::*;
 use windlass_api::quantity::Quantity;
+use windlass_api::storage::growth;
 
 impl World {
     /// Whoever provides volumes makes one larger, if it is to be.
@@ -33,9 +34,21 @@ impl World {
         for (name, claim) in &self.claims {
             // What a backup has left behind nobody mounts.
             if claim.ordinal < workers {
-                assert_eq!((claim.request, claim.capacity), (size, size), "{name}");
+                let grown = claim.by_itself.unwrap_or(size).max(size);
+                assert_eq!((claim.request, claim.capacity), (grown, grown), "{name}");
+                let told = claim.annotations.get(growth::MAX);
+                let auto_grow = self.wish.auto_grow.as_ref();
+                assert_eq!(told, auto_grow.map(|it| &it.max), "{name}");
             }
         }
+    }
+
+    /// Whoever lets claims grow gives one more than its role has.
+    fn grow_by_itself(&mut self, ordinal: u32, to: u32) {
+        let mut claims = self.claims.values_mut();
+        let claim = claims.find(|it| it.ordinal == ordinal).unwrap();
+        claim.request = to;
+        claim.by_itself = Some(to);
     }
 
     fn uids(&self) -> Vec<String> {
@@ -210,4 +223,79 @@ fn what_storage_cannot_give_can_be_taken_back() {
     // Less than the StatefulSet makes is refused before it comes here, and changes nothing.
     world.wish.size = 1;
     assert_eq!(asked(&world, true).0, Vec::<u32>::new());
+}
+
+fn up_to(max: &str) -> AutoGrow {
+    AutoGrow {
+        max: max.to_owned(),
+        ..AutoGrow::default()
+    }
+}
+
+#[test]
+fn what_has_grown_by_itself_is_neither_drift_nor_a_shrink() {
+    let mut world = up(2);
+    let pods = world.uids();
+    let sets: Vec<String> = world
+        .sets
+        .values()
+        .map(|it| it.object.uid.clone())
+        .collect();
+    assert_eq!(world.told("AutoGrowActive"), "");
+    world.wish.auto_grow = Some(up_to("9Gi"));
+    // It is written on claims that are there already, and checked when all is calm.
+    world.settle();
+    assert_eq!(
+        world.told("AutoGrowActive"),
+        "False AutoGrowOff: volumes of worker do not grow by themselves: this operator was started \
+         without --storage --storage-auto-grow, so nothing reads storage.autoGrow"
+    );
+    world.grow_by_itself(0, 5);
+    world.settle();
+    let now: Vec<String> = world
+        .sets
+        .values()
+        .map(|it| it.object.uid.clone())
+        .collect();
+    assert_eq!(now, sets, "no StatefulSet is replaced");
+    // Who comes later begins with the size of the role, and says the same.
+    world.wish.workers = 3;
+    world.settle();
+    // What is asked for of all is less than one has, and more than one has.
+    world.wish.size = 3;
+    world.settle();
+    world.wish.size = 7;
+    world.settle();
+    assert!(pods.iter().all(|uid| world.uids().contains(uid)));
+    world.wish.auto_grow = Some(up_to("8Gi"));
+    world.settle();
+    world.wish.auto_grow = None;
+    world.settle();
+    assert_eq!(world.told("AutoGrowActive"), "");
+}
+
+#[test]
+fn whoever_dies_while_claims_are_told_to_grow_leaves_a_cluster_that_goes_on() {
+    for deaths in 0..4 {
+        for before in 0..3 {
+            for (grown, size) in [(1, 0), (4, 1), (4, 2), (2, 4)] {
+                let mut world = up(2);
+                let pods = world.uids();
+                world.wish.auto_grow = Some(up_to("9Gi"));
+                for death in 0..=deaths {
+                    if death == 1 && size > 0 {
+                        world.grow_by_itself(1, grown);
+                        world.wish.size = size;
+                    }
+                    world.pass(Some(before));
+                    world.control();
+                }
+                world.settle();
+                assert_eq!(world.uids(), pods);
+                world.wish.auto_grow = None;
+                world.pass(Some(before));
+                world.settle();
+            }
+        }
+    }
 }

@@ -53,6 +53,8 @@ impl World {
             belonging: if claim.owned { Belonging::Own } else { lost() },
             deleting: false,
             marks: ClaimMarks::read(&claim.annotations),
+            auto_grow: AutoGrowMarks::read(&claim.annotations),
+            revision: None,
             volume: claim.observed(),
         });
         Observed {

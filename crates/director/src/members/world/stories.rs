@@ -11,6 +11,7 @@ pub(super) fn wish(workers: u32) -> Wish {
         connection: 0,
         storage: false,
         size: 1,
+        auto_grow: None,
         holds: false,
     }
 }

@@ -126,6 +126,13 @@ fn what_may_be_is_not_refused() {
             "more storage",
             changed(|it| it["spec"]["roles"][0]["storage"]["size"] = json!("30Gi")),
         ),
+        (
+            "volumes that grow by themselves from now on",
+            changed(|it| {
+                it["spec"]["roles"][0]["storage"]["autoGrow"] =
+                    json!({ "max": "20Gi", "threshold": "90%", "step": "512Mi", "coolDown": "6h" });
+            }),
+        ),
         ("less storage than what its volumes have not got yet", {
             let mut case = changed(|it| it["spec"]["roles"][0]["storage"]["size"] = json!("15Gi"));
             let old = case.old.as_mut().unwrap();
@@ -267,6 +274,29 @@ fn each_rule_is_told_with_its_field_and_what_to_do() {
         (
             "storage that is none",
             role(&json!({ "storage": { "size": "0" } })),
+        ),
+        (
+            "growth to less than there is",
+            role(&json!({ "storage": { "autoGrow": { "max": "10Gi" } } })),
+        ),
+        (
+            "growth that nobody can read",
+            role(&json!({ "storage": { "autoGrow": {
+                "max": "much", "threshold": "0%", "step": "110%", "coolDown": "soon",
+            } } })),
+        ),
+        (
+            "a threshold that is no share",
+            role(&json!({ "storage": { "autoGrow": { "max": "1Ti", "threshold": "0.8" } } })),
+        ),
+        (
+            "growth of a class whose volumes do not grow",
+            role_in(
+                &json!({ "storage": { "autoGrow": { "max": "1Ti" } } }),
+                |it| {
+                    it.storage_classes.expandable.clear();
+                },
+            ),
         ),
         (
             "a class that does not exist",

@@ -1,9 +1,10 @@
-//! What the writer of a claim wants, in its annotations.
+//! When and how far a volume grows by itself, as its claim's annotations say. Roles of virtual clusters have
+//! fields of the same words ([`AutoGrow`](crate::director::cluster::AutoGrow)), which are written there.
 
 use std::str::FromStr;
 
+use crate::quantity::Quantity;
 use jiff::SignedDuration;
-use windlass_api::quantity::Quantity;
 
 /// The size that the volume never exceeds; with it a claim grows by itself.
 pub const MAX: &str = "windlass.dev/auto-grow-max";
@@ -128,16 +129,31 @@ fn read<T>(
     text: &str,
     meant: impl Fn(&str) -> Option<T>,
 ) -> Result<T, PolicyError> {
-    let want = match annotation {
+    meant(text).ok_or_else(|| PolicyError {
+        annotation,
+        problem: format!("is {text:?}: write {}", example(annotation)),
+    })
+}
+
+/// What a text is to be that cannot be meant for this annotation; nothing where it can.
+pub(crate) fn correction(annotation: &'static str, text: &str) -> Option<&'static str> {
+    let read = Policy::of(|it| {
+        if it == annotation {
+            Some(text)
+        } else {
+            (it == MAX).then_some("1Gi")
+        }
+    });
+    read.err().map(|_| example(annotation))
+}
+
+fn example(annotation: &str) -> &'static str {
+    match annotation {
         MAX => "a size, for example 100Gi",
         THRESHOLD => "a share from 1% to 100%, for example 80%",
         STEP => "a share from 1% to 100% or a size, for example 20% or 10Gi",
         _ => "a time, for example 10m or 6h",
-    };
-    meant(text).ok_or_else(|| PolicyError {
-        annotation,
-        problem: format!("is {text:?}: write {want}"),
-    })
+    }
 }
 
 /// A size of at least one byte.
