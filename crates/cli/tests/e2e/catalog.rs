@@ -2,6 +2,8 @@
 
 mod autoscale;
 mod cassandra;
+mod growth;
+mod health;
 mod kafka;
 mod linux;
 mod notebook;
@@ -17,12 +19,17 @@ use crate::real::eventually;
 
 /// An embedded cluster with virtual clusters; says so where there can be none.
 fn embedded() -> Option<Up> {
+    embedded_with("")
+}
+
+/// One that was started with these options, too.
+fn embedded_with(options: &str) -> Option<Up> {
     if !rustix::process::geteuid().is_root() {
         eprintln!("left out: members are set up by root alone");
         return None;
     }
     let mut up = Command::new("sh");
-    let line = format!("exec {WINDLASS} \"$@\" --virtual-clusters");
+    let line = format!("exec {WINDLASS} \"$@\" --virtual-clusters {options}");
     up.args(["-c", &line, "sh"]);
     Some(Up::launched(tempfile::tempdir().unwrap(), up))
 }

@@ -11,7 +11,7 @@ use crate::common::{Answer, root};
 use crate::real::eventually;
 
 /// A ring that is made in a test waits for nobody who may still be on the way.
-const IN_A_HURRY: &str = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dcassandra.ring_delay_ms=2000 \
+pub(super) const IN_A_HURRY: &str = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dcassandra.ring_delay_ms=2000 \
                           -Dcassandra.skip_wait_for_gossip_to_settle=0";
 
 #[test]
