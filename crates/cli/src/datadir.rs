@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use crate::embedded::NODE_DIR;
+use crate::embedded::{LOGS_DIR, NODE_DIR};
 use crate::exit::Failure;
 
 /// The longest that a look at the holder keeps the lock.
@@ -68,6 +68,11 @@ impl DataDir {
     /// Where the node keeps its pods.
     pub fn node(&self) -> PathBuf {
         self.root.join(NODE_DIR)
+    }
+
+    /// Where logs are kept.
+    pub fn kept_logs(&self) -> PathBuf {
+        self.root.join(LOGS_DIR)
     }
 
     /// Takes the directory, or says who has it.

@@ -1,5 +1,5 @@
 //! Storage: classes that fit the cluster for claims that name one which is not there, buckets,
-//! and volumes that grow by themselves.
+//! volumes that grow by themselves, and logs that are kept.
 //!
 //! All but the controllers and what asks a provider's servers is pure: decisions are made from values.
 //!
@@ -12,6 +12,7 @@ pub mod buckets;
 pub mod classes;
 mod condition;
 pub mod growth;
+pub mod logs;
 pub mod nfs;
 pub mod rbac;
 

@@ -14,6 +14,8 @@ pub const GROWTH_ROLE: &str = "windlass-storage-growth";
 
 /// The role of an operator that makes NFS servers, in the servers' namespace.
 pub const NFS_ROLE: &str = "windlass-storage-nfs";
+/// The role of an operator that keeps logs, besides.
+pub const KEPT_LOGS_ROLE: &str = "windlass-kept-logs";
 
 /// What the operator does for storage.
 pub fn storage_rules() -> Vec<PolicyRule> {
@@ -145,6 +147,23 @@ pub fn nfs_servers(
         role(ACCOUNT, namespace, nfs_server_home_rules()),
         role_binding(ACCOUNT, ACCOUNT, namespace, namespace, ACCOUNT),
     )
+}
+
+/// What an operator that keeps logs does besides: drivers, executors and their logs are read by every operator
+/// of applications.
+pub fn kept_logs_rules() -> Vec<PolicyRule> {
+    // How long logs of a namespace are kept.
+    vec![rule("", &["namespaces"], &["get"])]
+}
+
+/// The role of an operator that keeps logs, besides.
+pub fn kept_logs_cluster_role() -> ClusterRole {
+    cluster_role(KEPT_LOGS_ROLE, kept_logs_rules())
+}
+
+/// Binds the operator's account to it.
+pub fn kept_logs_cluster_role_binding(namespace: &str, account: &str) -> ClusterRoleBinding {
+    cluster_role_binding(KEPT_LOGS_ROLE, namespace, account)
 }
 
 /// The role of the operator of storage in the whole cluster.

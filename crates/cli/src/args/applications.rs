@@ -203,6 +203,12 @@ pub struct LogsArgs {
     /// Only the last so many lines.
     #[arg(long, value_name = "N")]
     pub tail: Option<i64>,
+    /// A kept log: of the attempt with this id of Spark's (default: the latest one, where its pod is gone).
+    #[arg(long, value_name = "ID", conflicts_with_all = ["follow", "member"])]
+    pub run: Option<String>,
+    /// A kept log: in this folder of an operator with --keep-logs, without asking a cluster.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["follow", "member"])]
+    pub kept: Option<PathBuf>,
     /// What to do when the cluster goes away.
     #[command(flatten)]
     pub reconnect: ReconnectArgs,

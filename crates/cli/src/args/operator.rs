@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
+use jiff::SignedDuration;
 use windlass_api::names::{DnsLabel, NameError};
 use windlass_api::quantity::Quantity;
 use windlass_engine::Selector;
@@ -132,6 +133,14 @@ pub struct OperatorArgs {
     /// How NFS servers are made.
     #[command(flatten)]
     pub nfs: NfsArgs,
+    /// Keep the logs of drivers, executors and Connect servers in this folder, where they outlive their pods
+    /// and applications. It must outlive the operator.
+    #[arg(long, value_name = "DIR")]
+    pub keep_logs: Option<PathBuf>,
+    /// How long a log is kept after its last line, when its pod is gone, where its namespace does not say so by
+    /// its annotation windlass.dev/log-retention (default: 168h).
+    #[arg(long, value_name = "DURATION", requires = "keep_logs")]
+    pub log_retention: Option<SignedDuration>,
     /// How drivers are reached.
     #[command(flatten)]
     pub exposing: ExposingArgs,

@@ -1,5 +1,5 @@
 //! `windlass logs`: what a driver, a Connect server, an executor or a member of a virtual cluster has
-//! printed.
+//! printed: from its pod, or from where it was kept when that is gone.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DynamicObject, ListParams, LogParams};
@@ -7,6 +7,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 use windlass_spark::connect::SERVER_ROLE;
 
+use super::kept::KeptLogs;
 use crate::applications::Place;
 use crate::args::LogsArgs;
 use crate::connects;
@@ -18,6 +19,29 @@ use crate::run::preflight::api_failure;
 
 /// Prints a log.
 pub async fn logs(args: LogsArgs) -> Result<Exit, Failure> {
+    let kept = KeptLogs::of(&args)?;
+    if args.kept.is_some() || args.run.is_some() {
+        let kept = kept.ok_or_else(|| {
+            Failure::bad_input("--run is of kept logs, which are not in a cluster: give --kept")
+        })?;
+        let printed = kept.print(&args, "")?;
+        return printed.ok_or_else(|| {
+            Failure::bad_input(format!("there is no such kept log of {}", args.object))
+        });
+    }
+    let found = match find(&args).await {
+        Ok(found) => found,
+        Err(failure) => {
+            let why = format!("{}\n", failure.message);
+            let printed = kept.map(|it| it.print(&args, &why)).transpose()?;
+            return printed.flatten().ok_or(failure);
+        }
+    };
+    print(&args, found).await
+}
+
+/// Finds the pod whose log is meant.
+async fn find(args: &LogsArgs) -> Result<(Place, Pod), Failure> {
     let place = Place::open(&args.place).await?;
     let mut subject = args.object.clone();
     let mut found = place.object(&subject).await?;
@@ -26,7 +50,7 @@ pub async fn logs(args: LogsArgs) -> Result<Exit, Failure> {
         talk(&format!("the last run is {}", subject.name));
         found = place.object(&subject).await?;
     }
-    check(&args, &subject)?;
+    check(args, &subject)?;
     let selector = match (args.executor, subject.kind) {
         (None, Kind::Connect) => format!("{},spark-role={SERVER_ROLE}", subject.selector()),
         (_, Kind::Cluster) => subject.selector(),
@@ -36,8 +60,8 @@ pub async fn logs(args: LogsArgs) -> Result<Exit, Failure> {
             subject.selector()
         ),
     };
-    let pods = place.pods();
-    let listed = pods
+    let listed = place
+        .pods()
         .list(&ListParams::default().labels(&selector))
         .await
         .map_err(api_failure)?;
@@ -49,12 +73,18 @@ pub async fn logs(args: LogsArgs) -> Result<Exit, Failure> {
             .max_by_key(|pod| pod.metadata.creation_timestamp.clone()),
     };
     let Some(pod) = chosen else {
-        return Err(Failure::bad_input(absent(&place, &subject, &found, &args)));
+        return Err(Failure::bad_input(absent(&place, &subject, &found, args)));
     };
     if subject.kind == Kind::Cluster && args.member.is_none() {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         talk(&format!("this is {name}; --member chooses another one"));
     }
+    Ok((place, pod))
+}
+
+/// Prints the log of a pod.
+async fn print(args: &LogsArgs, (place, pod): (Place, Pod)) -> Result<Exit, Failure> {
+    let pods = place.pods();
     let name = pod.metadata.name.clone().unwrap_or_default();
     let container = pod.spec.as_ref().and_then(|spec| {
         let spark = spec.containers.iter().find(|container| {

@@ -10,6 +10,7 @@ pub mod events;
 pub mod forward;
 pub mod images;
 pub mod install;
+mod kept;
 pub mod list;
 pub mod logs;
 pub mod operator;

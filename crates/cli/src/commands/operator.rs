@@ -31,9 +31,10 @@ use windlass_storage::buckets::{self, object_stores};
 use windlass_storage::classes;
 use windlass_storage::classes::controller::Claims;
 use windlass_storage::growth::controller::GrowingClaims;
+use windlass_storage::logs::controller::kept_logs;
 use windlass_storage::nfs::controller::Shares;
 use windlass_storage::rbac::STORAGE_ROLE;
-use windlass_storage::{Growth, StorageConfig};
+use windlass_storage::{Growth, StorageConfig, logs};
 
 use super::check::{list, of_oneself, review};
 use super::install;
@@ -66,6 +67,7 @@ impl Operator {
         config: &OperatorConfig,
         director: Option<&DirectorConfig>,
         storage: Option<&StorageConfig>,
+        kept: Option<&logs::Settings>,
         namespace: &str,
     ) -> Result<Self, Failure> {
         let lease = LeaseConfig {
@@ -76,7 +78,7 @@ impl Operator {
             ..LeaseConfig::new(namespace, LEASE, EMBEDDED)
         };
         let desk = PolicyDesk::new(config.policies.clone());
-        let engine = build(client, config, director, storage, &desk, |builder| {
+        let engine = build(client, config, director, storage, kept, &desk, |builder| {
             builder.lease(lease)
         })?;
         let stop = CancellationToken::new();
@@ -100,6 +102,7 @@ fn build(
     config: &OperatorConfig,
     director: Option<&DirectorConfig>,
     storage: Option<&StorageConfig>,
+    kept: Option<&logs::Settings>,
     desk: &PolicyDesk,
     finish: impl FnOnce(EngineBuilder) -> EngineBuilder,
 ) -> Result<Engine, Failure> {
@@ -127,7 +130,10 @@ fn build(
         }
     }
     if let Some(storage) = storage {
-        builder = with_storage(builder, storage, client);
+        builder = with_storage(builder, storage, client.clone());
+    }
+    if let Some(kept) = kept {
+        builder = builder.controller(kept_logs(kept, client), QueueConfig::default());
     }
     let engine = finish(builder).build().map_err(Failure::internal)?;
     metrics.register(&engine);
@@ -387,8 +393,12 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
             .lease(LeaseConfig::new(&args.lease_namespace, LEASE, &identity))
             .probes(listener)
     };
-    let (director, storage) = (director.as_ref(), storage.as_ref());
-    let engine = build(client, &config, director, storage, &desk, finish)?;
+    let kept = args.keep_logs.as_ref().map(|directory| logs::Settings {
+        directory: directory.clone(),
+        retention: args.log_retention.unwrap_or(logs::RETENTION),
+    });
+    let (director, storage, kept) = (director.as_ref(), storage.as_ref(), kept.as_ref());
+    let engine = build(client, &config, director, storage, kept, &desk, finish)?;
     talk(&format!(
         "operator {identity} serves {} (Kubernetes {}), probes and metrics at http://{}",
         in_words(&config.territory),

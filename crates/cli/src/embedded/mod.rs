@@ -26,7 +26,7 @@ use windlass_node::images::{
 };
 use windlass_node::{ApiEndpoint, CapacityOverrides, Node, NodeConfig, NodeStreams, Orphans};
 use windlass_spark::controller::OperatorConfig;
-use windlass_storage::{Growth, StorageConfig};
+use windlass_storage::{Growth, StorageConfig, logs};
 
 use crate::commands::operator::{
     Operator, serves_original_kubedirector, serves_originals, serves_storage,
@@ -40,6 +40,9 @@ const NODE_NAME: &str = "windlass";
 
 /// Where the node keeps its pods, below the data directory.
 pub const NODE_DIR: &str = "node";
+
+/// Where logs are kept, below the data directory.
+pub const LOGS_DIR: &str = "logs";
 
 /// How to start a cluster.
 #[derive(Debug, Clone)]
@@ -158,6 +161,12 @@ impl Embedded {
             ..StorageConfig::default()
         };
 
+        // What a cluster for one command has kept would go with it.
+        let kept_logs = (options.orphans == Orphans::GoOn).then(|| logs::Settings {
+            directory: options.data_dir.join(LOGS_DIR),
+            retention: logs::RETENTION,
+        });
+
         let volumes = options.data_dir.join("volumes");
         let cluster = Cluster::start(
             server.client(User::component("kube-controller-manager")),
@@ -190,6 +199,7 @@ impl Embedded {
             },
             serves_clusters.then_some(&director),
             serves_storage.then_some(&storage),
+            kept_logs.as_ref(),
             setup::OPERATOR_NAMESPACE,
         )?;
         let kubeconfig = server.kubeconfig();

@@ -11,8 +11,8 @@ use windlass_apiserver::User;
 use windlass_director::rbac::{director_cluster_role, director_cluster_role_binding};
 use windlass_spark::rbac;
 use windlass_storage::rbac::{
-    growth_cluster_role, growth_cluster_role_binding, storage_cluster_role,
-    storage_cluster_role_binding,
+    growth_cluster_role, growth_cluster_role_binding, kept_logs_cluster_role,
+    kept_logs_cluster_role_binding, storage_cluster_role, storage_cluster_role_binding,
 };
 
 use super::Options;
@@ -79,6 +79,11 @@ pub(super) async fn apply(client: &Client, options: &Options) -> Result<(), Fail
         ))?,
         object(&rbac::leader_role(OPERATOR_NAMESPACE))?,
         object(&rbac::leader_role_binding(
+            OPERATOR_NAMESPACE,
+            OPERATOR_ACCOUNT,
+        ))?,
+        object(&kept_logs_cluster_role())?,
+        object(&kept_logs_cluster_role_binding(
             OPERATOR_NAMESPACE,
             OPERATOR_ACCOUNT,
         ))?,

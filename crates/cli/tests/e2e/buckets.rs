@@ -340,7 +340,10 @@ fn every_command_about_buckets_does_what_it_says() {
                 .ok()
         })
         .collect();
-    assert!(matches!(begins[..], [0, again] if again >= 3), "{begins:?}\n{told}");
+    assert!(
+        matches!(begins[..], [0, again] if again >= 3),
+        "{begins:?}\n{told}"
+    );
     let listed = answer.stdout.matches("\"name\" : \"streaming\"").count();
     assert_eq!(listed, 2, "{told}");
 }

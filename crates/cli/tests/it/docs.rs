@@ -15,11 +15,12 @@ use crate::common::{Answer, root, shell_lines, windlass};
 use crate::machine::Machine;
 
 /// The documents whose commands are run.
-const DOCUMENTS: [&str; 14] = [
+const DOCUMENTS: [&str; 15] = [
     "README.md",
     "docs/run.md",
     "docs/applications.md",
     "docs/operate.md",
+    "docs/logs.md",
     "docs/schedules.md",
     "docs/connect.md",
     "docs/queues.md",

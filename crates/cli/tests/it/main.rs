@@ -24,6 +24,7 @@ mod docs;
 mod full_disk;
 mod generated;
 mod jobs;
+mod kept_logs;
 mod kubectl;
 mod lifecycle;
 mod machine;
