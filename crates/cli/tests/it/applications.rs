@@ -446,7 +446,7 @@ fn an_application_is_submitted_watched_changed_and_deleted() {
     let answer = up.windlass(&["list"]);
     assert_eq!((answer.code, answer.stdout.as_str()), (0, ""));
     for command in [
-        "status", "why", "logs", "events", "forward", "suspend", "rerun", "wait",
+        "status", "why", "events", "forward", "suspend", "rerun", "wait",
     ] {
         let answer = up.windlass(&[command, "long"]);
         assert_eq!(answer.code, 2, "{command}: {}", answer.stderr);
@@ -456,6 +456,11 @@ fn an_application_is_submitted_watched_changed_and_deleted() {
             answer.stderr
         );
     }
+    // What it has printed outlives it.
+    let answer = up.windlass(&["logs", "short"]);
+    let said = &answer.stderr;
+    assert!(said.contains("no application default/short"), "{said}");
+    assert_eq!(ok(answer), "one\ntwo\n");
 }
 
 #[test]
