@@ -86,14 +86,19 @@ fn an_operator_that_is_killed_again_and_again_keeps_each_line_once() {
     let mut up = Up::start();
     apply(&up, "counts", COUNTS);
     ok(up.windlass(&["wait", "counts", "--for", "running", "--timeout", "120"]));
-    for _ in 0..3 {
+    let is_kept_on = |up: &Up| {
         let folder = up.data.path().join("logs/default/counts");
         let before = segments(&folder);
         until("a segment to be kept", PATIENCE, || {
             (segments(&folder) > before).then_some(())
         });
+    };
+    for _ in 0..3 {
+        is_kept_on(&up);
         up = Up::on(up.kill());
     }
+    // Last words are heard by whoever listens already.
+    is_kept_on(&up);
     up.kubectl_ok(&["delete", "sparkapplication", "counts"]);
     is_gone(&up, "counts-driver");
     let text = whole(&up, "counts");

@@ -215,8 +215,7 @@ impl Server<'_> {
             "image": self.settings.image,
             "ports": [{"name": "nfs", "containerPort": PORT}],
             "readinessProbe": {"tcpSocket": {"port": "nfs"}},
-            // It opens files by their handles, for whoever owns them.
-            "securityContext": {"capabilities": {"add": ["DAC_READ_SEARCH", "SYS_RESOURCE"]}},
+            "securityContext": {"capabilities": {"add": self.capabilities()}},
             "volumeMounts": [{"name": "data", "mountPath": EXPORT}],
         });
         let mut pod = json!({
@@ -265,6 +264,14 @@ impl Server<'_> {
                 "template": {"metadata": {"labels": labels}, "spec": pod},
             },
         })
+    }
+
+    /// It opens files by their handles, for whoever owns them. The provisioner sets quotas besides.
+    fn capabilities(&self) -> &'static [&'static str] {
+        match self.way {
+            Way::Csi => &["DAC_READ_SEARCH"],
+            Way::Own => &["DAC_READ_SEARCH", "SYS_RESOURCE"],
+        }
     }
 
     fn provisioner(&self) -> String {

@@ -35,15 +35,11 @@ fn two_classes_of_shares_have_two_servers_and_two_pods_see_what_each_other_write
         "--storage-nfs-disk-class=disks-of-shares",
     ]);
     let disks = folder();
-    let around: Vec<String> = std::iter::once(driver())
-        .chain(
-            CLASSES
-                .iter()
-                .map(|class| disk(class, &disks.path().join(class))),
-        )
-        .map(|it| it.to_string())
-        .collect();
-    let around = around.join("\n---\n");
+    let mut around = CLASSES
+        .map(|class| disk(class, &disks.path().join(class)))
+        .to_vec();
+    around.push(driver());
+    let around = json!({"apiVersion": "v1", "kind": "List", "items": around}).to_string();
     // What other tests, or this one when it failed, have left.
     let clean = || {
         remove(&cluster, &ours);
