@@ -136,14 +136,16 @@ pub fn nfs_servers(
     Role,
     RoleBinding,
 ) {
+    // Each namespace of servers has its own, since it may be somebody else's who goes.
+    let of_cluster = format!("{ACCOUNT}-{namespace}");
     let account = ServiceAccount {
         metadata: named(ACCOUNT, Some(namespace)),
         ..ServiceAccount::default()
     };
     (
         account,
-        cluster_role(ACCOUNT, nfs_server_rules()),
-        cluster_role_binding(ACCOUNT, namespace, ACCOUNT),
+        cluster_role(&of_cluster, nfs_server_rules()),
+        cluster_role_binding(&of_cluster, namespace, ACCOUNT),
         role(ACCOUNT, namespace, nfs_server_home_rules()),
         role_binding(ACCOUNT, ACCOUNT, namespace, namespace, ACCOUNT),
     )

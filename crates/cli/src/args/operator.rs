@@ -210,10 +210,12 @@ pub struct InstallArgs {
     #[arg(long, requires = "storage")]
     pub storage_auto_grow: bool,
     /// Also make an NFS server for each class of shares, in a namespace of their own: their pods open files
-    /// for whoever owns them, which the stricter pod security standards do not allow.
+    /// for whoever owns them, which the stricter pod security standards do not allow. Who may make them there
+    /// may make other privileged pods.
     #[arg(long, requires = "storage")]
     pub storage_nfs: bool,
-    /// The namespace of NFS servers.
+    /// The namespace of NFS servers, which has to be there: it is not printed, so that removing what was
+    /// printed leaves the data.
     #[arg(
         long,
         value_name = "NAME",

@@ -56,7 +56,7 @@ check_http() {
     if [ "$scheme" = https ]; then
         command -v curl >/dev/null 2>&1 || no "https needs curl, which the image does not have"
         # What does not answer has the status 000.
-        status=$(curl -gks -o /dev/null -w '%{http_code}' "https://$named:$port$path")
+        status=$(curl -q --noproxy '*' -gks -o /dev/null -w '%{http_code}' "https://$named:$port$path")
     else
         connect "$port"
         printf 'GET %s HTTP/1.1\r\nHost: %s:%s\r\nUser-Agent: windlass-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n' \

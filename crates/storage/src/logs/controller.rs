@@ -245,6 +245,10 @@ fn plan(object: &Object, memory: &Memory, now: Timestamp) -> Plan<Value> {
 /// The log that there is of a pod, once its container has been started.
 fn log_of(pod: &Object) -> Option<(Slot, About)> {
     let application = OWNERS.iter().find_map(|label| pod.label(label))?;
+    // A label may be empty, and a folder may not.
+    if application.is_empty() {
+        return None;
+    }
     let container = pod.spec()["containers"][0]["name"].as_str()?;
     let statuses = pod.status()["containerStatuses"].as_array()?;
     let state = &statuses.iter().find(|it| it["name"] == container)?["state"];

@@ -15,7 +15,7 @@ use super::shelf::{About, Added, Shelf, Slot};
 use super::{EVERY, SEGMENT};
 
 /// How long to wait before the next connection after one that ended.
-const AGAIN: Duration = Duration::from_millis(500);
+const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(4));
 /// How long to wait after trouble: at first, and at most.
 const TROUBLE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
@@ -53,7 +53,9 @@ impl Copy {
     /// waited for to end.
     pub(super) async fn run(&self, told: impl Fn(Option<String>)) {
         let mut pause = TROUBLE.0;
+        let mut again = AGAIN.0;
         loop {
+            let since = Instant::now();
             match self.connection(&told).await {
                 Ok(Progress::End | Progress::Gone) => {
                     match self.on_shelf(|shelf, slot| shelf.end(slot)).await {
@@ -65,7 +67,13 @@ impl Copy {
                 Ok(Progress::More) => {
                     pause = TROUBLE.0;
                     told(None);
-                    tokio::time::sleep(AGAIN).await;
+                    // A container that starts and ends all the time is not asked all the time.
+                    again = if since.elapsed() > EVERY {
+                        AGAIN.0
+                    } else {
+                        (again * 2).min(AGAIN.1)
+                    };
+                    tokio::time::sleep(again).await;
                     continue;
                 }
                 Err(error) => {

@@ -167,7 +167,7 @@ impl Shelf {
     }
 
     /// Deletes the logs of a namespace whose last line is older than this and whose pod is gone; says how
-    /// many.
+    /// many. Of the others what is older goes, but for the last segment, which tells how far a log was copied.
     ///
     /// # Errors
     /// Those of the disk.
@@ -189,6 +189,8 @@ impl Shelf {
                 if is_expired(written, retention, now) && !lives(&uid) {
                     fs::remove_dir_all(&folder)?;
                     deleted += 1;
+                } else {
+                    shorten(&folder, retention, now)?;
                 }
             }
             // One that has something in it stays.
@@ -201,6 +203,23 @@ impl Shelf {
         let folder = self.root.join(part(&slot.namespace)?);
         Ok(folder.join(part(&slot.application)?).join(part(&slot.uid)?))
     }
+}
+
+/// Deletes the segments of a log that are older than this, but for the last one.
+fn shorten(folder: &Path, retention: SignedDuration, now: Timestamp) -> io::Result<()> {
+    let mut segments = names(folder)?;
+    segments.retain(|name| name.ends_with(SUFFIX));
+    segments.sort_unstable();
+    segments.pop();
+    for segment in segments {
+        let segment = folder.join(segment);
+        let written = Timestamp::try_from(fs::metadata(&segment)?.modified()?);
+        if !is_expired(written.map_err(io::Error::other)?, retention, now) {
+            break;
+        }
+        fs::remove_file(&segment)?;
+    }
+    Ok(())
 }
 
 /// Whether a log that was written last at this time is deleted.
@@ -302,6 +321,31 @@ mod tests {
         assert!(!shelf.is_ended(&one));
         shelf.end(&one).unwrap();
         assert!(shelf.is_ended(&one));
+    }
+
+    #[test]
+    fn of_a_log_that_goes_on_what_is_old_is_deleted_but_not_how_far_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(folder.path());
+        let one = slot("1");
+        shelf.open(&one, &about("a", 1)).unwrap();
+        for number in 1..=3 {
+            let line = format!("1970-01-01T00:00:0{number}Z said\n");
+            shelf.add(&one, number, line.as_bytes()).unwrap();
+        }
+        let week = SignedDuration::from_hours(7 * 24);
+        let later = Timestamp::now() + week;
+        assert_eq!(
+            shelf
+                .sweep("team", week, Timestamp::now(), |_| true)
+                .unwrap(),
+            0
+        );
+        assert_eq!(shelf.numbers(&one).unwrap(), [1, 2, 3]);
+        let reached = shelf.reached(&one).unwrap();
+        let deleted = shelf.sweep("team", week, later + week, |_| true).unwrap();
+        assert_eq!((deleted, shelf.numbers(&one).unwrap()), (0, vec![3]));
+        assert_eq!(shelf.reached(&one).unwrap(), reached);
     }
 
     #[test]

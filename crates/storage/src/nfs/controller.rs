@@ -15,7 +15,9 @@ use windlass_engine::plan::Plan;
 use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, Watch};
 
 use super::plan::{Observed, Standing, plan};
-use super::server::{CSI_DRIVER as BY_CSI, Present, SERVER, Settings, Way, disk_name, server_name};
+use super::server::{
+    CSI_DRIVER as BY_CSI, Disk, Present, SERVER, Settings, Way, disk_name, server_name,
+};
 use super::share::{Share, class_of, is_meant, unfit};
 use crate::classes;
 use crate::classes::claim::{Claim, Phase};
@@ -144,11 +146,10 @@ impl Shares {
             parts.push(part);
         }
         if let [disk, service, exports, set] = &parts[..] {
-            let size = disk
-                .as_ref()
-                .map(|it| &it.spec()["resources"]["requests"]["storage"]);
             let present = &mut found.present;
-            present.disk = size.and_then(Value::as_str).and_then(|it| it.parse().ok());
+            present.disk = disk.as_ref().and_then(disk_of);
+            let known_at = made.and_then(|it| it.as_value()["parameters"]["server"].as_str());
+            present.known_at = known_at.map(str::to_owned);
             let address = service
                 .as_ref()
                 .and_then(|it| it.spec()["clusterIP"].as_str());
@@ -174,6 +175,14 @@ impl Shares {
     }
 }
 
+fn disk_of(claim: &Object) -> Option<Disk> {
+    let size = claim.spec()["resources"]["requests"]["storage"].as_str()?;
+    Some(Disk {
+        size: size.parse().ok()?,
+        is_bound: claim.status()["phase"] == "Bound",
+    })
+}
+
 fn standing(set: &Object) -> Standing {
     if set.status()["readyReplicas"].as_i64().unwrap_or_default() > 0 {
         return Standing::Ready;
@@ -185,6 +194,14 @@ fn standing(set: &Object) -> Standing {
 
 impl Claims {
     fn note(&self, old: Option<&Object>, new: Option<&Object>) -> Vec<ObjectKey> {
+        // A claim that was made anew while nobody looked may have another class.
+        if let (Some(before), Some(now)) = (old, new)
+            && class_of(before) != class_of(now)
+        {
+            let mut told = self.note(Some(before), None);
+            told.extend(self.note(None, Some(now)));
+            return told;
+        }
         let mut all = self.0.lock();
         let Some(class) = new.or(old).and_then(class_of) else {
             return Vec::new();

@@ -20,6 +20,15 @@ pub const CSI_DRIVER: &str = "nfs.csi.k8s.io";
 /// The label of all objects of a server, with the server's name.
 pub const SERVER: &str = "windlass.dev/nfs-server";
 const PORT: u16 = 2049;
+/// What nfs-ganesha-server-and-external-provisioner looks for at its Service before it makes a volume.
+const PORTS_OF_PROVISIONER: [(&str, u16); 6] = [
+    ("nfs", PORT),
+    ("nlockmgr", 32_803),
+    ("mountd", 20_048),
+    ("rquotad", 875),
+    ("rpcbind", 111),
+    ("statd", 662),
+];
 /// What a server exports.
 const EXPORT: &str = "/export";
 /// What clients call it.
@@ -50,11 +59,20 @@ pub enum Way {
     Own,
 }
 
+/// The disk of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// What it asks for.
+    pub size: Quantity,
+    /// Whether it has a volume. Kubernetes lets no other claim ask for more.
+    pub is_bound: bool,
+}
+
 /// What of a server is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Present {
-    /// What its disk asks for.
-    pub disk: Option<Quantity>,
+    /// Its disk.
+    pub disk: Option<Disk>,
     /// The address of its Service.
     pub address: Option<String>,
     /// Whether what it exports is.
@@ -63,6 +81,8 @@ pub struct Present {
     pub set: bool,
     /// Whether the class is.
     pub class: bool,
+    /// The address that the class names, where it names one.
+    pub known_at: Option<String>,
 }
 
 /// The name of the server of a class, and of all that it consists of.
@@ -101,16 +121,12 @@ pub fn effects(share: &Share, present: &Present, way: Way, settings: &Settings) 
     };
     let mut effects = Vec::new();
     let wanted = disk_size(share);
-    match (&present.disk, wanted) {
-        (None, Some(size)) => effects.push(Effect::Create(server.disk(size))),
-        (Some(disk), Some(size)) if *disk < size => effects.push(Effect::Patch {
-            target: server.disk_ref(),
-            patch: json!({"spec": {"resources": {"requests": {"storage": size}}}}),
-        }),
-        _ => {}
+    if let (None, Some(size)) = (&present.disk, wanted) {
+        effects.push(Effect::Create(server.disk(size)));
     }
     if present.address.is_none() {
-        effects.push(Effect::Create(server.service()));
+        let known_at = present.known_at.as_deref();
+        effects.push(Effect::Create(server.service(known_at)));
     }
     if way == Way::Csi && !present.exports {
         effects.push(Effect::Create(server.exports()));
@@ -120,6 +136,16 @@ pub fn effects(share: &Share, present: &Present, way: Way, settings: &Settings) 
     }
     if let (false, Some(address)) = (present.class, &present.address) {
         effects.push(Effect::Create(server.class(address)));
+    }
+    // Last, since a disk that cannot grow must hold up nothing else.
+    if let (Some(disk), Some(size)) = (&present.disk, wanted)
+        && disk.is_bound
+        && disk.size < size
+    {
+        effects.push(Effect::Patch {
+            target: server.disk_ref(),
+            patch: json!({"spec": {"resources": {"requests": {"storage": size}}}}),
+        });
     }
     effects
 }
@@ -170,17 +196,34 @@ impl Server<'_> {
         disk
     }
 
-    fn service(&self) -> Value {
-        // Volumes name this address for as long as they live, so it is one that stays.
-        json!({
+    fn service(&self, known_at: Option<&str>) -> Value {
+        let mut service = json!({
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": self.metadata(&self.name),
             "spec": {
                 "selector": { SERVER: self.name },
-                "ports": [{"name": "nfs", "port": PORT, "targetPort": "nfs"}],
+                "ports": self.ports(),
             },
-        })
+        });
+        // Volumes name this address for as long as they live, so one that is made anew has the same.
+        if let Some(address) = known_at {
+            service["spec"]["clusterIP"] = json!(address);
+        }
+        service
+    }
+
+    /// The provisioner insists on all the ports that older versions of the protocol use.
+    fn ports(&self) -> Value {
+        if self.way == Way::Csi {
+            return json!([{"name": "nfs", "port": PORT}]);
+        }
+        let mut ports = Vec::new();
+        for (name, port) in PORTS_OF_PROVISIONER {
+            ports.push(json!({"name": name, "port": port, "protocol": "TCP"}));
+            ports.push(json!({"name": format!("{name}-udp"), "port": port, "protocol": "UDP"}));
+        }
+        Value::Array(ports)
     }
 
     /// The server's configuration: version 4 alone, so that there is one port and nothing to register at a
@@ -227,7 +270,8 @@ impl Server<'_> {
         match self.way {
             Way::Csi => {
                 let start = format!(
-                    "mkdir -p {EXPORT}/volumes {EXPORT}/.recovery /var/run/ganesha && \
+                    "[ -e /etc/mtab ] || ln -s /proc/self/mounts /etc/mtab; \
+                     mkdir -p {EXPORT}/volumes {EXPORT}/.recovery /var/run/ganesha && \
                      exec ganesha.nfsd -F -L /dev/stdout -f {CONFIGURATION}/ganesha.conf"
                 );
                 container["command"] = json!(["/bin/sh", "-c", start]);

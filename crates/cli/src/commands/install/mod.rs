@@ -150,14 +150,7 @@ pub fn objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
         let binding = object(&storage::nfs_role_binding(namespace, home, OPERATOR))?;
         let (account, cluster_role, cluster_binding, server_role, server_binding) =
             storage::nfs_servers(namespace);
-        objects.push(json!({
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {
-                "name": namespace,
-                "labels": { "pod-security.kubernetes.io/enforce": "privileged" },
-            },
-        }));
+        // The namespace is not ours to print: who removes what was printed would remove everybody's data.
         let roles = [role, binding].into_iter();
         objects.extend(roles.map(|it| named_as(it, storage::NFS_ROLE)));
         objects.push(object(&account)?);

@@ -44,11 +44,15 @@ fn two_classes_of_shares_have_two_servers_and_two_pods_see_what_each_other_write
     let clean = || {
         remove(&cluster, &ours);
         remove(&cluster, &around);
+        cluster.kubectl_ok(&["delete", "namespace", "--ignore-not-found", SERVERS]);
         let delete = ["delete", "storageclass", "--ignore-not-found"];
         cluster.kubectl_ok(&[&delete[..], &CLASSES].concat());
     };
     clean();
     cluster.kubectl_with(&["apply", "-f", "-"], &around);
+    cluster.kubectl_ok(&["create", "namespace", SERVERS]);
+    let privileged = "pod-security.kubernetes.io/enforce=privileged";
+    cluster.kubectl_ok(&["label", "namespace", SERVERS, privileged]);
     cluster.kubectl_with(&["apply", "-f", "-"], &ours);
     rolled_out(&cluster);
 

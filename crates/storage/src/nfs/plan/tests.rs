@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::classes::class::Reclaim;
+use crate::nfs::server::Disk;
 
 fn now() -> Timestamp {
     "2026-05-04T03:02:01Z".parse().unwrap()
@@ -33,13 +34,21 @@ fn claim(phase: &str) -> Object {
     }))
 }
 
+fn disk(size: &str) -> Option<Disk> {
+    Some(Disk {
+        size: size.parse().unwrap(),
+        is_bound: true,
+    })
+}
+
 fn complete() -> Present {
     Present {
-        disk: Some("12Gi".parse().unwrap()),
+        disk: disk("12Gi"),
         address: Some("10.0.0.9".to_owned()),
         exports: true,
         set: true,
         class: true,
+        known_at: Some("10.0.0.9".to_owned()),
     }
 }
 
@@ -102,7 +111,7 @@ fn a_class_is_made_when_its_server_has_an_address() {
     assert_eq!(decided("Bound", &rest), (vec![], None, Some(300)));
     assert_eq!(decided("Pending", &rest), (vec![], None, Some(15)));
     let narrow = Present {
-        disk: Some("11Gi".parse().unwrap()),
+        disk: disk("11Gi"),
         ..complete()
     };
     let (made, ..) = decided("Bound", &keeper(narrow, Standing::Ready));
@@ -133,7 +142,7 @@ fn a_claim_tells_trouble_and_only_while_it_waits() {
     let mut refused = Observed::Keeper {
         share: share.clone(),
         present: Present {
-            disk: Some("1Gi".parse().unwrap()),
+            disk: disk("1Gi"),
             ..present
         },
         taken: Vec::new(),

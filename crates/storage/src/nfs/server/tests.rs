@@ -24,11 +24,15 @@ fn share(class: &str, asked: &[&str]) -> Share {
 
 fn all_there(disk: &str) -> Present {
     Present {
-        disk: Some(disk.parse().unwrap()),
+        disk: Some(Disk {
+            size: disk.parse().unwrap(),
+            is_bound: true,
+        }),
         address: Some("10.0.0.9".to_owned()),
         exports: true,
         set: true,
         class: true,
+        known_at: Some("10.0.0.9".to_owned()),
     }
 }
 
@@ -106,6 +110,40 @@ fn the_disk_has_room_for_all_claims_and_never_gets_smaller() {
     };
     assert_eq!(target.name, "nfs-nfs-data");
     assert_eq!(patch["spec"]["resources"]["requests"]["storage"], "22Gi");
+}
+
+#[test]
+fn a_disk_asks_for_more_when_it_has_a_volume_and_holds_nothing_up() {
+    let mut present = Present {
+        set: false,
+        class: false,
+        ..all_there("1Gi")
+    };
+    let share = share("nfs", &["10Gi"]);
+    let made = effects(&share, &present, Way::Csi, &settings());
+    assert!(matches!(
+        &made[..],
+        [Effect::Create(_), Effect::Create(_), Effect::Patch { .. }]
+    ));
+    if let Some(disk) = &mut present.disk {
+        disk.is_bound = false;
+    }
+    let made = effects(&share, &present, Way::Csi, &settings());
+    let kinds: Vec<&Value> = created(&made).iter().map(|it| &it["kind"]).collect();
+    assert_eq!(kinds, ["StatefulSet", "StorageClass"]);
+}
+
+#[test]
+fn a_service_that_is_made_anew_has_the_address_that_volumes_know() {
+    let gone = Present {
+        address: None,
+        ..all_there("12Gi")
+    };
+    let made = effects(&share("nfs", &["10Gi"]), &gone, Way::Csi, &settings());
+    let [service] = &created(&made)[..] else {
+        panic!("{made:?}");
+    };
+    assert_eq!(service["spec"]["clusterIP"], "10.0.0.9");
 }
 
 #[test]
