@@ -43,8 +43,9 @@ fn two_classes_of_shares_have_two_servers_and_two_pods_see_what_each_other_write
     // What other tests, or this one when it failed, have left.
     let clean = || {
         remove(&cluster, &ours);
-        remove(&cluster, &around);
+        // Before the disks that its claims have.
         cluster.kubectl_ok(&["delete", "namespace", "--ignore-not-found", SERVERS]);
+        remove(&cluster, &around);
         let delete = ["delete", "storageclass", "--ignore-not-found"];
         cluster.kubectl_ok(&[&delete[..], &CLASSES].concat());
     };
