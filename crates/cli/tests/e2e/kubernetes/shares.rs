@@ -101,7 +101,7 @@ fn two_classes_of_shares_have_two_servers_and_two_pods_see_what_each_other_write
 
     // More claims of a class ask for a larger disk, which these disks by hand cannot be.
     let mut more = claim(CLASSES[0]);
-    more["metadata"]["name"] = json!("more");
+    more["metadata"]["name"] = json!("one-more"); // after the one that takes care of the server
     cluster.apply(&more);
     let shown = eventually("the claim to say that the disk does not grow", || {
         let claim = cluster.get(&["persistentvolumeclaim", CLASSES[0]])?;
