@@ -68,7 +68,11 @@ impl Connection {
             ))),
             None if start == Start::IfDown => {
                 let scratch = Scratch::new(&std::env::temp_dir())?;
-                let embedded = Box::new(Embedded::start(Options::ephemeral(scratch.path())).await?);
+                let options = Options {
+                    event_logs: Some(data.event_logs()),
+                    ..Options::ephemeral(scratch.path())
+                };
+                let embedded = Box::new(Embedded::start(options).await?);
                 let client = embedded.client().await?;
                 Ok(Self {
                     client,

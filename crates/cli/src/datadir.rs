@@ -12,6 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::embedded::{LOGS_DIR, NODE_DIR};
+use crate::eventlogs::EventLogs;
 use crate::exit::Failure;
 
 /// The longest that a look at the holder keeps the lock.
@@ -73,6 +74,11 @@ impl DataDir {
     /// Where logs are kept.
     pub fn kept_logs(&self) -> PathBuf {
         self.root.join(LOGS_DIR)
+    }
+
+    /// The event logs of its applications, and of those that were run on clusters for one command.
+    pub fn event_logs(&self) -> EventLogs {
+        EventLogs::of(&self.root)
     }
 
     /// Takes the directory, or says who has it.

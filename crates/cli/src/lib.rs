@@ -13,6 +13,7 @@ pub mod connect;
 pub mod connects;
 pub mod datadir;
 pub mod embedded;
+pub mod eventlogs;
 pub mod evidence;
 pub mod exit;
 pub mod findings;

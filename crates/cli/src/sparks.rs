@@ -69,6 +69,16 @@ pub fn require(version: &str) -> Result<(), Failure> {
     )))
 }
 
+/// The newest Spark there is, for what may be done with any: it reads what older ones have written.
+pub fn newest_found() -> Result<Installed, Failure> {
+    newest(&find()).cloned().ok_or_else(|| {
+        Failure::bad_input(format!(
+            "no Spark is installed on this machine: run {}",
+            INSTALL_HINT.replace("{minor}", NEWEST_KNOWN)
+        ))
+    })
+}
+
 /// The newest version whose submission is known by heart.
 pub const NEWEST_KNOWN: &str = "4.3.0";
 

@@ -3,6 +3,7 @@
 pub mod connect;
 pub mod controller;
 pub mod diagnosis;
+pub mod eventlogs;
 pub mod lifecycle;
 pub mod lower;
 pub mod metrics;

@@ -2,7 +2,10 @@
 //! history server of its event log when it is over or deleted.
 //!
 //! A history server is a pod of the namespace with the label [`HISTORY_OF`]: any Deployment is one, with
-//! whatever image and settings its bucket takes, as the one in `examples/storage`.
+//! whatever image and settings its bucket takes, as the one in `examples/storage`. Event logs on this machine
+//! have one of Spark's own that lives as long as the command, whether the cluster is up or not.
+
+mod server;
 
 use std::io::IsTerminal as _;
 use std::process::Stdio;
@@ -12,9 +15,12 @@ use kube::api::ListParams;
 use serde_json::Value;
 use tokio::process::Command;
 
+use self::server::{HistoryServer, Wanted};
 use super::forward::{UI_PORT, listen, serve};
 use crate::applications::{Place, state};
 use crate::args::UiArgs;
+use crate::datadir::DataDir;
+use crate::eventlogs::EventLogs;
 use crate::exit::{Exit, Failure};
 use crate::output::{data, talk};
 use crate::run::interrupts::Interrupts;
@@ -30,6 +36,11 @@ const HISTORY_PORT: u16 = 18080;
 enum Whereabouts {
     /// With its driver.
     Driver { pod: String, port: u16 },
+    /// In an event log on this machine.
+    Local {
+        /// The application as Spark calls it, where that is known.
+        id: Option<String>,
+    },
     /// With a history server.
     History {
         /// The application as Spark calls it, where that is known.
@@ -39,49 +50,144 @@ enum Whereabouts {
     },
 }
 
-/// Forwards to the page until it is interrupted or what serves it is gone.
+/// Leads to the page until it is interrupted or what serves it is gone.
 pub async fn ui(args: UiArgs) -> Result<Exit, Failure> {
+    let cluster = &args.place.cluster;
+    let data = if cluster.names_a_cluster() {
+        None
+    } else {
+        Some(DataDir::resolve(cluster.data_dir.as_deref())?)
+    };
+    let logs = data.as_ref().map(DataDir::event_logs);
+    if let Some(logs) = &logs {
+        logs.tidy();
+    }
+    // A cluster for one command is over, and its applications' event logs are not.
+    let is_down = data.is_some_and(|data| data.holder().is_none());
+    if let Some(logs) = logs.as_ref().filter(|logs| is_down && logs.count() > 0) {
+        return local(&args, logs, None, None).await;
+    }
     let place = Place::open(&args.place).await?;
     let name = &args.application;
     let applications = place.applications();
     let found = applications.get_opt(name).await.map_err(api_failure)?;
-    let is_known = found.is_some();
     let known = found.as_ref().map(|found| (state(found), &found.data));
     let about = format!("{}/{name}", place.namespace);
-    let whereabouts =
-        whereabouts(name, known).map_err(|why| Failure::bad_input(format!("{about} {why}")))?;
-    let (pod, port, path) = match whereabouts {
-        Whereabouts::Driver { pod, port } => (pod, port, "/".to_owned()),
-        Whereabouts::History { id, store } => {
-            let (pod, port) = history_server(&place, store.as_deref()).await?;
-            let path = id.map_or_else(|| "/".to_owned(), |id| format!("/history/{id}/"));
-            (pod, port, path)
+    let whereabouts = whereabouts(name, known, logs.as_ref())
+        .map_err(|why| Failure::bad_input(format!("{about} {why}")))?;
+    match (whereabouts, logs) {
+        (Whereabouts::Driver { pod, port }, _) => forward(&args, &place, &pod, port, "/").await,
+        (Whereabouts::Local { id }, Some(logs)) => {
+            local(&args, &logs, Some(&place), id.as_deref()).await
         }
-    };
-    if !is_known {
+        (Whereabouts::Local { id }, None) => remote(&args, &place, id, None).await,
+        (Whereabouts::History { id, store }, _) => {
+            remote(&args, &place, id, store.as_deref()).await
+        }
+    }
+}
+
+/// Leads to a history server in the cluster.
+async fn remote(
+    args: &UiArgs,
+    place: &Place,
+    id: Option<String>,
+    store: Option<&str>,
+) -> Result<Exit, Failure> {
+    let (pod, port) = history_server(place, store).await?;
+    let path = id.map_or_else(|| "/".to_owned(), |id| format!("/history/{id}/"));
+    if path == "/" {
         talk(&format!(
-            "there is no application {about} now: the list of the history server has those of before by their names"
+            "there is no application {}/{} now: the list of the history server has those of before by their names",
+            place.namespace, args.application
         ));
     }
+    forward(args, place, &pod, port, &path).await
+}
+
+/// Forwards to a page of a pod.
+async fn forward(
+    args: &UiArgs,
+    place: &Place,
+    pod: &str,
+    port: u16,
+    path: &str,
+) -> Result<Exit, Failure> {
     let pods = place.pods();
     let mut interrupts = Interrupts::listen()?;
     let (listener, local) = listen(args.local_port).await?;
     let url = format!("http://127.0.0.1:{local}{path}");
     data(&url)?;
     talk(&format!("leads to port {port} of {pod}; Ctrl-C ends it"));
-    if !args.no_browser && std::io::stdout().is_terminal() {
-        show(&url);
-    }
+    show(args, &url);
     tokio::select! {
-        failure = serve(&listener, &pods, &pod, port) => Err(failure),
+        failure = serve(&listener, &pods, pod, port) => Err(failure),
+        _ = interrupts.next() => Ok(Exit::Completed),
+    }
+}
+
+/// Serves the event logs of this machine. An application that is deleted may have had its own elsewhere: then a
+/// history server of its namespace is asked, if there is one.
+async fn local(
+    args: &UiArgs,
+    logs: &EventLogs,
+    place: Option<&Place>,
+    id: Option<&str>,
+) -> Result<Exit, Failure> {
+    let mut interrupts = Interrupts::listen()?;
+    let namespace = args.place.namespace.as_deref();
+    let namespace = place.map_or(namespace.unwrap_or("default"), |it| it.namespace.as_str());
+    let name = args.application.as_str();
+    let wanted = id.map_or(Wanted::LastOf { namespace, name }, Wanted::Id);
+    // The server takes the port that was free a moment ago.
+    let (listener, port) = listen(args.local_port).await?;
+    drop(listener);
+    let start = async {
+        let mut server = HistoryServer::start(logs, port).await?;
+        let found = server.find(wanted).await?;
+        Ok::<_, Failure>((server, found))
+    };
+    let (mut server, found) = tokio::select! {
+        started = start => started?,
+        _ = interrupts.next() => return Ok(Exit::Stopped),
+    };
+    let path = match (found, place) {
+        (Some(id), _) => format!("/history/{id}/"),
+        (None, Some(place)) if history_server(place, None).await.is_ok() => {
+            drop(server);
+            return remote(args, place, None, None).await;
+        }
+        (None, _) => {
+            talk(&format!(
+                "no event log here is known to be of an application {namespace}/{name}: this is the list of all"
+            ));
+            "/".to_owned()
+        }
+    };
+    let url = format!("http://127.0.0.1:{port}{path}");
+    data(&url)?;
+    talk(&format!(
+        "shows the event logs in {}; Ctrl-C ends it",
+        logs.folder().display()
+    ));
+    show(args, &url);
+    tokio::select! {
+        failure = server.ended() => Err(failure),
         _ = interrupts.next() => Ok(Exit::Completed),
     }
 }
 
 /// Where the page of an application is, by its state and itself as far as it is there; or why it has none, and
 /// what to do, to be read after its name.
-fn whereabouts(name: &str, known: Option<(&str, &Value)>) -> Result<Whereabouts, String> {
+fn whereabouts(
+    name: &str,
+    known: Option<(&str, &Value)>,
+    local: Option<&EventLogs>,
+) -> Result<Whereabouts, String> {
     let Some((state, application)) = known else {
+        if local.is_some_and(|logs| logs.count() > 0) {
+            return Ok(Whereabouts::Local { id: None });
+        }
         return Ok(Whereabouts::History {
             id: None,
             store: None,
@@ -105,14 +211,20 @@ fn whereabouts(name: &str, known: Option<(&str, &Value)>) -> Result<Whereabouts,
         ));
     }
     let store = spec["eventLog"].as_str();
+    let id = status["sparkApplicationId"]
+        .as_str()
+        .filter(|id| !id.is_empty());
+    if let Some(id) = id
+        && local.is_some_and(|logs| logs.has(id))
+    {
+        let id = Some(id.to_owned());
+        return Ok(Whereabouts::Local { id });
+    }
     if store.is_none() && conf("spark.eventLog.enabled") != Some("true") {
         return Err(format!(
             "is {state} and has written no event log: name an ObjectStore in spec.eventLog before its next run"
         ));
     }
-    let id = status["sparkApplicationId"]
-        .as_str()
-        .filter(|id| !id.is_empty());
     let id =
         id.ok_or_else(|| format!("is {state} and had no driver: windlass why {name} says why"))?;
     Ok(Whereabouts::History {
@@ -169,7 +281,10 @@ fn port(pod: &Pod) -> u16 {
 }
 
 /// Shows a page in the browser of whoever sits at this machine, if there is one; the URL is printed anyway.
-fn show(url: &str) {
+fn show(args: &UiArgs, url: &str) {
+    if args.no_browser || !std::io::stdout().is_terminal() {
+        return;
+    }
     let opener = if cfg!(target_os = "macos") {
         "open"
     } else if ["DISPLAY", "WAYLAND_DISPLAY"]
@@ -200,7 +315,7 @@ mod tests {
             "spec": spec,
             "status": {"driverInfo": {"podName": "pi-driver"}, "sparkApplicationId": "spark-1"},
         });
-        whereabouts("pi", Some((state, &application)))
+        whereabouts("pi", Some((state, &application)), None)
     }
 
     #[test]
@@ -223,7 +338,24 @@ mod tests {
             id: None,
             store: None,
         };
-        assert_eq!(whereabouts("pi", None), Ok(gone));
+        assert_eq!(whereabouts("pi", None, None), Ok(gone));
+    }
+
+    #[test]
+    fn an_event_log_on_this_machine_is_a_page_of_what_is_over_or_deleted() {
+        let data = tempfile::tempdir().unwrap();
+        let logs = EventLogs::of(data.path());
+        let of = |known: Option<(&str, &Value)>| whereabouts("pi", known, Some(&logs));
+        let over = json!({"spec": {}, "status": {"sparkApplicationId": "spark-1"}});
+        assert!(of(Some(("COMPLETED", &over))).is_err());
+        assert!(matches!(of(None), Ok(Whereabouts::History { .. })));
+        std::fs::create_dir_all(logs.folder().join("eventlog_v2_spark-1")).unwrap();
+        let id = Some("spark-1".to_owned());
+        assert_eq!(
+            of(Some(("COMPLETED", &over))),
+            Ok(Whereabouts::Local { id })
+        );
+        assert_eq!(of(None), Ok(Whereabouts::Local { id: None }));
     }
 
     #[test]
@@ -236,7 +368,7 @@ mod tests {
         let why = of("SUBMITTED", json!({"eventLog": "history"})).unwrap_err();
         assert!(why.contains("windlass wait pi --for running"), "{why}");
         let never = json!({"spec": {"eventLog": "history"}, "status": {}});
-        let why = whereabouts("pi", Some(("FAILED", &never))).unwrap_err();
+        let why = whereabouts("pi", Some(("FAILED", &never)), None).unwrap_err();
         assert!(why.contains("windlass why pi"), "{why}");
     }
 }

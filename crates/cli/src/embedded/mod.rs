@@ -32,6 +32,7 @@ use crate::commands::operator::{
     Operator, serves_original_kubedirector, serves_originals, serves_storage,
     serves_virtual_clusters,
 };
+use crate::eventlogs::EventLogs;
 use crate::exit::Failure;
 use crate::sparks::{self, Installed};
 
@@ -63,6 +64,8 @@ pub struct Options {
     pub storage: Served,
     /// What becomes of the images of its applications that are too old.
     pub old_images: OldImages,
+    /// Where applications write their event logs that say nothing about it.
+    pub event_logs: Option<EventLogs>,
 }
 
 impl Options {
@@ -77,6 +80,7 @@ impl Options {
             original_kubedirector: Served::default(),
             storage: Served::default(),
             old_images: OldImages::default(),
+            event_logs: Some(EventLogs::of(data_dir)),
         }
     }
 
@@ -91,6 +95,7 @@ impl Options {
             original_kubedirector: Served::default(),
             storage: Served::default(),
             old_images: OldImages::default(),
+            event_logs: None,
         }
     }
 }
@@ -195,6 +200,7 @@ impl Embedded {
             &OperatorConfig {
                 serves_originals,
                 old_images: options.old_images,
+                event_logs: options.event_logs.and_then(|logs| logs.open()),
                 ..operator_config(options.orphans)
             },
             serves_clusters.then_some(&director),

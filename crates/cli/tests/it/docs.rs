@@ -70,6 +70,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "promtool test rules deploy/monitoring/alerts_test.yaml",
         PROMTOOL,
     ),
+    (
+        "windlass ui spark-pi",
+        "it needs a real Spark; another test has one",
+    ),
     ("windlass forward spark-pi", RUNNING_JOB),
     ("kubectl port-forward spark-pi-driver 4040", RUNNING_JOB),
     ("kubectl exec -it spark-pi-driver -- bash", RUNNING_JOB),

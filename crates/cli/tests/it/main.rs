@@ -23,6 +23,7 @@ mod disks;
 mod docs;
 mod full_disk;
 mod generated;
+mod history;
 mod jobs;
 mod kept_logs;
 mod kubectl;

@@ -100,6 +100,9 @@ impl SparkApplications {
         let (app, waits) = match app {
             Ok(mut app) => {
                 let waits = stores.apply(&mut app).err();
+                if let Some(logs) = &self.settings.event_logs {
+                    logs.apply(&mut app);
+                }
                 (app, waits)
             }
             Err(error) => {

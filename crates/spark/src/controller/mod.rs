@@ -29,6 +29,7 @@ use std::time::Duration;
 use windlass_api::spark::original::OldImages;
 use windlass_engine::{Kind, Territory};
 
+use crate::eventlogs::LocalEventLogs;
 use crate::lifecycle::observed::ExposerKind;
 use crate::lifecycle::spec::Limits;
 use crate::lower::{Exposing, IpFamily, Settings};
@@ -148,6 +149,8 @@ pub struct OperatorConfig {
     /// Whether the operator looks after ObjectStores, too, which applications may name; a watch of what is
     /// not served never begins.
     pub serves_object_stores: bool,
+    /// Where the event logs of applications go that say nothing about theirs; they have none when not given.
+    pub event_logs: Option<LocalEventLogs>,
     /// What may run at once in namespaces whose quotas do not say it.
     pub queue: Policy,
     /// How drivers are reached from outside.
@@ -183,6 +186,7 @@ impl Default for OperatorConfig {
             protect_drivers: settings.protect_drivers,
             serves_budgets: settings.serves_budgets,
             serves_object_stores: settings.serves_object_stores,
+            event_logs: settings.event_logs,
             queue: Policy::default(),
             exposing: settings.exposing,
             pod_addresses: settings.pod_addresses,
@@ -218,6 +222,7 @@ impl OperatorConfig {
             protect_drivers: self.protect_drivers,
             serves_budgets: self.serves_budgets,
             serves_object_stores: self.serves_object_stores,
+            event_logs: self.event_logs.clone(),
             exposing: self.exposing.clone(),
             pod_addresses: self.pod_addresses,
         }

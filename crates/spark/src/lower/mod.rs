@@ -55,6 +55,7 @@ use self::{
     role::{Kind, Role},
     route::ConfBuilder,
 };
+use crate::eventlogs::LocalEventLogs;
 use crate::resources::Demand;
 use crate::submission::{
     self, Client, Conf, Profile, SparkVersion, Submission, SubmitError, SubmitRequest,
@@ -76,6 +77,8 @@ pub struct Settings {
     pub serves_budgets: bool,
     /// Whether the operator looks after ObjectStores, so that applications may name some.
     pub serves_object_stores: bool,
+    /// Where the event logs of applications go that say nothing about theirs.
+    pub event_logs: Option<LocalEventLogs>,
     /// How drivers are reached from outside.
     pub exposing: Exposing,
     /// The family of pods' addresses, unless a server's settings say otherwise.
@@ -91,6 +94,7 @@ impl Default for Settings {
             protect_drivers: true,
             serves_budgets: true,
             serves_object_stores: false,
+            event_logs: None,
             exposing: Exposing::default(),
             pod_addresses: IpFamily::default(),
         }
