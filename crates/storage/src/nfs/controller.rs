@@ -14,7 +14,7 @@ use windlass_engine::api::ApiError;
 use windlass_engine::plan::Plan;
 use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, Watch};
 
-use super::plan::{Observed, Standing, plan};
+use super::plan::{Keeping, Observed, Standing, plan};
 use super::server::{
     CSI_DRIVER as BY_CSI, Disk, Present, SERVER, Settings, Way, disk_name, server_name,
 };
@@ -312,14 +312,14 @@ impl Controller for Shares {
             return Ok(Observed::NoConcern);
         };
         let found = self.found(class, made.as_ref(), view).await?;
-        Ok(Observed::Keeper {
+        Ok(Observed::Keeper(Box::new(Keeping {
             share,
             present: found.present,
             taken: found.taken,
             way: found.way,
             standing: found.standing,
             refusal: view.refusal().map(|it| it.error.message.clone()),
-        })
+        })))
     }
 
     fn plan(&self, object: &Object, observed: &Observed, now: Timestamp) -> Plan<Value> {

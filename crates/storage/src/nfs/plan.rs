@@ -32,20 +32,24 @@ pub enum Observed {
     /// Another claim of the class takes care of the server.
     Served(Standing),
     /// This one does.
-    Keeper {
-        /// The class.
-        share: Share,
-        /// What of the server is there.
-        present: Present,
-        /// What bears a name of the server, and is somebody else's.
-        taken: Vec<String>,
-        /// Who makes the volumes.
-        way: Way,
-        /// How the server stands.
-        standing: Standing,
-        /// How the API has refused what was asked of it.
-        refusal: Option<String>,
-    },
+    Keeper(Box<Keeping>),
+}
+
+/// What the claim knows that takes care of the server of its class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keeping {
+    /// The class.
+    pub share: Share,
+    /// What of the server is there.
+    pub present: Present,
+    /// What bears a name of the server, and is somebody else's.
+    pub taken: Vec<String>,
+    /// Who makes the volumes.
+    pub way: Way,
+    /// How the server stands.
+    pub standing: Standing,
+    /// How the API has refused what was asked of it.
+    pub refusal: Option<String>,
 }
 
 /// How a server stands.
@@ -90,12 +94,12 @@ pub fn plan(
             wait = waits.then_some(WAITING);
             started(*standing, &server, waits, now)
         }
-        Observed::Keeper { taken, .. } if !taken.is_empty() => {
+        Observed::Keeper(keeping) if !keeping.taken.is_empty() => {
             wait = Some(AT_REST);
             let text = format!(
                 "{} of the namespace {} is somebody else's, and an NFS server for the class {class} needs \
                  that name: remove it, or name the class otherwise",
-                taken.join(" and "),
+                keeping.taken.join(" and "),
                 settings.namespace
             );
             Shown::Trouble {
@@ -103,16 +107,9 @@ pub fn plan(
                 text,
             }
         }
-        Observed::Keeper {
-            share,
-            present,
-            way,
-            standing,
-            refusal,
-            ..
-        } => {
-            plan.effects = effects(share, present, *way, settings);
-            wait = Some(if !present.class {
+        Observed::Keeper(keeping) => {
+            plan.effects = effects(&keeping.share, &keeping.present, keeping.way, settings);
+            wait = Some(if !keeping.present.class {
                 SOON
             } else if waits {
                 WAITING
@@ -128,12 +125,12 @@ pub fn plan(
                 let event = EventNote::normal("NfsServerMade", SHOWN.action, text);
                 plan.events.push(event);
             }
-            match refusal {
+            match &keeping.refusal {
                 Some(refusal) if !plan.effects.is_empty() => Shown::Trouble {
                     reason: "Refused",
                     text: format!("the API refused a part of the NFS server {server}: {refusal}"),
                 },
-                _ => started(*standing, &server, waits, now),
+                _ => started(keeping.standing, &server, waits, now),
             }
         }
     };

@@ -34,16 +34,16 @@ fn claim(phase: &str) -> Object {
     }))
 }
 
-fn disk(size: &str) -> Option<Disk> {
-    Some(Disk {
+fn disk(size: &str) -> Disk {
+    Disk {
         size: size.parse().unwrap(),
         is_bound: true,
-    })
+    }
 }
 
 fn complete() -> Present {
     Present {
-        disk: disk("12Gi"),
+        disk: Some(disk("12Gi")),
         address: Some("10.0.0.9".to_owned()),
         exports: true,
         set: true,
@@ -52,8 +52,8 @@ fn complete() -> Present {
     }
 }
 
-fn keeper(present: Present, standing: Standing) -> Observed {
-    Observed::Keeper {
+fn keeping(present: Present, standing: Standing) -> Keeping {
+    Keeping {
         share: Share {
             class: "nfs-shared".to_owned(),
             made_for: "team/data".to_owned(),
@@ -66,6 +66,10 @@ fn keeper(present: Present, standing: Standing) -> Observed {
         standing,
         refusal: None,
     }
+}
+
+fn keeper(present: Present, standing: Standing) -> Observed {
+    Observed::Keeper(Box::new(keeping(present, standing)))
 }
 
 /// Kinds of what is made, the reason that is shown, the seconds until the next look.
@@ -111,7 +115,7 @@ fn a_class_is_made_when_its_server_has_an_address() {
     assert_eq!(decided("Bound", &rest), (vec![], None, Some(300)));
     assert_eq!(decided("Pending", &rest), (vec![], None, Some(15)));
     let narrow = Present {
-        disk: disk("11Gi"),
+        disk: Some(disk("11Gi")),
         ..complete()
     };
     let (made, ..) = decided("Bound", &keeper(narrow, Standing::Ready));
@@ -129,34 +133,24 @@ fn a_claim_tells_trouble_and_only_while_it_waits() {
     assert_eq!(decided("Pending", &served), (vec![], late, Some(15)));
     assert_eq!(decided("Bound", &served), (vec![], None, None));
 
-    let Observed::Keeper {
-        share,
-        present,
-        way,
-        standing,
-        ..
-    } = keeper(complete(), Standing::Ready)
-    else {
-        panic!("a keeper");
+    let narrow = Present {
+        disk: Some(disk("1Gi")),
+        ..complete()
     };
-    let mut refused = Observed::Keeper {
-        share: share.clone(),
-        present: Present {
-            disk: disk("1Gi"),
-            ..present
-        },
-        taken: Vec::new(),
-        way,
-        standing,
+    let refused = Keeping {
         refusal: Some("the class cannot expand".to_owned()),
+        ..keeping(narrow, Standing::Ready)
     };
-    let (made, reason, _) = decided("Bound", &refused);
+    let told = Observed::Keeper(Box::new(refused.clone()));
+    let (made, reason, _) = decided("Bound", &told);
     assert_eq!(made, ["more PersistentVolumeClaim"]);
     assert_eq!(reason.as_deref(), Some("Refused"));
-    if let Observed::Keeper { taken, .. } = &mut refused {
-        taken.push("the Service nfs-nfs-shared".to_owned());
-    }
-    let (made, reason, _) = decided("Pending", &refused);
+    let taken = Keeping {
+        taken: vec!["the Service nfs-nfs-shared".to_owned()],
+        ..refused
+    };
+    let taken = Observed::Keeper(Box::new(taken));
+    let (made, reason, _) = decided("Pending", &taken);
     assert_eq!((made, reason.as_deref()), (vec![], Some("NameTaken")));
     assert_eq!(
         decided("Pending", &Observed::NoConcern),
