@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::applications::{ok, scripted};
 use crate::common::{Up, until};
 
@@ -13,7 +15,10 @@ const COUNTS: &str = "i=0; trap 'echo told to end; exit 143' TERM; \
                       while :; do i=$((i+1)); echo line $i; [ $((i % 200)) = 0 ] && sleep 0.2; done";
 
 fn apply(up: &Up, name: &str, script: &str) {
-    up.kubectl_with(&["create", "-f", "-"], &scripted(name, script).to_string());
+    let mut application = scripted(name, script);
+    // Last words take time: a node counts from whole seconds, so that of one second little may be left.
+    application["spec"]["driver"]["template"]["spec"]["terminationGracePeriodSeconds"] = json!(10);
+    up.kubectl_with(&["create", "-f", "-"], &application.to_string());
 }
 
 fn is_gone(up: &Up, pod: &str) {
