@@ -60,7 +60,8 @@ pub struct ClusterConfig {
     /// [`EVERY_NAMESPACE`] stands for all but those of Kubernetes itself; only namespaces that are
     /// named are waited for at the start.
     pub job_namespaces: Vec<String>,
-    /// Namespaced objects without a namespace, applied to every job namespace in this order.
+    /// Namespaced objects without a namespace, applied to every job namespace in this order. Subjects of an
+    /// empty namespace are of that namespace.
     pub job_manifests: Vec<Value>,
 }
 

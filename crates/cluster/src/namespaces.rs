@@ -46,6 +46,22 @@ pub(crate) struct JobObject {
     manifest: Value,
 }
 
+impl JobObject {
+    /// The object of a namespace. Accounts that a binding names without a namespace are its own.
+    fn of(&self, namespace: &str) -> Value {
+        let mut manifest = self.manifest.clone();
+        let subjects = manifest
+            .get_mut("subjects")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten();
+        for subject in subjects.filter(|it| it["namespace"] == "") {
+            subject["namespace"] = namespace.into();
+        }
+        manifest
+    }
+}
+
 /// Reads the job manifests of the configuration.
 pub(crate) fn job_objects(config: &ClusterConfig) -> Result<Vec<JobObject>, ClusterError> {
     let read = |(index, manifest): (usize, &Value)| {
@@ -182,7 +198,7 @@ impl Keeper {
         if self.contents.job_namespaces.iter().any(is_job_namespace) {
             for object in &self.contents.job_objects {
                 let key = ObjectKey::namespaced(Arc::clone(name), object.name.as_str());
-                self.api.apply(&object.kind, &key, &object.manifest).await?;
+                self.api.apply(&object.kind, &key, &object.of(name)).await?;
             }
         }
         Ok(())
@@ -326,6 +342,22 @@ mod tests {
             job_namespaces: vec!["default".to_owned()],
             job_manifests: manifests,
         }
+    }
+
+    #[test]
+    fn a_binding_of_every_namespace_names_the_accounts_of_its_own() {
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": "driver"},
+            "subjects": [
+                {"kind": "ServiceAccount", "name": "spark", "namespace": ""},
+                {"kind": "ServiceAccount", "name": "other", "namespace": "elsewhere"},
+            ],
+        });
+        let objects = job_objects(&config(vec![binding])).unwrap();
+        let subjects = &objects[0].of("team")["subjects"];
+        assert_eq!(subjects[0]["namespace"], "team");
+        assert_eq!(subjects[1]["namespace"], "elsewhere");
     }
 
     #[test]
