@@ -1,4 +1,5 @@
-//! A folder of the node for the event logs of applications that say nothing about theirs. Pure.
+//! Event logs: what Spark is told of them, and a folder of the node for those of applications that say nothing about
+//! theirs. Pure.
 //!
 //! Laws:
 //! - an application that says where its event log goes, or whether there is one, is left as it is, and so is one
@@ -56,18 +57,27 @@ impl LocalEventLogs {
             "name": VOLUME,
             "hostPath": {"path": self.directory.to_string_lossy(), "type": "DirectoryOrCreate"},
         }));
-        let directory = format!("file:{MOUNT_PATH}");
-        for (key, value) in [
-            (ENABLED, "true"),
-            (EVENT_LOG_DIR, directory.as_str()),
-            ("spark.eventLog.rolling.enabled", "true"),
-            ("spark.eventLog.compress", "true"),
-            (APPLICATION, application.as_str()),
-        ] {
-            let conf = &mut spec.spark_conf;
-            conf.entry(key.to_owned())
-                .or_insert_with(|| ConfValue::from(value));
-        }
+        log_to(
+            app,
+            &format!("file:{MOUNT_PATH}"),
+            (APPLICATION, &application),
+        );
+    }
+}
+
+/// Lets Spark write event logs to a directory, in rolling files, and tells it one thing more. What the application
+/// says itself wins. The settings are Spark's own, "Monitoring and Instrumentation".
+pub(crate) fn log_to(app: &mut SparkApplication, directory: &str, besides: (&str, &str)) {
+    for (key, value) in [
+        (ENABLED, "true"),
+        (EVENT_LOG_DIR, directory),
+        ("spark.eventLog.rolling.enabled", "true"),
+        ("spark.eventLog.compress", "true"),
+        besides,
+    ] {
+        let conf = &mut app.spec.spark_conf;
+        conf.entry(key.to_owned())
+            .or_insert_with(|| ConfValue::from(value));
     }
 }
 

@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use windlass_api::spark::SparkApplication;
-use windlass_api::spark::application::{ConfValue, EVENT_LOG_DIR};
 use windlass_api::storage::hadoop::Access;
+
+use crate::eventlogs::log_to;
 
 /// The ObjectStores that an application names.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,29 +92,15 @@ impl Stores {
         if app.spec.event_log.is_some()
             && let Some(access) = found.last()
         {
-            log_to(app, &access.url);
+            // Spark takes one slash from the end, and Hadoop 3.3 nothing without a path.
+            let root = format!("{}//", access.url);
+            let size = ("spark.eventLog.rolling.maxFileSize", EVENT_LOG_FILE);
+            log_to(app, &root, size);
         }
         for access in found {
             give(app, access);
         }
         Ok(())
-    }
-}
-
-/// Spark's own settings of event logs, "Monitoring and Instrumentation".
-fn log_to(app: &mut SparkApplication, url: &str) {
-    // Spark takes one slash from the end, and Hadoop 3.3 nothing without a path.
-    let root = format!("{url}//");
-    for (key, value) in [
-        ("spark.eventLog.enabled", "true"),
-        (EVENT_LOG_DIR, root.as_str()),
-        ("spark.eventLog.rolling.enabled", "true"),
-        ("spark.eventLog.rolling.maxFileSize", EVENT_LOG_FILE),
-        ("spark.eventLog.compress", "true"),
-    ] {
-        let conf = &mut app.spec.spark_conf;
-        conf.entry(key.to_owned())
-            .or_insert_with(|| ConfValue::from(value));
     }
 }
 

@@ -56,10 +56,9 @@ impl KeptLogs {
             "{why}this is the kept log{run}, of pod {} from {:.0}{end}",
             about.pod, about.created
         ));
-        let others = runs(&logs).filter(|it| *it != about.run).count();
-        if others > 0 && args.run.is_none() && args.executor.is_none() {
-            let names: Vec<&str> = runs(&logs).filter(|it| *it != about.run).collect();
-            talk(&format!("earlier ones: --run {}", names.join(", --run ")));
+        let others: Vec<&str> = runs(&logs).filter(|it| *it != about.run).collect();
+        if !others.is_empty() && args.run.is_none() && args.executor.is_none() {
+            talk(&format!("earlier ones: --run {}", others.join(", --run ")));
         }
         match self.copy(slot, args.tail) {
             Ok(()) => Ok(Some(Exit::Completed)),

@@ -159,33 +159,35 @@ fn storage() -> String {
 
 /// The rights of whoever lets claims grow.
 fn growth() -> String {
-    let less = InstallArgs {
-        storage: true,
-        ..args(Serving::Everywhere, Hook::None)
-    };
-    let more = InstallArgs {
-        storage: true,
+    let with = InstallArgs {
         storage_auto_grow: true,
         ..args(Serving::Everywhere, Hook::None)
     };
-    let what = "jobNamespaces and storageAutoGrow exclude each other: storage is operated";
-    rights("storageAutoGrow", what, GROWTH_ROLE, &more, &less)
+    beyond_storage("storageAutoGrow", GROWTH_ROLE, with)
 }
 
 /// The rights of whoever makes NFS servers, and of the servers.
 fn nfs() -> String {
+    let with = InstallArgs {
+        storage_nfs: true,
+        ..args(Serving::Everywhere, Hook::None)
+    };
+    beyond_storage("storageNfs", NFS_ROLE, with)
+        .replace(NFS_HOME, "{{ .Values.storageNfsNamespace }}")
+}
+
+/// The rights that a part of storage takes besides.
+fn beyond_storage(value: &str, role: &str, with: InstallArgs) -> String {
     let less = InstallArgs {
         storage: true,
         ..args(Serving::Everywhere, Hook::None)
     };
     let more = InstallArgs {
         storage: true,
-        storage_nfs: true,
-        ..args(Serving::Everywhere, Hook::None)
+        ..with
     };
-    let what = "jobNamespaces and storageNfs exclude each other: storage is operated";
-    rights("storageNfs", what, NFS_ROLE, &more, &less)
-        .replace(NFS_HOME, "{{ .Values.storageNfsNamespace }}")
+    let what = format!("jobNamespaces and {value} exclude each other: storage is operated");
+    rights(value, &what, role, &more, &less)
 }
 
 /// What is there more with these arguments than with those, where a value is true.

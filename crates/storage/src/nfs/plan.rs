@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use windlass_engine::Object;
-use windlass_engine::plan::{Effect, EventNote, Plan};
+use windlass_engine::plan::{EventNote, Plan};
 
 use super::server::{Present, Settings, Way, effects, server_name};
 use super::share::{Share, unfit};
@@ -116,11 +116,7 @@ pub fn plan(
             } else {
                 AT_REST
             });
-            let makes = |kind: &str| {
-                let mut made = plan.effects.iter();
-                made.any(|it| matches!(it, Effect::Create(body) if body["kind"] == kind))
-            };
-            if makes("StatefulSet") {
+            if !keeping.present.set {
                 let text = format!("made the NFS server {server} for the class {class}");
                 let event = EventNote::normal("NfsServerMade", SHOWN.action, text);
                 plan.events.push(event);

@@ -98,7 +98,7 @@ pub fn server_name(class: &str) -> String {
     shorten(&name, LABEL_MAX - 11)
 }
 
-/// The names of what a server consists of.
+/// The name of the claim for the disk of the server of a class.
 pub fn disk_name(class: &str) -> String {
     format!("{}-data", server_name(class))
 }

@@ -13,7 +13,7 @@ use windlass_storage::classes::metadata::Endpoints;
 use windlass_storage::classes::plan::CONDITION;
 use windlass_trial::mishaps::{Script, USUAL_STEP, complaints, scripts};
 
-use crate::house::{House, claim};
+use crate::house::{House, claim, under};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -213,13 +213,10 @@ async fn live(house: &House, script: Arc<Script>) -> Option<String> {
         .past
         .set(house.claims(&name).revision().await)
         .unwrap();
-    let operator = tokio::spawn(house.operate(&name, &Settings::default(), &script));
-    let story = tokio::time::timeout(PATIENCE, tell(house, &name)).await;
-    operator.abort();
-    let _ = operator.await;
-    match story {
-        Ok(story) => story.err(),
-        Err(_) => {
+    let operator = house.operate(&name, &Settings::default(), &script);
+    match under(PATIENCE, operator, tell(house, &name)).await {
+        Some(story) => story.err(),
+        None => {
             let claims = house.claims(&name).list().await;
             Some(format!("it does not end: {claims:#?}"))
         }

@@ -11,7 +11,7 @@ use windlass_storage::growth::policy::{COOL_DOWN, MAX, STEP};
 use windlass_trial::mishaps::{Script, USUAL_STEP, complaints, scripts};
 
 use crate::figures::namespace;
-use crate::house::{House, claim};
+use crate::house::{House, claim, under};
 
 /// How long anything may take. After some mishaps a claim is looked at again after a minute only.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -115,15 +115,14 @@ async fn live(house: &House, script: Arc<Script>) -> Option<String> {
     use_claims(house, &name, &["data"]).await;
     let claims = house.claims(&name);
     script.past.set(claims.revision().await).unwrap();
-    let operator = tokio::spawn(house.operate(&name, &Settings::default(), &script));
-    let grows = json!({ MAX: "10Gi", STEP: "1Gi" });
-    claims.create(claim("data", "local-path", &grows)).await;
-    let grown = claims.until_there("data", |it| capacity(it) == "2Gi");
-    let story = tokio::time::timeout(PATIENCE, grown).await;
+    let operator = house.operate(&name, &Settings::default(), &script);
+    let story = async {
+        let grows = json!({ MAX: "10Gi", STEP: "1Gi" });
+        claims.create(claim("data", "local-path", &grows)).await;
+        claims.until_there("data", |it| capacity(it) == "2Gi").await
+    };
     // Whoever comes next finds out that it has just grown.
-    operator.abort();
-    let _ = operator.await;
-    if story.is_err() {
+    if under(PATIENCE, operator, story).await.is_none() {
         return Some(format!("it does not grow: {:#?}", claims.list().await));
     }
     let fresh = Arc::new(Script::default());

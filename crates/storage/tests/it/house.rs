@@ -1,6 +1,7 @@
 //! An API server, the cluster's own controllers, and operators of storage.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -178,6 +179,19 @@ impl House {
             }
         }
     }
+}
+
+/// Tells a story while an operator works, and then ends the operator. `None` where the story does not end in time.
+pub(crate) async fn under<T>(
+    patience: Duration,
+    operator: impl Future<Output = ()> + Send + 'static,
+    story: impl Future<Output = T>,
+) -> Option<T> {
+    let operator = tokio::spawn(operator);
+    let told = tokio::time::timeout(patience, story).await;
+    operator.abort();
+    let _ = operator.await;
+    told.ok()
 }
 
 /// What is in the namespace of NFS servers.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use windlass_storage::nfs::plan::CONDITION;
 use windlass_trial::mishaps::{Script, USUAL_STEP, complaints, scripts};
 
-use crate::house::{House, claim};
+use crate::house::{House, claim, under};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -155,7 +155,7 @@ async fn live(house: &House, script: Arc<Script>) -> Option<String> {
     script.past.set(claims.revision().await).unwrap();
     let home = format!("{name}-servers");
     let servers = house.servers(&home).await;
-    let operator = tokio::spawn(house.serve_shares(&name, &home, &script));
+    let operator = house.serve_shares(&name, &home, &script);
     let story = async {
         claims.create(shared("one", &name, "1Gi", &json!({}))).await;
         let class = house.classes().until_there(&name, |_| true).await;
@@ -171,13 +171,10 @@ async fn live(house: &House, script: Arc<Script>) -> Option<String> {
         if class["parameters"]["server"] != service["spec"]["clusterIP"] || counts != (1, 1) {
             return Err(format!("{class:#} {service:#} {counts:?}"));
         }
-        Ok(())
+        Ok::<_, String>(())
     };
-    let story: Result<Result<(), String>, _> = tokio::time::timeout(PATIENCE, story).await;
-    operator.abort();
-    let _ = operator.await;
-    match story {
-        Ok(story) => story.err(),
-        Err(_) => Some(format!("it does not end: {:#?}", claims.list().await)),
+    match under(PATIENCE, operator, story).await {
+        Some(story) => story.err(),
+        None => Some(format!("it does not end: {:#?}", claims.list().await)),
     }
 }

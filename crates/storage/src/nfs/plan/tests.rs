@@ -1,6 +1,7 @@
 //! What claims of shares say, and when they are looked at again.
 
 use serde_json::{Value, json};
+use windlass_engine::plan::Effect;
 
 use super::*;
 use crate::classes::class::Reclaim;
