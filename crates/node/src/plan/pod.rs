@@ -178,7 +178,7 @@ impl<'a> Planner<'a> {
         if let Some(deletion) = &self.pod.metadata.deletion_timestamp {
             let why = "Stopping container".to_owned();
             return Some(Verdict {
-                kill_at: deletion.0,
+                kill_at: deletion.0 + self.cut_off(),
                 why,
                 failure: None,
             });
@@ -205,6 +205,14 @@ impl<'a> Planner<'a> {
     fn grace(&self) -> SignedDuration {
         let seconds = self.spec.termination_grace_period_seconds;
         seconds.map_or(DEFAULT_GRACE, SignedDuration::from_secs)
+    }
+
+    /// What the API server has cut off the time of a deletion, which it writes in whole seconds: a container
+    /// never gets less than the grace that was asked for, as with a kubelet, which counts from its own start.
+    /// Nothing where no grace was asked for.
+    fn cut_off(&self) -> SignedDuration {
+        let grace = self.pod.metadata.deletion_grace_period_seconds;
+        SignedDuration::from_secs(i64::from(grace != Some(0)))
     }
 
     fn wake(&mut self, at: Timestamp) {

@@ -22,9 +22,16 @@ fn pod(spec: Value) -> Pod {
     serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap()
 }
 
-fn deleted(mut pod: Pod, kill_at: i64) -> Pod {
-    let time = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(kill_at));
+fn deleted(mut pod: Pod, until: i64) -> Pod {
+    let time = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(until));
     pod.metadata.deletion_timestamp = Some(time);
+    pod.metadata.deletion_grace_period_seconds = Some(30);
+    pod
+}
+
+fn deleted_at_once(pod: Pod, now: i64) -> Pod {
+    let mut pod = deleted(pod, now);
+    pod.metadata.deletion_grace_period_seconds = Some(0);
     pod
 }
 
@@ -329,6 +336,12 @@ fn a_pod_goes_through_its_life() {
                 ("a", running(0)),
                 ("b", running(1)),
             ]),
+            10,
+        ),
+        (
+            "deleted, without grace",
+            deleted_at_once(one("Always"), 10),
+            standing(&[("a", running(0))]),
             10,
         ),
         (
