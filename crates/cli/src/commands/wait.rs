@@ -8,6 +8,7 @@ use futures::StreamExt as _;
 use kube::api::DynamicObject;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::json;
+use windlass_api::spark::application::RERUN_REQUESTED_AT;
 
 use crate::applications::Place;
 use crate::args::{Awaited, WaitArgs};
@@ -139,6 +140,8 @@ fn verdict(kind: Kind, awaited: Awaited, found: Option<&DynamicObject>) -> Optio
     match (kind, awaited, state.as_str()) {
         // A status that is about an earlier specification says nothing.
         (Kind::Connect | Kind::Cluster, ..) if !is_current(found) => None,
+        // Nor does one of the run before that which somebody has asked for.
+        (Kind::Application, Awaited::End | Awaited::Running, _) if is_about_to_run(found) => None,
         (Kind::Cluster, Awaited::Running, _) if clusters::is_ready(&found.data) => {
             Some(Exit::Completed)
         }
@@ -161,6 +164,16 @@ fn verdict(kind: Kind, awaited: Awaited, found: Option<&DynamicObject>) -> Optio
 
 fn is_current(found: &DynamicObject) -> bool {
     found.data["status"]["observedGeneration"] == json!(found.metadata.generation)
+}
+
+/// Whether an application will run again, of which its status does not know yet. The status of an operator
+/// that writes no generation is taken for current.
+fn is_about_to_run(found: &DynamicObject) -> bool {
+    let annotations = found.metadata.annotations.as_ref();
+    let requested = annotations.and_then(|all| all.get(RERUN_REQUESTED_AT));
+    let status = &found.data["status"];
+    let is_old = !status["observedGeneration"].is_null() && !is_current(found);
+    is_old || requested.is_some_and(|it| status["rerunRequestedAt"] != it.as_str())
 }
 
 fn tell(
@@ -228,6 +241,38 @@ mod tests {
         let gone = |awaited| verdict(Kind::Application, awaited, None);
         assert_eq!(gone(Awaited::Deleted), Some(Exit::Completed));
         assert_eq!(gone(Awaited::End), Some(Exit::Stopped));
+    }
+
+    #[test]
+    fn the_end_of_a_run_is_not_that_of_the_next_one_which_was_asked_for() {
+        let application = |requested: Option<&str>, granted: Option<&str>, seen: Option<i64>| {
+            let annotations = requested.map(|it| json!({ RERUN_REQUESTED_AT: it }));
+            serde_json::from_value::<DynamicObject>(json!({
+                "metadata": {"name": "app", "generation": 2, "annotations": annotations},
+                "status": {
+                    "applicationState": {"state": "COMPLETED"},
+                    "rerunRequestedAt": granted,
+                    "observedGeneration": seen,
+                },
+            }))
+            .unwrap()
+        };
+        let ended = Some(Exit::Completed);
+        for (requested, granted, seen, expected) in [
+            (None, None, Some(2), ended),
+            (None, None, None, ended),
+            (None, None, Some(1), None),
+            (Some("one"), None, Some(2), None),
+            (Some("two"), Some("one"), Some(2), None),
+            (Some("one"), Some("one"), Some(2), ended),
+            (None, Some("one"), Some(2), ended),
+        ] {
+            let found = application(requested, granted, seen);
+            for awaited in [Awaited::End, Awaited::Running] {
+                let told = verdict(Kind::Application, awaited, Some(&found));
+                assert_eq!(told, expected, "{requested:?} {granted:?} {seen:?}");
+            }
+        }
     }
 
     #[test]
