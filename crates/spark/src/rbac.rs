@@ -148,7 +148,7 @@ fn usual_rules() -> Vec<PolicyRule> {
         ),
         // The token of a Connect server. Nothing reads it but the server's node and users.
         rule("", &["secrets"], &["create", "patch"]),
-        // Claims that a driver asks for; they go with their driver.
+        // Claims that a driver asks for, which go with their driver, and those for checkpoints, which stay.
         rule("", &["persistentvolumeclaims"], &["create", "patch"]),
         // From Spark 4.2 on executors accept only pods of their own application; that policy goes
         // with the driver. Those of a Connect server are kept as its specification says.

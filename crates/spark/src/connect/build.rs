@@ -156,6 +156,7 @@ fn assemble(ruled: &Ruled, pieces: &ConnectPieces, lowered: Lowered) -> Wanted {
         exposed,
         demand: _,
         pod_group: _,
+        checkpoint_claim: _,
     } = lowered;
     let mut pod = submission.driver;
     let mut before = reach::network_policies(name, pieces, &submission.conf);

@@ -37,8 +37,9 @@ pub(super) fn effects_of(
     for action in actions {
         match action {
             Action::CreateDriver => {
-                let group = lowered.and_then(|lowered| lowered.pod_group.clone());
-                effects.extend(group.map(Effect::Apply));
+                let before = lowered.map(|it| [it.checkpoint_claim.clone(), it.pod_group.clone()]);
+                let before = before.into_iter().flatten().flatten();
+                effects.extend(before.map(Effect::Apply));
                 effects.extend(submission.map(|it| Effect::Create(it.driver.clone())));
             }
             Action::EnsureCompanions { driver_uid } => {
@@ -89,9 +90,14 @@ pub(super) fn effects_of(
 /// What a refused effect was about; `None` for what an application can do without.
 pub(super) fn subject_of(effect: &Effect) -> Option<Subject> {
     let is_pod = |body: &Value| body["kind"] == *Kind::POD.kind;
+    // Those that a driver asks for are its own.
+    let is_checkpoint_claim = |body: &Value| {
+        body["kind"] == "PersistentVolumeClaim" && body["metadata"]["ownerReferences"].is_null()
+    };
     match effect {
         Effect::Create(body) if is_pod(body) => Some(Subject::Driver),
         Effect::Apply(body) if body["kind"] == "PodGroup" => Some(Subject::PodGroup),
+        Effect::Apply(body) if is_checkpoint_claim(body) => Some(Subject::CheckpointClaim),
         Effect::Apply(_) => Some(Subject::Companion),
         Effect::Create(_)
         | Effect::ApplyStatus(_)

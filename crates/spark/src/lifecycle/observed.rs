@@ -330,6 +330,8 @@ pub enum Subject {
     Driver,
     /// The group that its scheduler knows it by, which has to be there before.
     PodGroup,
+    /// The claim for its checkpoints, which has to be there before, too.
+    CheckpointClaim,
     /// One of the objects beside it.
     Companion,
 }

@@ -272,7 +272,18 @@ fn explain(refusal: &Refusal, namespace: &str) -> (Reason, String) {
         ),
         403 if said.contains("exceeded quota") => (
             Reason::QuotaExceeded,
-            format!("a ResourceQuota has no room for the driver: {said}"),
+            match refusal.subject {
+                Subject::CheckpointClaim => {
+                    format!("a ResourceQuota has no room for the claim of checkpointdir: {said}")
+                }
+                Subject::Driver | Subject::PodGroup | Subject::Companion => {
+                    format!("a ResourceQuota has no room for the driver: {said}")
+                }
+            },
+        ),
+        _ if refusal.subject == Subject::CheckpointClaim => (
+            Reason::SubmissionRefused,
+            format!("the API server refused the claim of spark.kubernetes.checkpointdir: {said}"),
         ),
         _ => (
             Reason::SubmissionRefused,

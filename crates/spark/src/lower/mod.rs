@@ -14,6 +14,7 @@
 //!   driver's settings as `$(VARIABLE)` in its arguments, which the node expands.
 
 mod application;
+mod checkpoint;
 mod common;
 mod driver;
 mod editor;
@@ -114,6 +115,8 @@ pub struct Lowered {
     pub demand: Demand,
     /// The group that has to be there before the driver, for a scheduler that knows any.
     pub pod_group: Option<Value>,
+    /// The claim for its checkpoints, which has to be there before the driver, too.
+    pub checkpoint_claim: Option<Value>,
 }
 
 /// A field that is set and has no effect.
@@ -248,6 +251,7 @@ fn lower_to(
     let mut not_applied = application::notes(&context);
     not_applied.extend(route::notes(&driver, driver::FIELDS));
     not_applied.extend(route::notes(&executor, executor::FIELDS));
+    not_applied.extend(checkpoint::notes(product, app));
     not_applied.extend(expose(app, &attempt.spark_application_id, &settings.exposing).not_applied);
     not_applied.sort();
 
@@ -271,6 +275,7 @@ fn lower_to(
         not_applied,
         exposed: secrets::in_the_open(&app.spec),
         pod_group: group::pod_group(app, &demand),
+        checkpoint_claim: checkpoint::claim(product, app),
         demand,
     })
 }
@@ -285,6 +290,7 @@ fn request(driver: &Role<'_>, executor: &Role<'_>) -> SubmitRequest {
     route::settings(executor, executor::FIELDS, &mut conf);
     context.monitoring.settings(context, &mut conf);
     group::settings(context, &mut conf);
+    checkpoint::settings(context.product, context.app, &mut conf);
     exposure::settings(
         context.app,
         &context.attempt.spark_application_id,
@@ -311,8 +317,8 @@ fn request(driver: &Role<'_>, executor: &Role<'_>) -> SubmitRequest {
     }
 }
 
-/// What the first attempt of an application would create, in order: the group of its pods, where
-/// its scheduler knows any, the driver pod, what it owns, what leads to it from outside, and what
+/// What the first attempt of an application would create, in order: the claim for its checkpoints, the
+/// group of its pods, where its scheduler knows any, the driver pod, what it owns, what leads to it from outside, and what
 /// keeps the driver from being evicted.
 pub fn render(
     app: &SparkApplication,
@@ -321,7 +327,8 @@ pub fn render(
     let attempt = identity::first_attempt(app);
     let lowered = lower(app, &attempt, settings)?;
     let submission = &lowered.submission;
-    let mut objects: Vec<Value> = lowered.pod_group.iter().cloned().collect();
+    let before = [&lowered.checkpoint_claim, &lowered.pod_group];
+    let mut objects: Vec<Value> = before.into_iter().flatten().cloned().collect();
     objects.push(submission.driver.clone());
     objects.extend(submission.objects.iter().cloned());
     objects.extend(expose(app, &attempt.spark_application_id, &settings.exposing).objects);

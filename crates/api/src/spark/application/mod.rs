@@ -8,6 +8,7 @@
 //!   the CRD and are read by [`PodPieces::parse`] in a second stage, so that a mistake in them is a
 //!   condition of one application and not an object that nobody can decode.
 
+mod checkpoint;
 mod conf;
 mod defaults;
 mod parts;
@@ -26,6 +27,7 @@ use serde_json::Value;
 
 pub(crate) use self::pieces::read_piece;
 pub use self::{
+    checkpoint::{CHECKPOINT_DIR, CheckpointAccess, CheckpointDir},
     conf::{ConfSource, ConfValue, SecretKeyRef},
     defaults::{Resolved, Retries},
     parts::{

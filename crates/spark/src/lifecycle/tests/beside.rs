@@ -109,3 +109,31 @@ fn a_group_that_is_refused_says_what_to_do() {
         "the API server refused the PodGroup: podgroups is forbidden"
     );
 }
+
+#[test]
+fn a_claim_for_checkpoints_that_is_refused_is_named() {
+    let said = |code: u16, message: &str| {
+        let mut story = Story::of(never());
+        story.sees_nothing(0);
+        let mut refused = refusal(code, message);
+        refused.subject = Subject::CheckpointClaim;
+        let refused = Observed {
+            refusal: Some(refused),
+            ..Observed::nothing()
+        };
+        story.look(&refused, 10);
+        story.status.application_state.error_message.unwrap()
+    };
+    assert_eq!(
+        said(
+            422,
+            "spec.resources.requests.storage: Forbidden: field can not be less"
+        ),
+        "the API server refused the claim of spark.kubernetes.checkpointdir: \
+         spec.resources.requests.storage: Forbidden: field can not be less"
+    );
+    assert_eq!(
+        said(403, "exceeded quota: storage"),
+        "a ResourceQuota has no room for the claim of checkpointdir: exceeded quota: storage"
+    );
+}

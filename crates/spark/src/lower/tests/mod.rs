@@ -1,3 +1,4 @@
+mod checkpoints;
 mod executors;
 mod fields;
 mod groups;

@@ -15,8 +15,8 @@ use self::{
     role::check_role,
 };
 use super::{
-    DeployMode, DriverIngressOptions, DynamicAllocation, EVENT_LOG_DIR, Language, PodPieces, Port,
-    SparkApplication, SparkApplicationSpec, UrlFormat,
+    CheckpointDir, DeployMode, DriverIngressOptions, DynamicAllocation, EVENT_LOG_DIR, Language,
+    PodPieces, Port, SparkApplication, SparkApplicationSpec, UrlFormat,
 };
 use crate::{
     field::{FieldError, FieldPath},
@@ -50,6 +50,9 @@ pub fn validate(application: &SparkApplication) -> Vec<FieldError> {
     check_ingresses(&mut findings, &spec.driver_ingress_options, &spec_path);
     check_monitoring(&mut findings, spec, &spec_path);
     check_conf(&mut findings, application);
+    if let Err(errors) = CheckpointDir::of(spec) {
+        findings.0.extend(errors);
+    }
 
     match PodPieces::parse(spec) {
         Ok(pieces) => {
