@@ -2,12 +2,13 @@
 
 use clap::Args;
 use windlass_api::names::{DnsLabel, DnsSubdomain};
+use windlass_api::quantity::{Quantity, QuantityError};
 use windlass_api::storage::object_store;
 use windlass_storage::classes::class::Reclaim;
 use windlass_storage::classes::provider::Provider;
 use windlass_storage::classes::{NamePattern, Parameter, Settings, Table};
 use windlass_storage::nfs;
-use windlass_storage::nfs::server::{IMAGE, NAMESPACE};
+use windlass_storage::nfs::server::{IMAGE, MAX_SIZE, NAMESPACE, ROOM};
 use windlass_storage::nfs::share::is_share_name;
 
 use super::operator::namespace;
@@ -92,6 +93,9 @@ pub struct NfsArgs {
     /// The class of the disks of NFS servers (default: the cluster's default class).
     #[arg(long, value_name = "NAME", requires = "storage_nfs", value_parser = disk_class)]
     pub storage_nfs_disk_class: Option<String>,
+    /// How large the disk of an NFS server may get; claims beyond that are told (default: 16Ti).
+    #[arg(long, value_name = "QUANTITY", requires = "storage_nfs", value_parser = max_size)]
+    pub storage_nfs_max_size: Option<Quantity>,
 }
 
 impl NfsArgs {
@@ -105,6 +109,7 @@ impl NfsArgs {
                 .clone()
                 .unwrap_or_else(|| IMAGE.to_owned()),
             disk_class: self.storage_nfs_disk_class.clone(),
+            max_size: self.storage_nfs_max_size.unwrap_or(MAX_SIZE),
         })
     }
 }
@@ -119,6 +124,19 @@ fn disk_class(text: &str) -> Result<String, String> {
         ));
     }
     Ok(name)
+}
+
+/// The server itself needs some of it.
+fn max_size(text: &str) -> Result<Quantity, String> {
+    let size: Quantity = text
+        .parse()
+        .map_err(|error: QuantityError| error.to_string())?;
+    if size <= ROOM {
+        return Err(format!(
+            "{text} is no more than the {ROOM} that a server itself needs"
+        ));
+    }
+    Ok(size)
 }
 
 /// Arguments of `windlass cloud`.

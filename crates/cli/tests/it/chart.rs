@@ -187,7 +187,13 @@ fn beyond_storage(value: &str, role: &str, with: InstallArgs) -> String {
         ..with
     };
     let what = format!("jobNamespaces and {value} exclude each other: storage is operated");
-    rights(value, &what, role, &more, &less)
+    let condition = format!("{{{{- if .Values.{value} }}}}\n");
+    let needs = format!(
+        "{condition}{{{{- if not .Values.storage }}}}\n\
+         {{{{- fail \"{value} is a part of storage: set storage to true\" }}}}\n\
+         {{{{- end }}}}\n"
+    );
+    rights(value, &what, role, &more, &less).replacen(&condition, &needs, 1)
 }
 
 /// What is there more with these arguments than with those, where a value is true.

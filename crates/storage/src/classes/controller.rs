@@ -35,7 +35,7 @@ pub const CSI_DRIVER: Kind = Kind::cluster("storage.k8s.io", "v1", "CSIDriver", 
 /// By which a volume that a provisioner has made is known.
 pub(crate) const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 /// How long a look at all volumes is good for.
-const LATELY: Duration = Duration::from_secs(20);
+pub(crate) const LATELY: Duration = Duration::from_secs(20);
 /// How long an answer of metadata services is good for.
 const ANSWERS: Duration = Duration::from_mins(10);
 

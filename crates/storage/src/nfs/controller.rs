@@ -10,18 +10,20 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::time::Instant;
 use windlass_engine::api::ApiError;
 use windlass_engine::plan::Plan;
 use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, Watch};
 
-use super::plan::{Keeping, Observed, Standing, plan};
+use super::plan::{Keeping, Observed, Standing, Trouble, plan};
 use super::server::{
     CSI_DRIVER as BY_CSI, Disk, Present, SERVER, Settings, Way, disk_name, server_name,
 };
-use super::share::{Share, class_of, is_meant, unfit};
+use super::share::{Share, Volume, class_of, is_meant, unfit};
 use crate::classes;
 use crate::classes::claim::{Claim, Phase};
-use crate::classes::controller::{CLAIM, CLASS, CSI_DRIVER, LABELS, VOLUME};
+use crate::classes::class::MADE_FOR;
+use crate::classes::controller::{CLAIM, CLASS, CSI_DRIVER, LABELS, LATELY, VOLUME};
 
 const SET: Kind = Kind::namespaced("apps", "v1", "StatefulSet", "statefulsets");
 
@@ -31,6 +33,8 @@ pub struct Shares {
     /// Which claims get classes at all.
     classes: classes::Settings,
     claims: Arc<Claims>,
+    /// All volumes, as of the last look.
+    volumes: Mutex<Option<(Instant, Arc<[Volume]>)>>,
 }
 
 /// The claims of each class that could be shares.
@@ -52,6 +56,7 @@ impl Shares {
             settings,
             classes,
             claims: Arc::default(),
+            volumes: Mutex::default(),
         }
     }
 
@@ -88,19 +93,50 @@ impl Shares {
         if !is_made && wanted.is_empty() {
             return Ok(None);
         }
-        let volumes = view.api().list(&VOLUME, None, None).await?;
+        let volumes = self.volumes(view).await?;
         if is_made {
             return Ok(Some(Share::made(class, &claims, &volumes)));
         }
         // A name under which somebody makes volumes by hand needs no class.
-        let by_hand = volumes.iter().any(|volume| {
-            volume.spec()["storageClassName"] == class
-                && volume
-                    .annotation(classes::controller::PROVISIONED_BY)
-                    .is_none()
-        });
+        let by_hand = volumes.iter().any(|it| it.is_by_hand_for(class));
         let wants = |claim: &Object| !by_hand && wanted.contains(&claim.key());
         Ok(Share::of(class, &claims, &volumes, wants))
+    }
+
+    /// All volumes, of which there may be thousands, and each claim's events ask for them. What is not seen
+    /// yet is a volume of a claim that counts by itself, or one that has just lost its claim.
+    async fn volumes(&self, view: &View) -> Result<Arc<[Volume]>, ApiError> {
+        let lately = self.volumes.lock().clone();
+        if let Some((when, volumes)) = lately
+            && when.elapsed() < LATELY
+        {
+            return Ok(volumes);
+        }
+        let found = view.api().list(&VOLUME, None, None).await?;
+        let volumes: Arc<[Volume]> = found.iter().map(Volume::of).collect();
+        *self.volumes.lock() = Some((Instant::now(), Arc::clone(&volumes)));
+        Ok(volumes)
+    }
+
+    /// What a claim that waits has to tell of a server that another one takes care of.
+    async fn served(
+        &self,
+        claim: &Object,
+        keeper: Option<&ObjectKey>,
+        is_made: bool,
+        view: &View,
+    ) -> Result<Observed, ApiError> {
+        let waits = Claim::of(claim).phase == Phase::Pending;
+        let is_wanted = is_made || is_meant(claim) && self.is_wanted(claim, view).await?;
+        let (Some(class), true) = (class_of(claim), waits && is_wanted) else {
+            return Ok(Observed::NoConcern);
+        };
+        let keeper = match keeper {
+            Some(key) => view.get(&CLAIM, key).await?,
+            None => None,
+        };
+        let trouble = keeper.as_ref().and_then(Trouble::on);
+        Ok(Observed::Served(self.standing(class, view).await?, trouble))
     }
 
     /// How the server of a class stands.
@@ -137,10 +173,11 @@ impl Shares {
         for (kind, name) in &names {
             let key = ObjectKey::namespaced(self.settings.namespace.as_str(), name.as_str());
             let part = view.api().get(kind, &key).await?;
-            if part
-                .as_ref()
-                .is_some_and(|it| it.label(SERVER) != Some(server.as_str()))
-            {
+            // Two classes may have servers of one name, however unlikely: the first one has it.
+            let is_ours = |it: &Object| {
+                it.label(SERVER) == Some(server.as_str()) && it.annotation(MADE_FOR) == Some(class)
+            };
+            if part.as_ref().is_some_and(|it| !is_ours(it)) {
                 found.taken.push(format!("the {} {name}", kind.kind));
             }
             parts.push(part);
@@ -300,13 +337,9 @@ impl Controller for Shares {
                 Observed::NoConcern
             });
         }
-        if self.claims.keeper(class).as_ref() != Some(&object.key()) {
-            let waits = Claim::of(object).phase == Phase::Pending;
-            return Ok(if is_made && waits {
-                Observed::Served(self.standing(class, view).await?)
-            } else {
-                Observed::NoConcern
-            });
+        let keeper = self.claims.keeper(class);
+        if keeper.as_ref() != Some(&object.key()) {
+            return self.served(object, keeper.as_ref(), is_made, view).await;
         }
         let Some(share) = self.share(class, is_made, view).await? else {
             return Ok(Observed::NoConcern);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use windlass_engine::Object;
 use windlass_engine::plan::{EventNote, Plan};
 
-use super::server::{Present, Settings, Way, effects, server_name};
+use super::server::{Present, Settings, Way, disk_size, effects, server_name};
 use super::share::{Share, unfit};
 use crate::classes::claim::{Claim, Phase};
 use crate::condition::{Condition, Shown};
@@ -29,8 +29,8 @@ pub enum Observed {
     NoConcern,
     /// It cannot be one.
     Unfit,
-    /// Another claim of the class takes care of the server.
-    Served(Standing),
+    /// Another claim of the class takes care of the server, and shows this trouble.
+    Served(Standing, Option<Trouble>),
     /// This one does.
     Keeper(Box<Keeping>),
 }
@@ -50,6 +50,23 @@ pub struct Keeping {
     pub standing: Standing,
     /// How the API has refused what was asked of it.
     pub refusal: Option<String>,
+}
+
+/// What is wrong with a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    reason: Reason,
+    text: String,
+}
+
+/// What is wrong, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    InvalidClaim,
+    NameTaken,
+    NoRoom,
+    Refused,
+    ServerNotReady,
 }
 
 /// How a server stands.
@@ -84,28 +101,25 @@ pub fn plan(
     let mut wait = None;
     let shown = match observed {
         Observed::NoConcern => Shown::Nothing,
-        Observed::Unfit => unfit(object)
-            .filter(|_| waits)
-            .map_or(Shown::Nothing, |text| Shown::Trouble {
-                reason: "InvalidClaim",
-                text,
-            }),
-        Observed::Served(standing) => {
+        Observed::Unfit => {
+            let trouble = unfit(object).filter(|_| waits);
+            trouble.map_or(Shown::Nothing, |text| Reason::InvalidClaim.told(text))
+        }
+        Observed::Served(standing, trouble) => {
             wait = waits.then_some(WAITING);
-            started(*standing, &server, waits, now)
+            match trouble {
+                Some(trouble) if waits => trouble.reason.told(trouble.text.clone()),
+                _ => started(*standing, &server, waits, now),
+            }
         }
         Observed::Keeper(keeping) if !keeping.taken.is_empty() => {
             wait = Some(AT_REST);
-            let text = format!(
+            Reason::NameTaken.told(format!(
                 "{} of the namespace {} is somebody else's, and an NFS server for the class {class} needs \
                  that name: remove it, or name the class otherwise",
                 keeping.taken.join(" and "),
                 settings.namespace
-            );
-            Shown::Trouble {
-                reason: "NameTaken",
-                text,
-            }
+            ))
         }
         Observed::Keeper(keeping) => {
             plan.effects = effects(&keeping.share, &keeping.present, keeping.way, settings);
@@ -121,11 +135,11 @@ pub fn plan(
                 let event = EventNote::normal("NfsServerMade", SHOWN.action, text);
                 plan.events.push(event);
             }
-            match &keeping.refusal {
-                Some(refusal) if !plan.effects.is_empty() => Shown::Trouble {
-                    reason: "Refused",
-                    text: format!("the API refused a part of the NFS server {server}: {refusal}"),
-                },
+            match (&keeping.refusal, no_room(&keeping.share, &server, settings)) {
+                (Some(refusal), _) if !plan.effects.is_empty() => Reason::Refused.told(format!(
+                    "the API refused a part of the NFS server {server}: {refusal}"
+                )),
+                (_, Some(text)) => Reason::NoRoom.told(text),
                 _ => started(keeping.standing, &server, waits, now),
             }
         }
@@ -135,15 +149,67 @@ pub fn plan(
     plan
 }
 
+/// What has no room on the server's disk.
+fn no_room(share: &Share, server: &str, settings: &Settings) -> Option<String> {
+    let (size, left_out) = disk_size(share, settings.max_size);
+    let first = left_out.first()?;
+    let more = match left_out.len() {
+        1 => ",".to_owned(),
+        many => format!(", and {} more,", many - 1),
+    };
+    Some(format!(
+        "{} asks for {}{more} which the disk of the NFS server {server} has no room for: it has {size} for what \
+         is older, and may have {} (--storage-nfs-max-size); ask for less, or allow more",
+        first.of, first.size, settings.max_size
+    ))
+}
+
+impl Trouble {
+    /// What a claim shows already, if this controller has written it.
+    pub fn on(claim: &Object) -> Option<Self> {
+        let conditions = claim.status()["conditions"].as_array()?;
+        let shown = conditions.iter().find(|it| it["type"] == CONDITION)?;
+        let reason = shown["reason"].as_str()?;
+        Some(Self {
+            reason: Reason::ALL.into_iter().find(|it| it.name() == reason)?,
+            text: shown["message"].as_str()?.to_owned(),
+        })
+    }
+}
+
+impl Reason {
+    const ALL: [Self; 5] = [
+        Self::InvalidClaim,
+        Self::NameTaken,
+        Self::NoRoom,
+        Self::Refused,
+        Self::ServerNotReady,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::InvalidClaim => "InvalidClaim",
+            Self::NameTaken => "NameTaken",
+            Self::NoRoom => "NoRoom",
+            Self::Refused => "Refused",
+            Self::ServerNotReady => "ServerNotReady",
+        }
+    }
+
+    fn told(self, text: String) -> Shown {
+        let reason = self.name();
+        Shown::Trouble { reason, text }
+    }
+}
+
 /// What a claim says of a server: nothing while it starts, or where the claim has its volume.
 fn started(standing: Standing, server: &str, waits: bool, now: Timestamp) -> Shown {
     match standing {
-        Standing::Starting(since) if waits && now.duration_since(since) > START => Shown::Trouble {
-            reason: "ServerNotReady",
-            text: format!(
+        Standing::Starting(since) if waits && now.duration_since(since) > START => {
+            Reason::ServerNotReady.told(format!(
                 "the NFS server {server} has not started: see its pod {server}-0 and its claim {server}-data"
-            ),
-        },
+            ))
+        }
         Standing::Starting(_) if waits => Shown::Kept,
         Standing::Starting(_) | Standing::Absent | Standing::Ready => Shown::Nothing,
     }

@@ -5,13 +5,15 @@ use windlass_api::names::{LABEL_MAX, shorten};
 use windlass_api::quantity::Quantity;
 use windlass_engine::plan::{Effect, ObjectRef};
 
-use super::share::Share;
+use super::share::{Part, Share};
 use crate::classes::class::{MADE_FOR, MANAGED_BY};
 
 /// The image of a server, where nobody names another one: NFS-Ganesha with the provisioner for it.
 pub const IMAGE: &str = "registry.k8s.io/sig-storage/nfs-provisioner:v4.0.8";
 /// The namespace of servers, where nobody names another one.
 pub const NAMESPACE: &str = "windlass-nfs";
+/// What a disk has at most, where nobody says otherwise: as much as the common disks of clouds.
+pub const MAX_SIZE: Quantity = Quantity::from_bytes(16 << 40);
 /// The ServiceAccount of servers that make volumes themselves.
 pub const ACCOUNT: &str = "windlass-nfs";
 /// What makes volumes on servers that are there.
@@ -36,7 +38,7 @@ const SHARE: &str = "/share";
 /// Where a server that exports one tree has its configuration.
 const CONFIGURATION: &str = "/etc/windlass";
 /// What the disk has besides what is asked for: its file system, and what the server keeps.
-const ROOM: &str = "2Gi";
+pub const ROOM: Quantity = Quantity::from_bytes(2 << 30);
 
 /// How servers are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +50,9 @@ pub struct Settings {
     pub image: String,
     /// The class of their disks; the cluster's default where it is not given.
     pub disk_class: Option<String>,
+    /// What a disk has at most. A disk never gets smaller, so that one claim with a wrong unit must not
+    /// make it as large as it says.
+    pub max_size: Quantity,
 }
 
 /// Who makes the volumes.
@@ -103,11 +108,18 @@ pub fn disk_name(class: &str) -> String {
     format!("{}-data", server_name(class))
 }
 
-/// What the disk of a class has to ask for; `None` beyond what can be counted.
-pub fn disk_size(share: &Share) -> Option<Quantity> {
-    let room: Quantity = ROOM.parse().ok()?;
-    let mut sizes = share.sizes.iter();
-    sizes.try_fold(room, |sum, one| sum.checked_add(*one))
+/// What the disk of a class has to ask for, and what finds no room on one of the largest size. What is older
+/// comes first, so that a claim of an absurd size takes nothing from those that were there before.
+pub fn disk_size(share: &Share, max_size: Quantity) -> (Quantity, Vec<&Part>) {
+    let mut sum = ROOM;
+    let mut left_out = Vec::new();
+    for part in &share.parts {
+        match sum.checked_add(part.size).filter(|it| *it <= max_size) {
+            Some(more) => sum = more,
+            None => left_out.push(part),
+        }
+    }
+    (sum, left_out)
 }
 
 /// What is to be made for a class of shares, and how its disk grows. The class comes last, once the server
@@ -120,9 +132,9 @@ pub fn effects(share: &Share, present: &Present, way: Way, settings: &Settings) 
         settings,
     };
     let mut effects = Vec::new();
-    let wanted = disk_size(share);
-    if let (None, Some(size)) = (&present.disk, wanted) {
-        effects.push(Effect::Create(server.disk(size)));
+    let (wanted, _) = disk_size(share, settings.max_size);
+    if present.disk.is_none() {
+        effects.push(Effect::Create(server.disk(wanted)));
     }
     if present.address.is_none() {
         let known_at = present.known_at.as_deref();
@@ -138,13 +150,13 @@ pub fn effects(share: &Share, present: &Present, way: Way, settings: &Settings) 
         effects.push(Effect::Create(server.class(address)));
     }
     // Last, since a disk that cannot grow must hold up nothing else.
-    if let (Some(disk), Some(size)) = (&present.disk, wanted)
+    if let Some(disk) = &present.disk
         && disk.is_bound
-        && disk.size < size
+        && disk.size < wanted
     {
         effects.push(Effect::Patch {
             target: server.disk_ref(),
-            patch: json!({"spec": {"resources": {"requests": {"storage": size}}}}),
+            patch: json!({"spec": {"resources": {"requests": {"storage": wanted}}}}),
         });
     }
     effects

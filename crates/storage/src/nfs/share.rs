@@ -8,6 +8,7 @@ use windlass_engine::Object;
 
 use crate::classes::claim::{Claim, Phase};
 use crate::classes::class::Reclaim;
+use crate::classes::controller::PROVISIONED_BY;
 
 /// The annotation of claims whose class is one of shares, whatever its name; its value is `server`.
 pub const WANTED: (&str, &str) = ("windlass.dev/storage-nfs", "server");
@@ -23,10 +24,31 @@ pub struct Share {
     pub class: String,
     /// The claim that wanted it first.
     pub made_for: String,
-    /// What each of its volumes has, or its claim asks for, whichever is more.
-    pub sizes: Vec<Quantity>,
+    /// What each of its volumes has, or its claim asks for, whichever is more; the oldest first.
+    pub parts: Vec<Part>,
     /// What becomes of a volume whose claim is gone.
     pub reclaim: Reclaim,
+}
+
+/// What one claim, or one volume that has none, takes of a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Whose it is, as people are told.
+    pub of: String,
+    /// How much.
+    pub size: Quantity,
+}
+
+/// What is known of a volume. There may be thousands, so nothing else is kept of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    name: String,
+    class: String,
+    /// The uid of its claim.
+    owner: String,
+    size: Option<Quantity>,
+    since: String,
+    is_by_hand: bool,
 }
 
 /// Whether a claim is one for a share.
@@ -72,7 +94,7 @@ impl Share {
     pub fn of(
         class: &str,
         claims: &[Object],
-        volumes: &[Object],
+        volumes: &[Volume],
         wants: impl Fn(&Object) -> bool,
     ) -> Option<Self> {
         let first = claims.iter().find(|claim| {
@@ -93,7 +115,7 @@ impl Share {
     }
 
     /// Reads a class that is there already, whoever wants it.
-    pub fn made(class: &str, claims: &[Object], volumes: &[Object]) -> Self {
+    pub fn made(class: &str, claims: &[Object], volumes: &[Volume]) -> Self {
         let claims: Vec<&Object> = claims
             .iter()
             .filter(|it| unfit(it).is_none() && !Claim::of(it).picks_a_volume)
@@ -101,21 +123,61 @@ impl Share {
         let uids: BTreeSet<&str> = claims.iter().map(|it| it.uid()).collect();
         let asked = claims.iter().filter_map(|claim| {
             let request = quantity(&claim.spec()["resources"]["requests"]["storage"]);
-            request.max(quantity(&claim.status()["capacity"]["storage"]))
+            let size = request.max(quantity(&claim.status()["capacity"]["storage"]))?;
+            let namespace = claim.namespace().unwrap_or_default();
+            let of = format!("the claim {namespace}/{}", claim.name());
+            Some((made_at(claim), Part { of, size }))
         });
-        let left = volumes.iter().filter(|volume| {
-            let spec = volume.spec();
-            let owner = spec["claimRef"]["uid"].as_str().unwrap_or_default();
-            spec["storageClassName"] == class && !uids.contains(owner)
+        let left = volumes
+            .iter()
+            .filter(|it| it.class == class && !uids.contains(it.owner.as_str()));
+        let left = left.filter_map(|volume| {
+            let of = format!("the volume {}", volume.name);
+            Some((
+                volume.since.clone(),
+                Part {
+                    of,
+                    size: volume.size?,
+                },
+            ))
         });
-        let left = left.filter_map(|it| quantity(&it.spec()["capacity"]["storage"]));
+        let mut parts: Vec<(String, Part)> = asked.chain(left).collect();
+        // Within a second the order is that of the names.
+        parts.sort_by(|one, other| one.0.cmp(&other.0));
         Self {
             class: class.to_owned(),
             made_for: String::new(),
-            sizes: asked.chain(left).collect(),
+            parts: parts.into_iter().map(|(_, part)| part).collect(),
             reclaim: Reclaim::Retain,
         }
     }
+}
+
+impl Volume {
+    /// Reads what matters.
+    pub fn of(volume: &Object) -> Self {
+        let spec = volume.spec();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Self {
+            name: volume.name().to_owned(),
+            class: text(&spec["storageClassName"]),
+            owner: text(&spec["claimRef"]["uid"]),
+            size: quantity(&spec["capacity"]["storage"]),
+            since: made_at(volume),
+            is_by_hand: volume.annotation(PROVISIONED_BY).is_none(),
+        }
+    }
+
+    /// Whether somebody has made it by hand for claims of this class.
+    pub fn is_by_hand_for(&self, class: &str) -> bool {
+        self.is_by_hand && self.class == class
+    }
+}
+
+/// As it is written, which is in the order of time.
+fn made_at(object: &Object) -> String {
+    let since = object.as_value()["metadata"]["creationTimestamp"].as_str();
+    since.unwrap_or_default().to_owned()
 }
 
 fn quantity(value: &Value) -> Option<Quantity> {
@@ -159,9 +221,12 @@ mod tests {
         grown["status"] = json!({"phase": "Bound", "capacity": {"storage": "15Gi"}});
         let waiting = claim("waiting", &json!("nfs"), &json!({}));
         let volume = |class: &str, owner: &str| {
-            Object::new(json!({"spec": {
-                "storageClassName": class, "capacity": {"storage": "3Gi"}, "claimRef": {"uid": owner},
-            }}))
+            Volume::of(&Object::new(json!({
+                "metadata": {"name": "pv", "creationTimestamp": "2026-05-04T03:02:01Z"},
+                "spec": {
+                    "storageClassName": class, "capacity": {"storage": "3Gi"}, "claimRef": {"uid": owner},
+                },
+            })))
         };
         let claims = [Object::new(grown), waiting];
         let volumes = [
@@ -170,12 +235,21 @@ mod tests {
             volume("other", "somebody"),
         ];
         let share = Share::of("nfs", &claims, &volumes, |_| true).unwrap();
-        let sizes: Vec<String> = share.sizes.iter().map(ToString::to_string).collect();
-        assert_eq!(sizes, ["15Gi", "10Gi", "3Gi"]);
+        let parts = share
+            .parts
+            .iter()
+            .map(|it| format!("{} {}", it.of, it.size));
+        let parts: Vec<String> = parts.collect();
+        let told = [
+            "the claim team/grown 15Gi",
+            "the claim team/waiting 10Gi",
+            "the volume pv 3Gi",
+        ];
+        assert_eq!(parts, told);
         assert_eq!(share.made_for, "team/waiting");
         assert_eq!(share.reclaim, Reclaim::Retain);
         assert_eq!(Share::of("nfs", &claims, &volumes, |_| false), None);
-        assert_eq!(Share::made("nfs", &claims, &volumes).sizes, share.sizes);
+        assert_eq!(Share::made("nfs", &claims, &volumes).parts, share.parts);
     }
 
     #[test]

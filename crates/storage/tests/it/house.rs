@@ -234,6 +234,7 @@ impl House {
             namespace: home.to_owned(),
             image: nfs::server::IMAGE.to_owned(),
             disk_class: None,
+            max_size: windlass_storage::nfs::server::MAX_SIZE,
         };
         async move {
             let run = |client| {

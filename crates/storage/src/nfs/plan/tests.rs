@@ -6,6 +6,7 @@ use windlass_engine::plan::Effect;
 use super::*;
 use crate::classes::class::Reclaim;
 use crate::nfs::server::Disk;
+use crate::nfs::share::Part;
 
 fn now() -> Timestamp {
     "2026-05-04T03:02:01Z".parse().unwrap()
@@ -22,6 +23,7 @@ fn settings() -> Settings {
         namespace: "windlass-nfs".to_owned(),
         image: "registry.example/nfs:v4".to_owned(),
         disk_class: None,
+        max_size: "1Ti".parse().unwrap(),
     }
 }
 
@@ -53,12 +55,19 @@ fn complete() -> Present {
     }
 }
 
+fn part(claim: &str, size: &str) -> Part {
+    Part {
+        of: format!("the claim team/{claim}"),
+        size: size.parse().unwrap(),
+    }
+}
+
 fn keeping(present: Present, standing: Standing) -> Keeping {
     Keeping {
         share: Share {
             class: "nfs-shared".to_owned(),
             made_for: "team/data".to_owned(),
-            sizes: vec!["10Gi".parse().unwrap()],
+            parts: vec![part("data", "10Gi")],
             reclaim: Reclaim::Retain,
         },
         present,
@@ -130,7 +139,7 @@ fn a_claim_tells_trouble_and_only_while_it_waits() {
     assert_eq!(decided("Pending", &starting(59)).1, None);
     assert_eq!(decided("Pending", &starting(61)).1, late);
     assert_eq!(decided("Bound", &starting(61)).1, None);
-    let served = Observed::Served(Standing::Starting(ago(61)));
+    let served = Observed::Served(Standing::Starting(ago(61)), None);
     assert_eq!(decided("Pending", &served), (vec![], late, Some(15)));
     assert_eq!(decided("Bound", &served), (vec![], None, None));
 
@@ -153,8 +162,57 @@ fn a_claim_tells_trouble_and_only_while_it_waits() {
     let taken = Observed::Keeper(Box::new(taken));
     let (made, reason, _) = decided("Pending", &taken);
     assert_eq!((made, reason.as_deref()), (vec![], Some("NameTaken")));
+    let trouble = Trouble::on(&claim_told(&taken));
+    let served = Observed::Served(Standing::Absent, trouble);
+    assert_eq!(
+        decided("Pending", &served),
+        (vec![], Some("NameTaken".to_owned()), Some(15)),
+        "those that wait tell it, too"
+    );
+    assert_eq!(decided("Bound", &served), (vec![], None, None));
     assert_eq!(
         decided("Pending", &Observed::NoConcern),
         (vec![], None, None)
     );
+}
+
+/// A claim with what the plan makes it show.
+fn claim_told(observed: &Observed) -> Object {
+    let plan = plan(&claim("Pending"), observed, &settings(), now());
+    let Some(Effect::ApplyStatus(body)) = plan.effects.into_iter().next() else {
+        panic!("nothing is shown");
+    };
+    Object::new(body)
+}
+
+#[test]
+fn a_claim_that_has_no_room_is_named() {
+    let mut keeping = keeping(complete(), Standing::Ready);
+    keeping
+        .share
+        .parts
+        .extend([part("wrong", "5Ei"), part("late", "2Ti")]);
+    let shown = claim_told(&Observed::Keeper(Box::new(keeping)));
+    let condition = &shown.status()["conditions"][0];
+    assert_eq!(condition["reason"], "NoRoom");
+    assert_eq!(
+        condition["message"],
+        "the claim team/wrong asks for 5Ei, and 1 more, which the disk of the NFS server \
+         windlass-nfs/nfs-nfs-shared has no room for: it has 12Gi for what is older, and may have 1Ti \
+         (--storage-nfs-max-size); ask for less, or allow more"
+    );
+}
+
+#[test]
+fn a_trouble_is_read_as_it_was_written() {
+    for reason in Reason::ALL {
+        let Shown::Trouble { reason: name, text } = reason.told("why".to_owned()) else {
+            panic!("{reason:?}");
+        };
+        let claim = Object::new(json!({"status": {"conditions": [
+            {"type": CONDITION, "status": "False", "reason": name, "message": text},
+        ]}}));
+        assert_eq!(Trouble::on(&claim), Some(Trouble { reason, text }));
+    }
+    assert_eq!(Trouble::on(&claim("Pending")), None);
 }

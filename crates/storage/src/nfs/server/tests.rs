@@ -10,6 +10,7 @@ fn settings() -> Settings {
         namespace: "windlass-system".to_owned(),
         image: "registry.example/nfs-provisioner:v4".to_owned(),
         disk_class: None,
+        max_size: "1Ti".parse().unwrap(),
     }
 }
 
@@ -17,7 +18,13 @@ fn share(class: &str, asked: &[&str]) -> Share {
     Share {
         class: class.to_owned(),
         made_for: "team/data".to_owned(),
-        sizes: asked.iter().map(|it| it.parse().unwrap()).collect(),
+        parts: asked
+            .iter()
+            .map(|size| Part {
+                of: format!("the claim team/of-{size}"),
+                size: size.parse().unwrap(),
+            })
+            .collect(),
         reclaim: Reclaim::Retain,
     }
 }
@@ -92,7 +99,10 @@ fn two_classes_have_two_servers_and_two_disks() {
 
 #[test]
 fn the_disk_has_room_for_all_claims_and_never_gets_smaller() {
-    let size = |asked: &[&str]| disk_size(&share("nfs", asked)).unwrap().to_string();
+    let size = |asked: &[&str]| {
+        let share = share("nfs", asked);
+        disk_size(&share, settings().max_size).0.to_string()
+    };
     assert_eq!(size(&[]), "2Gi");
     assert_eq!(size(&["10Gi", "512Mi"]), "12800Mi");
     let after = |asked: &[&str], disk: &str| {
@@ -110,6 +120,24 @@ fn the_disk_has_room_for_all_claims_and_never_gets_smaller() {
     };
     assert_eq!(target.name, "nfs-nfs-data");
     assert_eq!(patch["spec"]["resources"]["requests"]["storage"], "22Gi");
+}
+
+#[test]
+fn a_claim_of_an_absurd_size_takes_nothing_from_others() {
+    let table: [(&[&str], &str, &[&str]); 5] = [
+        (&["10Gi", "5Ei", "5Gi"], "17Gi", &["5Ei"]),
+        (&["5Ei", "10Gi"], "12Gi", &["5Ei"]),
+        (&["1022Gi"], "1Ti", &[]),
+        (&["1023Gi"], "2Gi", &["1023Gi"]),
+        (&["600Gi", "600Gi", "400Gi"], "1002Gi", &["600Gi"]),
+    ];
+    for (asked, size, left_out) in table {
+        let share = share("nfs", asked);
+        let (sum, out) = disk_size(&share, settings().max_size);
+        let out: Vec<String> = out.iter().map(|it| it.size.to_string()).collect();
+        assert_eq!(sum, size.parse().unwrap(), "{asked:?}");
+        assert_eq!(out, left_out, "{asked:?}");
+    }
 }
 
 #[test]
