@@ -20,7 +20,7 @@ SPARK_DEFAULT := 4.3.0
 SPARK_ALL := 3.5.9 4.3.0
 WINDLASS := $(CARGO_TARGET_DIR)/debug/windlass
 
-.PHONY: help install demo test lint e2e e2e-apps e2e-floor bench gen build rust setup setup-test setup-all
+.PHONY: help install demo test sweep lint e2e e2e-apps e2e-floor bench gen build rust setup setup-test setup-all
 
 help: ## Show the commands.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,10 @@ demo: build ## Set up, build, and run real Spark jobs on the embedded cluster.
 test: export RUST_TEST_THREADS ?= $(shell echo $$(($$(nproc) + 1)))
 test: setup-test ## Run the tests.
 	cargo test --workspace
+
+sweep: export WINDLASS_SWEEP ?= usual
+sweep: setup-test ## Run more of what make test runs samples of: mishaps at the calls of operators.
+	cargo test --workspace --test it -- a_mishap
 
 lint: rust ## Check formatting and lints.
 	cargo fmt --all --check
