@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the long tests, on embedded clusters and on a real Kubernetes, which is started before and
-# stopped after them:
+# Runs the long tests, on embedded clusters and on a real Kubernetes, which is started before, unless
+# hack/prepare-e2e.sh has done so, and stopped after them:
 #   hack/e2e.sh [ARGUMENT OF THE TESTS...]
 #
 # Those of Kubernetes, of which there is one, run after one another, and so do those of clusters, and
@@ -59,6 +59,19 @@ apps_on_kubernetes=(
 skip=()
 long_tests() { cargo test --workspace --no-fail-fast --test e2e -- "$@"; }
 
+# What each row has said, by its name.
+said=$(mktemp -d)
+declare -A rows=()
+is_ours=true
+[ -z "${WINDLASS_TEST_KUBECONFIG:-}" ] || is_ours=false
+end_all() {
+    local row
+    for row in "${rows[@]}"; do kill -- "-$row" 2>/dev/null || true; done
+    ! $is_ours || "$root/hack/kubernetes/down"
+    rm -rf "$said"
+}
+trap end_all EXIT
+
 known=$(long_tests --list)
 for name in "${needs_our_node[@]}"; do
     grep -qxF "$name: test" <<<"$known" || {
@@ -73,20 +86,9 @@ for name in "${apart[@]}" "${apps[@]}" "${apps_on_kubernetes[@]}"; do
     }
 done
 
-# What each row has said, by its name.
-said=$(mktemp -d)
-declare -A rows=()
-node=
-end_all() {
-    local row
-    for row in "${rows[@]}"; do kill -- "-$row" 2>/dev/null || true; done
-    [ -z "$node" ] || "$root/hack/kubernetes/down"
-    rm -rf "$said"
-}
-trap end_all EXIT
 start_kubernetes() {
     local binary image
-    if [ -n "${WINDLASS_TEST_KUBECONFIG:-}" ]; then
+    if ! $is_ours; then
         echo "==> left out, since $WINDLASS_TEST_KUBECONFIG is not the cluster of hack/kubernetes:" >&2
         for name in "${needs_our_node[@]}"; do
             echo "    $name" >&2
@@ -97,7 +99,6 @@ start_kubernetes() {
     binary=$(hack/static.sh)
     image=$("$binary" install | sed -nE 's/^ *image: *"?([^"]+)"?$/\1/p')
     hack/kubernetes/warm "$binary"
-    node=ours
     WINDLASS_TEST_KUBECONFIG=$(hack/kubernetes/up)
     export WINDLASS_TEST_KUBECONFIG
     hack/kubernetes/image "$image" "$binary"
@@ -115,20 +116,19 @@ start_row() { # name, then what the tests have in their names...
     rows[$1]=$!
     set +m
 }
-# The row of Kubernetes is the longest, and begins when there is one; the others need not wait for it.
+start_kubernetes
+# The row of Kubernetes is the longest.
 if [ $# = 0 ]; then
-    start_row apiserver "${apart[@]}"
-    embedded=(--skip kubernetes::)
-    for name in "${apart[@]}" "${apps[@]}"; do embedded+=(--skip "$name"); done
-    start_row embedded "${embedded[@]}"
-    start_kubernetes
     others=()
     for name in "${apps_on_kubernetes[@]}"; do others+=(--skip "$name"); done
     start_row kubernetes kubernetes:: "${skip[@]}" "${others[@]}"
+    embedded=(--skip kubernetes::)
+    for name in "${apart[@]}" "${apps[@]}"; do embedded+=(--skip "$name"); done
+    start_row embedded "${embedded[@]}"
+    start_row apiserver "${apart[@]}"
 else
-    start_row embedded --skip kubernetes:: "${apps[@]}"
-    start_kubernetes
     start_row kubernetes "${skip[@]}" "${apps_on_kubernetes[@]}"
+    start_row embedded --skip kubernetes:: "${apps[@]}"
 fi
 failed=()
 for name in "${!rows[@]}"; do

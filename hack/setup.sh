@@ -2,9 +2,10 @@
 # Makes sure that what Windlass needs on this machine is there: a C compiler for cargo, Java,
 # Python with venv, and PySpark of the wanted versions, each in a virtual environment of its own.
 #
-#   hack/setup.sh [--kubectl] [--promtool] [--jdk] [--registry] [--clients] [--catalog] [VERSION...]
+#   hack/setup.sh [--packages] [--kubectl] [--promtool] [--jdk] [--registry] [--clients] [--catalog] [VERSION...]
 #
 #   VERSION     a Spark version, default the newest supported; 4.1 means the newest 4.1.x
+#   --packages  nothing but the Debian packages of all that is named
 #   --kubectl   also kubectl, which the tests drive
 #   --promtool  also Prometheus' checker of metrics and alert rules, unpacked into the cache and not
 #               installed: the package would start a service; where it cannot be had, the tests
@@ -32,10 +33,12 @@ fail() {
 }
 has() { command -v "$1" >/dev/null 2>&1; }
 
+packages_alone=false
 wants_kubectl=false wants_promtool=false wants_jdk=false wants_registry=false wants_clients=false wants_catalog=false
 versions=()
 for argument in "$@"; do
     case "$argument" in
+        --packages) packages_alone=true ;;
         --kubectl) wants_kubectl=true ;;
         --promtool) wants_promtool=true ;;
         --jdk) wants_jdk=true ;;
@@ -43,7 +46,7 @@ for argument in "$@"; do
         --clients) wants_clients=true ;;
         --catalog) wants_catalog=true ;;
         [0-9]*.[0-9]*) versions+=("$argument") ;;
-        *) fail "hack/setup.sh: unknown argument $argument: give Spark versions, --kubectl, --promtool, --jdk, --registry, --clients, --catalog" ;;
+        *) fail "hack/setup.sh: unknown argument $argument: give Spark versions, --packages, --kubectl, --promtool, --jdk, --registry, --clients, --catalog" ;;
     esac
 done
 [ ${#versions[@]} -gt 0 ] || versions=(4.3.0)
@@ -141,6 +144,7 @@ if [ -n "$need" ]; then
 fi
 { ! $wants_clients && ! $wants_catalog; } || node_is_usable ||
     fail "node is $(node --version), and the tests need 18 or newer: put a newer one first on the PATH"
+! $packages_alone || exit 0
 
 # The files of a Debian package, without installing it.
 unpack() { # package folder
