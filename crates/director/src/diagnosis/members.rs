@@ -111,13 +111,21 @@ impl Member<'_> {
             return Some(self.found(Cause::CopyFailed, what, seen, next));
         }
         let app = status(self.pod, "containerStatuses", APP_CONTAINER);
-        let waiting = &app["state"]["waiting"];
+        // The image of both is the same, and the first one wants it first.
+        self.not_starting(init, INIT_CONTAINER)
+            .or_else(|| self.not_starting(app, APP_CONTAINER))
+            .or_else(|| self.not_staying(app, text(&app["state"]["waiting"]["reason"])))
+    }
+
+    /// What a container needs is not there.
+    fn not_starting(&self, container: &Value, name: &str) -> Option<Finding> {
+        let waiting = &container["state"]["waiting"];
         let reason = text(&waiting["reason"]);
         let message = one_line(text(&waiting["message"]));
-        let image = text(&app["image"]);
+        let image = text(&container["image"]);
+        let seen = vec![format!("container {name}: {reason} {message}")];
         match reason {
             "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull" => {
-                let seen = vec![format!("container {APP_CONTAINER}: {reason} {message}")];
                 let next =
                     "correct the application's image or the role's imageRepoTag, or give the role \
                             imagePullSecrets"
@@ -126,12 +134,11 @@ impl Member<'_> {
                 Some(self.found(Cause::ImageUnavailable, &what, seen, next))
             }
             "CreateContainerConfigError" | "CreateContainerError" => {
-                let seen = vec![format!("container {APP_CONTAINER}: {reason} {message}")];
                 let what = format!("cannot start: {message}");
                 let next = "make what is missing: a Secret, a ConfigMap, a key".to_owned();
                 Some(self.found(Cause::ReferenceMissing, &what, seen, next))
             }
-            _ => self.not_staying(app, reason),
+            _ => None,
         }
     }
 

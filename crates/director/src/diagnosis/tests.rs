@@ -120,6 +120,13 @@ fn cases() -> Vec<(&'static str, Evidence)> {
         "name": "init", "state": {"waiting": {"reason": "CrashLoopBackOff"}},
         "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}},
     }]}});
+    let no_image = json!({"status": {"phase": "Pending", "initContainerStatuses": [{
+        "name": "init", "image": "db:9", "state": {"waiting": {
+            "reason": "ImagePullBackOff", "message": "Back-off pulling image \"db:9\"",
+        }},
+    }], "containerStatuses": [{
+        "name": "app", "image": "db:9", "state": {"waiting": {"reason": "PodInitializing"}},
+    }]}});
     let lost = json!({"status": {
         "phase": "Running", "containerStatuses": up()["containerStatuses"],
         "conditions": [{"type": "Ready", "status": "False", "reason": "NodeStatusUnknown"}],
@@ -204,6 +211,7 @@ fn cases() -> Vec<(&'static str, Evidence)> {
             )),
         ),
         ("copy", of(copy)),
+        ("image of the copy", of(no_image)),
         ("node lost", of(lost)),
         (
             "set up failed",

@@ -100,10 +100,8 @@ impl ObservedPod {
     pub fn of(object: &Object) -> Option<Self> {
         let status = object.status();
         let app = container(status, "containerStatuses", APP_CONTAINER);
-        let waiting = &app["state"]["waiting"];
-        let reason = waiting["reason"].as_str();
-        let message = waiting["message"].as_str().unwrap_or_default();
-        let trouble = reason.filter(|reason| !USUAL_WAITS.contains(reason));
+        // Where there is storage, the image is first wanted by the container that copies directories to it.
+        let init = container(status, "initContainerStatuses", INIT_CONTAINER);
         let unscheduled = condition(status, "PodScheduled").filter(|it| it["status"] == "False");
         let unscheduled = unscheduled.map(|it| it["message"].as_str().unwrap_or_default());
         Some(Self {
@@ -116,7 +114,7 @@ impl ObservedPod {
             ready: condition(status, "Ready").is_some_and(|it| it["status"] == "True"),
             marks: PodMarks::read(&annotations(object)),
             scheduling_error: unscheduled.map(str::to_owned),
-            trouble: trouble.map(|reason| format!("{reason} {message}").trim().to_owned()),
+            trouble: in_the_way(init).or_else(|| in_the_way(app)),
             init_container: init_container(status),
         })
     }
@@ -208,6 +206,15 @@ fn state(status: &Value, app: &Value) -> Container {
         _ if status["phase"] == "Pending" => Container::Waiting,
         _ => Container::Unknown,
     }
+}
+
+/// Why a container does not start.
+fn in_the_way(container: &Value) -> Option<String> {
+    let waiting = &container["state"]["waiting"];
+    let reason = waiting["reason"].as_str()?;
+    let message = waiting["message"].as_str().unwrap_or_default();
+    let told = || format!("{reason} {message}").trim().to_owned();
+    (!USUAL_WAITS.contains(&reason)).then(told)
 }
 
 fn container<'o>(status: &'o Value, list: &str, name: &str) -> &'o Value {
@@ -318,6 +325,14 @@ mod tests {
             read.trouble.as_deref(),
             Some("ImagePullBackOff no such image")
         );
+        let copies = ObservedPod::of(&pod(json!({
+            "initContainerStatuses": [{"name": "init", "state": {"waiting": {
+                "reason": "ErrImagePull", "message": "no such host",
+            }}}],
+            "containerStatuses": [{"name": "app", "state": {"waiting": {"reason": "PodInitializing"}}}],
+        })))
+        .unwrap();
+        assert_eq!(copies.trouble.as_deref(), Some("ErrImagePull no such host"));
         let nobody = Object::new(json!({"metadata": {"name": "x-1"}}));
         assert_eq!(ObservedPod::of(&nobody), None);
     }
