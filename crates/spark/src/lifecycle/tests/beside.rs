@@ -85,20 +85,23 @@ fn the_group_goes_when_the_attempt_has_ended() {
     );
 }
 
+/// What an application says of a refusal.
+fn said(subject: Subject, code: u16, message: &str) -> String {
+    let mut story = Story::of(never());
+    story.sees_nothing(0);
+    let mut refused = refusal(code, message);
+    refused.subject = subject;
+    let refused = Observed {
+        refusal: Some(refused),
+        ..Observed::nothing()
+    };
+    story.look(&refused, 10);
+    story.status.application_state.error_message.unwrap()
+}
+
 #[test]
 fn a_group_that_is_refused_says_what_to_do() {
-    let said = |code: u16, message: &str| {
-        let mut story = Story::of(never());
-        story.sees_nothing(0);
-        let mut refused = refusal(code, message);
-        refused.subject = Subject::PodGroup;
-        let refused = Observed {
-            refusal: Some(refused),
-            ..Observed::nothing()
-        };
-        story.look(&refused, 10);
-        story.status.application_state.error_message.unwrap()
-    };
+    let said = |code, message| said(Subject::PodGroup, code, message);
     assert_eq!(
         said(404, "the server could not find the requested resource"),
         "the cluster knows no PodGroups of spec.batchScheduler: install that scheduler, or name \
@@ -112,18 +115,7 @@ fn a_group_that_is_refused_says_what_to_do() {
 
 #[test]
 fn a_claim_for_checkpoints_that_is_refused_is_named() {
-    let said = |code: u16, message: &str| {
-        let mut story = Story::of(never());
-        story.sees_nothing(0);
-        let mut refused = refusal(code, message);
-        refused.subject = Subject::CheckpointClaim;
-        let refused = Observed {
-            refusal: Some(refused),
-            ..Observed::nothing()
-        };
-        story.look(&refused, 10);
-        story.status.application_state.error_message.unwrap()
-    };
+    let said = |code, message| said(Subject::CheckpointClaim, code, message);
     assert_eq!(
         said(
             422,
