@@ -87,7 +87,7 @@ fn render_file(
 
 /// The objects of a server, its token aside, which is made when the server is.
 fn serves(server: &Ruled, source: &str) -> Result<Vec<Value>, Failure> {
-    let wanted = connect::wanted_of(server, &lower::Settings::default()).map_err(|problems| {
+    let wanted = connect::wanted_of(server, &settings()).map_err(|problems| {
         let lines = problems
             .iter()
             .map(|problem| format!("{source}: {problem}"));
@@ -242,7 +242,15 @@ fn rendered(
     application: &SparkApplication,
     source: &str,
 ) -> Result<(Vec<Value>, lower::Lowered), Failure> {
-    lower::render(application, &lower::Settings::default()).map_err(|error| refused(source, &error))
+    lower::render(application, &settings()).map_err(|error| refused(source, &error))
+}
+
+/// Those of an operator that does all it can.
+fn settings() -> lower::Settings {
+    lower::Settings {
+        serves_object_stores: true,
+        ..lower::Settings::default()
+    }
 }
 
 fn refused(source: &str, error: &lower::LowerError) -> Failure {

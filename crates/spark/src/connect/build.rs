@@ -112,6 +112,7 @@ impl Ruled {
         connect.spec.image.clone_from(&app.spec.image);
         connect.spec.spark_conf.clone_from(&app.spec.spark_conf);
         connect.spec.hadoop_conf.clone_from(&app.spec.hadoop_conf);
+        connect.spec.keep_logs.clone_from(&app.spec.keep_logs);
         connect.spec.dynamic_allocation = app.spec.dynamic_allocation;
         Self {
             connect,

@@ -197,6 +197,7 @@ fn another(path: &str, schema: &Value, now: &Value) -> Value {
         "hadoopConf" => return json!({"fs.s3a.endpoint": "example.org"}),
         "objectStores" => return json!(["history"]),
         "eventLog" => return json!("history"),
+        "keepLogs" => return json!("logs"),
         "resources" => return json!({"cpu": "2"}),
         "volumes" => return json!([{"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}]),
         "volumeMounts" => return json!([{"name": "scratch", "mountPath": "/scratch"}]),

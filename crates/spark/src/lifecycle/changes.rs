@@ -50,6 +50,8 @@ pub const TABLE: &[(&str, Effect)] = &[
     ("hadoopConf", Restart),
     ("objectStores", Restart),
     ("eventLog", Restart),
+    // What runs goes on where its log is.
+    ("keepLogs", NextAttempt),
     ("sparkConfigMap", Restart),
     ("hadoopConfigMap", Restart),
     ("deps", Restart),

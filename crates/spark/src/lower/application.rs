@@ -17,7 +17,7 @@ pub(super) enum Way {
     Command,
     /// The table of the role.
     Role,
-    /// Volumes, ConfigMaps and metrics, which the tables of both roles mount.
+    /// Volumes, ConfigMaps and metrics, which the tables of both roles mount, and labels of both.
     Pods,
     /// The life of the application: suspending, retrying, deleting.
     Lifecycle,
@@ -47,6 +47,7 @@ pub(super) const FIELDS: &[(&str, Way)] = &[
     // They are settings and Secrets by the time they are lowered (crate::stores).
     ("objectStores", Way::Settings),
     ("eventLog", Way::Settings),
+    ("keepLogs", Way::Pods),
     ("sparkConfigMap", Way::Pods),
     ("hadoopConfigMap", Way::Pods),
     ("volumes", Way::Pods),
@@ -97,6 +98,12 @@ pub(super) fn notes(context: &Context<'_>) -> Vec<NotApplied> {
             _ => None,
         })
         .collect();
+    if context.app.spec.keep_logs.is_some() && !context.settings.serves_object_stores {
+        notes.push(NotApplied {
+            field: "spec.keepLogs".to_owned(),
+            reason: "this operator looks after no ObjectStores; start it with --storage".to_owned(),
+        });
+    }
     for key in TEMPLATE_FILES
         .iter()
         .filter(|key| context.app.spec.spark_conf.contains_key(**key))

@@ -9,7 +9,11 @@ use k8s_openapi::{
 use serde_json::{Value, json};
 use windlass_api::{
     names::AttemptId,
-    spark::{SparkApplication, application::Attempt, connect::CONNECT_NAME_LABEL},
+    spark::{
+        SparkApplication,
+        application::{Attempt, KEEP_LOGS_LABEL},
+        connect::CONNECT_NAME_LABEL,
+    },
 };
 
 use super::{Context, Product, editor::PodEditor};
@@ -82,13 +86,16 @@ pub(super) fn label_executors(context: &Context<'_>, pod: &mut PodEditor) {
 }
 
 fn labels(context: &Context<'_>) -> BTreeMap<String, String> {
+    let kept = context.app.spec.keep_logs.iter();
+    let kept = kept.map(|store| (KEEP_LOGS_LABEL.to_owned(), store.clone()));
     if context.product == Product::Server {
-        return BTreeMap::from([
+        let labels = [
             (CONNECT_NAME_LABEL.to_owned(), context.name().to_owned()),
             (LAUNCHED_LABEL.to_owned(), "true".to_owned()),
-        ]);
+        ];
+        return labels.into_iter().chain(kept).collect();
     }
-    BTreeMap::from([
+    let labels = [
         (APP_NAME_LABEL.to_owned(), context.name().to_owned()),
         (LAUNCHED_LABEL.to_owned(), "true".to_owned()),
         (
@@ -96,7 +103,8 @@ fn labels(context: &Context<'_>) -> BTreeMap<String, String> {
             context.attempt.submission_id.clone(),
         ),
         (ATTEMPT_LABEL.to_owned(), context.attempt.number.to_string()),
-    ])
+    ];
+    labels.into_iter().chain(kept).collect()
 }
 
 fn inherited_labels(context: &Context<'_>) -> BTreeMap<String, String> {

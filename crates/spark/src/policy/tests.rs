@@ -92,7 +92,7 @@ fn a_policy_of_another_namespace_says_nothing() {
 fn defaults_fill_what_is_left_out_and_the_nearer_one_goes_first() {
     let layers = [
         operators(&json!({"defaults": {
-            "driver": {"memory": "1g", "cores": 2}, "nodeSelector": {"zone": "a"},
+            "driver": {"memory": "1g", "cores": 2}, "nodeSelector": {"zone": "a"}, "keepLogs": "logs",
         }})),
         teams(&json!({"defaults": {"driver": {"memory": "2g"}, "nodeSelector": {"disk": "ssd"}}})),
     ];
@@ -100,6 +100,7 @@ fn defaults_fill_what_is_left_out_and_the_nearer_one_goes_first() {
         &layers,
         &json!({}),
         &[
+            ("/keepLogs", json!("logs")),
             ("/driver/memory", json!("2g")),
             ("/driver/cores", json!(2)),
             ("/driver/serviceAccount", json!("spark")),
@@ -109,8 +110,9 @@ fn defaults_fill_what_is_left_out_and_the_nearer_one_goes_first() {
     assert_eq!(none.replaced, Vec::<String>::new());
     gives(
         &layers,
-        &json!({"driver": {"memory": "4g"}, "nodeSelector": {"disk": "hdd"}}),
+        &json!({"keepLogs": "own", "driver": {"memory": "4g"}, "nodeSelector": {"disk": "hdd"}}),
         &[
+            ("/keepLogs", json!("own")),
             ("/driver/memory", json!("4g")),
             ("/nodeSelector", json!({"zone": "a", "disk": "hdd"})),
         ],

@@ -32,6 +32,7 @@ sparkConf: {spark.ui.port: "4041"}
 hadoopConf: {io.file.buffer.size: "65536"}
 objectStores: [history]
 eventLog: history
+keepLogs: printed
 sparkConfigMap: spark-files
 hadoopConfigMap: hadoop-files
 deps: {files: ["https://example.com/list.txt"]}

@@ -53,6 +53,9 @@ pub const GROUP: &str = "sparkoperator.k8s.io";
 /// The annotation by which a user asks for another run: a time, or any text that is new.
 pub const RERUN_REQUESTED_AT: &str = "windlass.dev/rerun-requested-at";
 
+/// The label of pods whose log is kept in the bucket of an ObjectStore of their namespace: its name.
+pub const KEEP_LOGS_LABEL: &str = "windlass.dev/keep-logs";
+
 /// The setting with the folder of event logs.
 pub const EVENT_LOG_DIR: &str = "spark.eventLog.dir";
 
@@ -136,6 +139,12 @@ pub struct SparkApplicationSpec {
     /// the Kubeflow operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_log: Option<String>,
+    /// An ObjectStore of the namespace in whose bucket the operator keeps what driver and executors print, below
+    /// kept-logs/, where it outlives them and the application. It goes before where the operator keeps all other
+    /// logs. The application does not wait for it: while the bucket is not there, pods have the event
+    /// LogNotKept. At most 63 characters, since pods have it as a label. Not known to the Kubeflow operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_logs: Option<String>,
     /// A ConfigMap of Spark configuration files, mounted at /etc/spark/conf.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spark_config_map: Option<String>,

@@ -83,6 +83,10 @@ pub struct SparkConnectSpec {
     /// Spark settings; a value is a text, or valueFrom.secretKeyRef.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub spark_conf: BTreeMap<String, ConfValue>,
+    /// An ObjectStore of the namespace in whose bucket the operator keeps what server and executors print, as
+    /// keepLogs of a SparkApplication does. Not known to the Kubeflow operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_logs: Option<String>,
     /// The server.
     #[serde(default)]
     pub server: ServerSpec,
@@ -242,6 +246,7 @@ pub fn application(connect: &SparkConnect) -> SparkApplication {
             main_application_file: "spark-internal".to_owned(),
             spark_conf: spec.spark_conf.clone(),
             hadoop_conf: spec.hadoop_conf.clone(),
+            keep_logs: spec.keep_logs.clone(),
             driver: DriverSpec {
                 pod: driver.pod(spec.server.cores, spec.server.memory.as_ref()),
                 ..DriverSpec::default()

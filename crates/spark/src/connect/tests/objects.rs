@@ -82,6 +82,7 @@ fn a_server_with_everything_becomes_these_objects() {
                 {"valueFrom": {"secretKeyRef": {"name": "s3", "key": "secret"}}},
         },
         "hadoopConf": {"fs.s3a.endpoint": "http://minio:9000"},
+        "keepLogs": "logs",
         "server": {
             "cores": 2,
             "memory": "2g",

@@ -154,6 +154,30 @@ fn the_name_of_the_driver_pod_is_the_one_users_know() {
 }
 
 #[test]
+fn logs_that_are_kept_are_a_label_of_all_pods() {
+    let app = application(json!({"keepLogs": "history"}));
+    let attempt = identity::first_attempt(&app);
+    let serving = Settings {
+        serves_object_stores: true,
+        ..Settings::default()
+    };
+    let lowered = lower(&app, &attempt, &serving).unwrap();
+    for pod in [&lowered.submission.driver, &executor_template(&lowered)] {
+        assert_eq!(
+            pod["metadata"]["labels"]["windlass.dev/keep-logs"],
+            "history"
+        );
+    }
+    assert_eq!(lowered.not_applied, []);
+    let lowered = lower(&app, &attempt, &Settings::default()).unwrap();
+    let told = lowered.not_applied[0].to_string();
+    assert!(
+        told.starts_with("spec.keepLogs: ") && told.contains("--storage"),
+        "{told}"
+    );
+}
+
+#[test]
 fn labels_of_the_application_reach_its_pods_but_those_of_its_queue_do_not() {
     let mut app = application(json!({"driver": {"labels": {"team": "own"}}}));
     app.metadata.labels = Some(

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     field::{FieldError, FieldPath},
-    names::{DnsLabel, DnsSubdomain, NameError, ServiceName},
+    names::{DnsLabel, DnsSubdomain, LABEL_MAX, NameError, ServiceName},
 };
 
 /// Everything in the application that cannot be meant.
@@ -441,6 +441,7 @@ fn check_images(findings: &mut Findings, spec: &SparkApplicationSpec, path: &Fie
         findings.object_name(&stores_path.index(index), store);
     }
     check_event_log(findings, spec, path);
+    check_kept_logs(findings, spec, path);
     for (name, config_map) in [
         ("sparkConfigMap", &spec.spark_config_map),
         ("hadoopConfigMap", &spec.hadoop_config_map),
@@ -464,6 +465,24 @@ fn check_event_log(findings: &mut Findings, spec: &SparkApplicationSpec, path: &
              broken event logs; use an ObjectStore for event logs alone, or name a folder that is there \
              with sparkConf[{EVENT_LOG_DIR}]"
         );
+        findings.forbidden(&path, detail);
+    }
+}
+
+/// What a history server does with other files of its bucket, it does with logs that are kept there, too.
+fn check_kept_logs(findings: &mut Findings, spec: &SparkApplicationSpec, path: &FieldPath) {
+    let Some(store) = &spec.keep_logs else {
+        return;
+    };
+    let path = path.field("keepLogs");
+    findings.object_name(&path, store);
+    if store.len() > LABEL_MAX {
+        let detail = format!("is a label of pods, which has at most {LABEL_MAX} characters");
+        findings.invalid(&path, store.as_str(), detail);
+    }
+    if spec.event_log.as_ref() == Some(store) && !spec.spark_conf.contains_key(EVENT_LOG_DIR) {
+        let detail = "names the bucket of eventLog, where the cleaner of a history server could take kept logs \
+                      for broken event logs; use another ObjectStore";
         findings.forbidden(&path, detail);
     }
 }

@@ -287,6 +287,29 @@ fn local_paths_are_told_from_uris() {
 }
 
 #[test]
+fn logs_are_kept_in_a_bucket_that_is_not_for_event_logs() {
+    let kept = ("/spec/keepLogs", json!("logs"));
+    let log = ("/spec/eventLog", json!("logs"));
+    let stores = ("/spec/objectStores", json!(["logs"]));
+    assert_eq!(findings(&[kept.clone(), stores]), Vec::<String>::new());
+    let told = findings(&[kept.clone(), log.clone()]);
+    assert!(
+        matches!(&told[..], [told] if told.starts_with("spec.keepLogs: ") && told.contains("another ObjectStore")),
+        "{told:?}"
+    );
+    let folder = json!({"spark.eventLog.dir": "s3a://logs/events"});
+    let folder = ("/spec/sparkConf", folder);
+    assert_eq!(findings(&[kept, log, folder]), Vec::<String>::new());
+    for wrong in ["objectstore/team/logs".to_owned(), "a".repeat(64)] {
+        let told = findings(&[("/spec/keepLogs", json!(wrong))]);
+        assert!(
+            matches!(&told[..], [told] if told.starts_with("spec.keepLogs")),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
 fn event_logs_have_a_bucket_or_a_folder_of_their_own() {
     let log = ("/spec/eventLog", json!("history"));
     let stores = ("/spec/objectStores", json!(["data", "history"]));
