@@ -152,7 +152,7 @@ pub fn nfs_servers(
 }
 
 /// What an operator that keeps logs does besides: drivers, executors and their logs are read by every operator
-/// of applications.
+/// of applications, and one that keeps them in buckets has the rights of storage, which are more.
 pub fn kept_logs_rules() -> Vec<PolicyRule> {
     // How long logs of a namespace are kept.
     vec![rule("", &["namespaces"], &["get"])]
@@ -161,6 +161,16 @@ pub fn kept_logs_rules() -> Vec<PolicyRule> {
 /// The role of an operator that keeps logs, besides.
 pub fn kept_logs_cluster_role() -> ClusterRole {
     cluster_role(KEPT_LOGS_ROLE, kept_logs_rules())
+}
+
+/// The same for the logs of one namespace, which may be asked for itself.
+pub fn kept_logs_role(namespace: &str) -> Role {
+    role(KEPT_LOGS_ROLE, namespace, kept_logs_rules())
+}
+
+/// Binds the operator's account to it.
+pub fn kept_logs_role_binding(namespace: &str, home: &str, account: &str) -> RoleBinding {
+    role_binding(KEPT_LOGS_ROLE, KEPT_LOGS_ROLE, namespace, home, account)
 }
 
 /// Binds the operator's account to it.

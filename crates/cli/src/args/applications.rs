@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use windlass_storage::logs::KeptIn;
 
 use super::{ClusterArgs, ReconnectArgs};
 use crate::kinds::{Kind, Named, Subject};
@@ -206,9 +207,10 @@ pub struct LogsArgs {
     /// A kept log: of the attempt with this id of Spark's (default: the latest one, where its pod is gone).
     #[arg(long, value_name = "ID", conflicts_with_all = ["follow", "member"])]
     pub run: Option<String>,
-    /// A kept log: in this folder of an operator with --keep-logs, without asking a cluster.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["follow", "member"])]
-    pub kept: Option<PathBuf>,
+    /// A kept log: in this folder of an operator with --keep-logs, without asking a cluster; or in the bucket of
+    /// an ObjectStore, as objectstore/NAMESPACE/NAME, which you must be allowed to read, and its Secret.
+    #[arg(long, value_name = "PLACE", conflicts_with_all = ["follow", "member"])]
+    pub kept: Option<KeptIn>,
     /// What to do when the cluster goes away.
     #[command(flatten)]
     pub reconnect: ReconnectArgs,

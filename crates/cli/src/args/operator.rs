@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 use jiff::SignedDuration;
-use windlass_api::names::{DnsLabel, NameError};
+use windlass_api::names::{DnsLabel, DnsSubdomain, NameError};
 use windlass_api::quantity::Quantity;
 use windlass_engine::Selector;
 use windlass_storage::classes::NamePattern;
+use windlass_storage::logs::{BucketName, KeptIn};
 
 use super::{ClusterArgs, ExposingArgs, IssuerRef, NfsArgs, OriginalArgs, StorageArgs, Told};
 
@@ -133,14 +134,19 @@ pub struct OperatorArgs {
     /// How NFS servers are made.
     #[command(flatten)]
     pub nfs: NfsArgs,
-    /// Keep the logs of drivers, executors and Connect servers in this folder, where they outlive their pods
-    /// and applications. It must outlive the operator.
-    #[arg(long, value_name = "DIR")]
-    pub keep_logs: Option<PathBuf>,
+    /// Keep the logs of drivers, executors and Connect servers where they outlive their pods and applications:
+    /// in a folder, which must outlive the operator, or in the bucket of an ObjectStore, as
+    /// objectstore/NAMESPACE/NAME, for which there must be --storage. With --storage, applications may name a
+    /// bucket of their own (keepLogs) without this.
+    #[arg(long, value_name = "PLACE")]
+    pub keep_logs: Option<KeptIn>,
     /// How long a log is kept after its last line, when its pod is gone, where its namespace does not say so by
     /// its annotation windlass.dev/log-retention (default: 168h).
-    #[arg(long, value_name = "DURATION", requires = "keep_logs")]
+    #[arg(long, value_name = "DURATION", value_parser = retention)]
     pub log_retention: Option<SignedDuration>,
+    /// How many bytes of a log are kept, with the times of its lines; the oldest lines go first (default: 1Gi).
+    #[arg(long, value_name = "QUANTITY", value_parser = log_size)]
+    pub log_size: Option<u64>,
     /// How drivers are reached.
     #[command(flatten)]
     pub exposing: ExposingArgs,
@@ -224,6 +230,18 @@ pub struct InstallArgs {
         default_value = windlass_storage::nfs::server::NAMESPACE
     )]
     pub storage_nfs_namespace: DnsLabel,
+    /// Also keep the logs of drivers, executors and Connect servers in the bucket of an ObjectStore.
+    #[arg(
+        long,
+        value_name = "objectstore/NAMESPACE/NAME",
+        requires = "storage",
+        value_parser = bucket
+    )]
+    pub keep_logs: Option<BucketName>,
+    /// Also keep them on the volume of this PersistentVolumeClaim of the operator's namespace, which has to be
+    /// there: it is not printed, so that removing what was printed leaves the logs.
+    #[arg(long, value_name = "NAME", conflicts_with = "keep_logs", value_parser = claim)]
+    pub keep_logs_claim: Option<DnsSubdomain>,
     /// How drivers are reached.
     #[command(flatten)]
     pub exposing: ExposingArgs,
@@ -271,6 +289,38 @@ pub struct ImagesArgs {
     /// repeated.
     #[arg(short, long, value_name = "FILE")]
     pub file: Vec<PathBuf>,
+}
+
+/// A bucket that logs are kept in.
+fn bucket(text: &str) -> Result<BucketName, String> {
+    match text.parse() {
+        Ok(KeptIn::Bucket(bucket)) => Ok(bucket),
+        Ok(KeptIn::Folder(_)) => Err(
+            "name the bucket of an ObjectStore as objectstore/NAMESPACE/NAME; a volume is mounted with \
+             --keep-logs-claim"
+                .to_owned(),
+        ),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn claim(text: &str) -> Result<DnsSubdomain, NameError> {
+    DnsSubdomain::new(text)
+}
+
+/// A time that logs are kept.
+fn retention(text: &str) -> Result<SignedDuration, String> {
+    windlass_storage::logs::retention(text).ok_or_else(|| "give a duration such as 168h".to_owned())
+}
+
+/// A size that logs may have.
+fn log_size(text: &str) -> Result<u64, String> {
+    let quantity = text
+        .parse::<Quantity>()
+        .map_err(|error| error.to_string())?;
+    let bytes = quantity.units().and_then(|it| u64::try_from(it).ok());
+    let enough = bytes.filter(|it| *it >= windlass_storage::logs::SIZE_MIN);
+    enough.ok_or_else(|| "give at least 1Mi".to_owned())
 }
 
 pub(super) fn namespace(text: &str) -> Result<DnsLabel, NameError> {

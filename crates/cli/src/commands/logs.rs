@@ -19,22 +19,28 @@ use crate::run::preflight::api_failure;
 
 /// Prints a log.
 pub async fn logs(args: LogsArgs) -> Result<Exit, Failure> {
-    let kept = KeptLogs::of(&args)?;
     if args.kept.is_some() || args.run.is_some() {
-        let kept = kept.ok_or_else(|| {
-            Failure::bad_input("--run is of kept logs, which are not in a cluster: give --kept")
-        })?;
-        let printed = kept.print(&args, "")?;
+        let printed = KeptLogs::of(&args).await?.print(&args, "").await?;
+        let hint = if args.kept.is_some() {
+            ""
+        } else {
+            ": --kept says where others are kept, such as objectstore/NAMESPACE/NAME"
+        };
         return printed.ok_or_else(|| {
-            Failure::bad_input(format!("there is no such kept log of {}", args.object))
+            let told = format!("there is no such kept log of {}{hint}", args.object);
+            Failure::bad_input(told)
         });
     }
     let found = match find(&args).await {
         Ok(found) => found,
         Err(failure) => {
             let why = format!("{}\n", failure.message);
-            let printed = kept.map(|it| it.print(&args, &why)).transpose()?;
-            return printed.flatten().ok_or(failure);
+            // What was found out about the log itself is what is told in the end.
+            let kept = match KeptLogs::of(&args).await {
+                Ok(kept) => kept.print(&args, &why).await,
+                Err(_) => return Err(failure),
+            };
+            return kept.ok().flatten().ok_or(failure);
         }
     };
     print(&args, found).await

@@ -31,7 +31,7 @@ use windlass_storage::buckets::{self, object_stores};
 use windlass_storage::classes;
 use windlass_storage::classes::controller::Claims;
 use windlass_storage::growth::controller::GrowingClaims;
-use windlass_storage::logs::controller::kept_logs;
+use windlass_storage::logs::controller::{KeptLogs, LastWords, kept_logs};
 use windlass_storage::nfs::controller::Shares;
 use windlass_storage::rbac::STORAGE_ROLE;
 use windlass_storage::{Growth, StorageConfig, logs};
@@ -78,11 +78,11 @@ impl Operator {
             ..LeaseConfig::new(namespace, LEASE, EMBEDDED)
         };
         let desk = PolicyDesk::new(config.policies.clone());
-        let engine = build(client, config, director, storage, kept, &desk, |builder| {
+        let running = build(client, config, director, storage, kept, &desk, |builder| {
             builder.lease(lease)
         })?;
         let stop = CancellationToken::new();
-        let task = tokio::spawn(engine.run(stop.clone()));
+        let task = tokio::spawn(running.run(stop.clone()));
         Ok(Self { stop, task })
     }
 
@@ -96,6 +96,22 @@ impl Operator {
     }
 }
 
+/// An engine that is ready to run, and what is still kept when it has ended.
+struct Running {
+    engine: Engine,
+    last_words: Option<LastWords>,
+}
+
+impl Running {
+    async fn run(self, stop: CancellationToken) -> Result<(), EngineError> {
+        let result = self.engine.run(stop).await;
+        if let Some(last_words) = self.last_words {
+            last_words.kept().await;
+        }
+        result
+    }
+}
+
 /// An engine with the controllers, and their numbers on its page; its policies are shown to the desk.
 fn build(
     client: Client,
@@ -105,7 +121,7 @@ fn build(
     kept: Option<&logs::Settings>,
     desk: &PolicyDesk,
     finish: impl FnOnce(EngineBuilder) -> EngineBuilder,
-) -> Result<Engine, Failure> {
+) -> Result<Running, Failure> {
     let config = &OperatorConfig {
         serves_object_stores: storage.is_some(),
         ..config.clone()
@@ -132,13 +148,15 @@ fn build(
     if let Some(storage) = storage {
         builder = with_storage(builder, storage, client.clone());
     }
+    let kept = kept.map(|settings| kept_logs(settings, client));
+    let last_words = kept.as_ref().map(KeptLogs::last_words);
     if let Some(kept) = kept {
-        builder = builder.controller(kept_logs(kept, client), QueueConfig::default());
+        builder = builder.controller(kept, QueueConfig::default());
     }
     let engine = finish(builder).build().map_err(Failure::internal)?;
     metrics.register(&engine);
     desk.open(engine.store(&SPARK_POLICY));
-    Ok(engine)
+    Ok(Running { engine, last_words })
 }
 
 /// The controllers of storage.
@@ -285,7 +303,8 @@ async fn is_served(client: &Client, kind: &Kind) -> Result<bool, Failure> {
 }
 
 /// An engine for a cluster that answers, with the address of its probes taken.
-async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
+async fn engine(args: &OperatorArgs) -> Result<Running, Failure> {
+    let kept = kept(args)?;
     let mut config = OperatorConfig {
         territory: territory(args),
         policies: manifest::policies(args.policy.as_deref())?,
@@ -393,10 +412,6 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
             .lease(LeaseConfig::new(&args.lease_namespace, LEASE, &identity))
             .probes(listener)
     };
-    let kept = args.keep_logs.as_ref().map(|directory| logs::Settings {
-        directory: directory.clone(),
-        retention: args.log_retention.unwrap_or(logs::RETENTION),
-    });
     let (director, storage, kept) = (director.as_ref(), storage.as_ref(), kept.as_ref());
     let engine = build(client, &config, director, storage, kept, &desk, finish)?;
     talk(&format!(
@@ -406,6 +421,29 @@ async fn engine(args: &OperatorArgs) -> Result<Engine, Failure> {
         args.listen
     ));
     Ok(engine)
+}
+
+/// Which logs are kept where: none without a place of their own, or ObjectStores that applications may name.
+fn kept(args: &OperatorArgs) -> Result<Option<logs::Settings>, Failure> {
+    if let Some(place @ logs::KeptIn::Bucket(_)) = &args.keep_logs
+        && !args.storage
+    {
+        return Err(Failure::bad_input(format!(
+            "--keep-logs {place}: an operator without --storage looks after no ObjectStores: add it, or name a \
+             folder"
+        )));
+    }
+    let settings = logs::Settings {
+        kept_in: args.keep_logs.clone(),
+        asked_for: if args.storage {
+            logs::AskedFor::Served
+        } else {
+            logs::AskedFor::Unserved
+        },
+        retention: args.log_retention.unwrap_or(logs::RETENTION),
+        size: args.log_size.unwrap_or(logs::SIZE),
+    };
+    Ok((settings.kept_in.is_some() || args.storage).then_some(settings))
 }
 
 /// What the operator is responsible for.

@@ -168,8 +168,14 @@ impl Embedded {
 
         // What a cluster for one command has kept would go with it.
         let kept_logs = (options.orphans == Orphans::GoOn).then(|| logs::Settings {
-            directory: options.data_dir.join(LOGS_DIR),
+            kept_in: Some(logs::KeptIn::Folder(options.data_dir.join(LOGS_DIR))),
+            asked_for: if serves_storage {
+                logs::AskedFor::Served
+            } else {
+                logs::AskedFor::Unserved
+            },
             retention: logs::RETENTION,
+            size: logs::SIZE,
         });
 
         let volumes = options.data_dir.join("volumes");

@@ -121,3 +121,46 @@ fn files_and_arguments_that_do_not_fit_are_refused() {
     .collect();
     insta::assert_snapshot!(answers.join("\n"));
 }
+
+#[test]
+fn where_logs_are_kept_and_for_how_long_is_refused_before_a_cluster_is_asked() {
+    for (arguments, words) in [
+        (&["operator", "--keep-logs=s3://logs"][..], "is an address"),
+        (
+            &["operator", "--keep-logs=objectstore/logs"],
+            "objectstore/NAMESPACE/NAME",
+        ),
+        (
+            &["operator", "--keep-logs=objectstore/team/logs"],
+            "add it, or name a folder",
+        ),
+        (
+            &["operator", "--keep-logs=/l", "--log-retention=-1h"],
+            "duration such as 168h",
+        ),
+        (
+            &["operator", "--keep-logs=/l", "--log-size=4Ki"],
+            "at least 1Mi",
+        ),
+        (
+            &["install", "--storage", "--keep-logs=/l"],
+            "--keep-logs-claim",
+        ),
+        (
+            &["install", "--keep-logs=objectstore/team/logs"],
+            "--storage",
+        ),
+        (
+            &["logs", "sales", "--kept=objectstore/team"],
+            "objectstore/NAMESPACE/NAME",
+        ),
+    ] {
+        let answer = windlass(arguments);
+        assert_eq!(answer.code, 2, "{arguments:?}: {}", answer.stderr);
+        assert!(
+            answer.stderr.contains(words),
+            "{arguments:?}: {}",
+            answer.stderr
+        );
+    }
+}

@@ -6,11 +6,11 @@
 use serde_json::{Value, json};
 use windlass::args::{ExposingArgs, InstallArgs, OriginalArgs};
 use windlass::commands::install;
-use windlass_api::names::DnsLabel;
+use windlass_api::names::{DnsLabel, DnsSubdomain};
 use windlass_director::rbac::DIRECTOR_ROLE;
 use windlass_engine::Selector;
 use windlass_spark::rbac::{self, Extra};
-use windlass_storage::rbac::{GROWTH_ROLE, NFS_ROLE, STORAGE_ROLE};
+use windlass_storage::rbac::{GROWTH_ROLE, KEPT_LOGS_ROLE, NFS_ROLE, STORAGE_ROLE};
 
 const HOME: &str = "marked-home";
 const JOBS: &str = "marked-jobs";
@@ -29,6 +29,9 @@ const OBJECTS: &str = "marked-objects";
 const ORIGINALS: &str = "marked-originals";
 const DIRECTORS: &str = "marked-directors";
 const NFS_HOME: &str = "marked-nfs";
+const CLAIM: &str = "marked-claim";
+const STRATEGY: &str = "marked-strategy";
+const GROUP: &str = "marked-group";
 
 /// Keeps the definitions, and so everybody's applications, when a release is removed.
 const KEEP: (&str, &str) = ("helm.sh/resource-policy", "keep");
@@ -44,6 +47,7 @@ pub(crate) fn files() -> Vec<(String, String)> {
         ("templates/storage.yaml".to_owned(), storage()),
         ("templates/storage-growth.yaml".to_owned(), growth()),
         ("templates/storage-nfs.yaml".to_owned(), nfs()),
+        ("templates/kept-logs.yaml".to_owned(), kept_logs()),
         ("templates/webhook.yaml".to_owned(), webhook()),
         ("templates/definitions.yaml".to_owned(), definitions()),
     ];
@@ -227,6 +231,11 @@ fn filled(text: &str) -> String {
         (OBJECTS, object_selector()),
         (ORIGINALS, originals()),
         (DIRECTORS, director_hooks()),
+        (STRATEGY, only_with_claim("/spec", "strategy")),
+        (
+            GROUP,
+            only_with_claim("/spec/template/spec/securityContext", "fsGroup"),
+        ),
     ];
     filled_with(text, &blocks)
 }
@@ -288,15 +297,64 @@ fn with(list: &str, less: Hook, more: Hook) -> Vec<String> {
     under(more.condition(), &yaml(&[json!(added)]))
 }
 
-/// What a part of the pod has only with cert-manager, or with policies.
+/// An installation that keeps logs on a volume.
+fn with_claim(serving: Serving) -> InstallArgs {
+    InstallArgs {
+        keep_logs_claim: Some(DnsSubdomain::new(CLAIM).unwrap()),
+        ..args(serving, Hook::None)
+    }
+}
+
+/// A field that a part of the Deployment has only where logs are kept on a volume.
+fn only_with_claim(part: &str, field: &str) -> Vec<String> {
+    let deployment = of_kind(marked(&with_claim(Serving::Everywhere)), "Deployment");
+    let value = &deployment.pointer(part).unwrap()[field];
+    under(".Values.keepLogsClaim", &yaml(&[json!({ field: value })]))
+}
+
+/// The rights of whoever keeps logs on a volume.
+fn kept_logs() -> String {
+    let of = |serving| {
+        let more = but(
+            &marked(&with_claim(serving)),
+            &marked(&args(serving, Hook::None)),
+        );
+        let own = "{{ if or $.Values.selector $.Values.namespaceSelector }}-{{ $.Release.Namespace }}{{ end }}";
+        yaml(&more)
+            .replace(KEPT_LOGS_ROLE, &format!("{KEPT_LOGS_ROLE}{own}"))
+            .replace(HOME, "{{ $.Release.Namespace }}")
+            .replace(JOBS, "{{ . }}")
+    };
+    let (all, each) = (of(Serving::Everywhere), of(Serving::Named));
+    format!(
+        "{{{{- if and .Values.keepLogs .Values.keepLogsClaim }}}}\n\
+         {{{{- fail \"keepLogs and keepLogsClaim exclude each other: give one of them\" }}}}\n\
+         {{{{- end }}}}\n\
+         {{{{- if and .Values.keepLogs (not .Values.storage) }}}}\n\
+         {{{{- fail \"keepLogs names a bucket, which takes storage: set storage, too\" }}}}\n\
+         {{{{- end }}}}\n\
+         {{{{- if .Values.keepLogsClaim }}}}\n\
+         {{{{- if .Values.jobNamespaces }}}}\n\
+         {{{{- range .Values.jobNamespaces }}}}\n---\n{each}{{{{- end }}}}\n\
+         {{{{- else }}}}\n---\n{all}{{{{- end }}}}\n{{{{- end }}}}\n"
+    )
+}
+
+/// What a part of the pod has only with cert-manager, with policies, or where logs are kept on a volume.
 fn mounted(part: &str, field: &str) -> Vec<String> {
     let items = |pod: &Value| yaml(&[pod.pointer(part).unwrap()[field].clone()]);
     let certificates = items(&pod(&args(Serving::Everywhere, Hook::CertManager)));
     let policy = with_policy(|args| items(&pod(args)));
-    let either = format!("or ({}) .Values.policy", Hook::CertManager.condition());
+    let logs = items(&pod(&with_claim(Serving::Everywhere)));
+    let logs = logs.replace(CLAIM, "{{ .Values.keepLogsClaim }}");
+    let either = format!(
+        "or ({}) .Values.policy .Values.keepLogsClaim",
+        Hook::CertManager.condition()
+    );
     let lists = [
         under(Hook::CertManager.condition(), &certificates),
         under(".Values.policy", &policy),
+        under(".Values.keepLogsClaim", &logs),
     ];
     let lists = lists.concat();
     under(&either, &format!("{field}:\n{}", lists.join("\n")))
@@ -390,6 +448,15 @@ fn arguments() -> Vec<String> {
         "{{- end }}",
         "{{- end }}",
     ]);
+    let told = pod(&with_claim(Serving::Everywhere))["spec"]["containers"][0]["args"].clone();
+    let mut told = told.as_array().unwrap().clone();
+    told.retain(|it| it.as_str().unwrap().starts_with("--keep-logs="));
+    let bucket = owned(&[
+        "{{- with .Values.keepLogs }}",
+        "- {{ printf \"--keep-logs=%s\" . | quote }}",
+        "{{- end }}",
+    ]);
+    let claim = under(".Values.keepLogsClaim", &yaml(&[json!(told)]));
     let exposing = owned(&[
         "{{- with .Values.gateway }}",
         "- {{ printf \"--ui-gateway=%s\" . | quote }}",
@@ -409,6 +476,8 @@ fn arguments() -> Vec<String> {
         with("args", Hook::None, Hook::Own),
         with("args", Hook::Own, Hook::CertManager),
         originals,
+        bucket,
+        claim,
         exposing,
         further,
     ]
@@ -669,6 +738,8 @@ fn args(serving: Serving, hook: Hook) -> InstallArgs {
         storage_auto_grow: false,
         storage_nfs: false,
         storage_nfs_namespace: label(NFS_HOME),
+        keep_logs: None,
+        keep_logs_claim: None,
         exposing: ExposingArgs::default(),
         further: Vec::new(),
     }
@@ -682,7 +753,9 @@ fn marked(args: &InstallArgs) -> Vec<Value> {
 /// Marks the places of what depends on values.
 fn with_room(mut object: Value) -> Value {
     if object["kind"] == "Deployment" {
+        object["spec"][STRATEGY] = json!(true);
         let template = &mut object["spec"]["template"];
+        template["spec"]["securityContext"][GROUP] = json!(true);
         template["metadata"][ANNOTATIONS] = json!(true);
         let pod = &mut template["spec"];
         pod[VOLUMES] = json!(true);

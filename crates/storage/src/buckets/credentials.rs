@@ -13,11 +13,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AwsCredential};
-use object_store::azure::{AzureAccessKey, AzureCredential, MicrosoftAzureBuilder, split_sas};
+use object_store::aws::{AmazonS3Builder, AwsCredential, AwsCredentialProvider};
+use object_store::azure::{
+    AzureAccessKey, AzureCredential, AzureCredentialProvider, MicrosoftAzureBuilder, split_sas,
+};
 use object_store::client::CredentialProvider;
-use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
-use object_store::{BackoffConfig, RetryConfig};
+use object_store::gcp::{GcpCredential, GcpCredentialProvider, GoogleCloudStorageBuilder};
+use object_store::{BackoffConfig, RetryConfig, StaticCredentialProvider};
 use serde_json::Value;
 use windlass_api::director::Hidden;
 
@@ -153,30 +155,40 @@ impl Keys {
         Some(key["project_id"].as_str()?.to_owned())
     }
 
-    /// Credentials of S3.
+    /// Credentials of S3, now.
     pub(super) async fn aws(&self) -> Result<Arc<AwsCredential>, StoreError> {
+        token("AWS", self.aws_source()?.as_ref()).await
+    }
+
+    /// What gives credentials of S3.
+    pub(super) fn aws_source(&self) -> Result<AwsCredentialProvider, StoreError> {
         if let Self::Own = self {
             let built = AmazonS3Builder::from_env()
                 .with_bucket_name("any")
                 .with_retry(retry())
                 .build();
             let store = built.map_err(|_| no_identity("AWS"))?;
-            return token("AWS", store.credentials().as_ref()).await;
+            return Ok(Arc::clone(store.credentials()));
         }
         let need = |name| {
             self.get(name)
                 .map(str::to_owned)
                 .ok_or_else(|| missing(name))
         };
-        Ok(Arc::new(AwsCredential {
+        Ok(Arc::new(StaticCredentialProvider::new(AwsCredential {
             key_id: need("AWS_ACCESS_KEY_ID")?,
             secret_key: need("AWS_SECRET_ACCESS_KEY")?,
             token: self.get("AWS_SESSION_TOKEN").map(str::to_owned),
-        }))
+        })))
     }
 
-    /// A token of Google.
+    /// A token of Google, as it is now.
     pub(super) async fn google(&self) -> Result<Arc<GcpCredential>, StoreError> {
+        token("Google", self.google_source()?.as_ref()).await
+    }
+
+    /// What gives tokens of Google.
+    pub(super) fn google_source(&self) -> Result<GcpCredentialProvider, StoreError> {
         let builder = match self {
             Self::Own => GoogleCloudStorageBuilder::from_env(),
             Self::Given(_) => {
@@ -194,11 +206,20 @@ impl Keys {
                  gave, with private_key, private_key_id and client_email",
             ),
         })?;
-        token("Google", store.credentials().as_ref()).await
+        Ok(Arc::clone(store.credentials()))
     }
 
-    /// Credentials of Azure.
+    /// Credentials of Azure, now.
     pub(super) async fn azure(&self, account: &str) -> Result<Arc<AzureCredential>, StoreError> {
+        token("Azure", self.azure_source(account)?.as_ref()).await
+    }
+
+    /// What gives credentials of Azure.
+    pub(super) fn azure_source(
+        &self,
+        account: &str,
+    ) -> Result<AzureCredentialProvider, StoreError> {
+        let given = |credential| Ok(Arc::new(StaticCredentialProvider::new(credential)) as _);
         let builder = if let Self::Own = self {
             MicrosoftAzureBuilder::from_env()
         } else if let Some(key) = self.first(&AZURE_KEYS) {
@@ -207,13 +228,13 @@ impl Keys {
                             Base64";
                 StoreError::new(Trouble::Credentials, text)
             })?;
-            return Ok(Arc::new(AzureCredential::AccessKey(key)));
+            return given(AzureCredential::AccessKey(key));
         } else if let Some(signature) = self.first(&AZURE_SIGNATURES) {
             let pairs = split_sas(signature).map_err(|_| {
                 let text = "AZURE_STORAGE_SAS_TOKEN of the Secret is no shared access signature";
                 StoreError::new(Trouble::Credentials, text)
             })?;
-            return Ok(Arc::new(AzureCredential::SASToken(pairs)));
+            return given(AzureCredential::SASToken(pairs));
         } else {
             let need = |name| self.get(name).ok_or_else(|| missing(name));
             let client = self.get("AZURE_CLIENT_ID");
@@ -230,7 +251,7 @@ impl Keys {
             .with_retry(retry())
             .build();
         let store = built.map_err(|_| no_identity("Azure"))?;
-        token("Azure", store.credentials().as_ref()).await
+        Ok(Arc::clone(store.credentials()))
     }
 
     fn get(&self, name: &str) -> Option<&str> {
@@ -280,7 +301,7 @@ fn missing(name: &str) -> StoreError {
     )
 }
 
-fn retry() -> RetryConfig {
+pub(super) fn retry() -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig::default(),
         max_retries: 2,

@@ -2,9 +2,11 @@
 //!
 //! What becomes of an ObjectStore is decided by [`plan`] from its status and what the store said last; each
 //! thing that is done at a store is one of a few [`steps`], which end with a look. [`wanted`] reads what a
-//! user wrote, [`credentials`] a Secret; [`clients`] speak with stores.
+//! user wrote, [`credentials`] a Secret; [`clients`] speak with stores about buckets, and [`contents`] about what
+//! is in them.
 
 pub mod clients;
+pub mod contents;
 pub mod controller;
 pub mod credentials;
 pub mod observed;

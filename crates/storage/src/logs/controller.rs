@@ -2,10 +2,10 @@
 //! of its Spark container on.
 //!
 //! Copying is an external effect that lasts as long as the log. It ends with the leadership, and the next
-//! leader goes on where the segments end.
+//! leader goes on where the segments end. What a shelf is to lose is looked for beside it, so that no log waits
+//! for that.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +15,17 @@ use kube::{Api, Client};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+use windlass_api::spark::application::KEEP_LOGS_LABEL;
 use windlass_engine::api::ApiError;
 use windlass_engine::controller::Trim;
 use windlass_engine::plan::{Effect, EventNote, Plan};
 use windlass_engine::{Class, Controller, Kind, Object, ObjectKey, View, Watch};
 
 use super::copy::Copy;
-use super::shelf::{About, Shelf, Slot};
-use super::{STREAMS, Settings};
+use super::shelf::{About, Bucket, Shelf, Slot};
+use super::{AskedFor, BucketName, JOINING, KeptIn, STREAMS, Settings};
+use crate::buckets::contents::Contents;
 
 /// The annotation of a namespace that says how long its logs are kept: `168h`, `90m`.
 pub const RETENTION: &str = "windlass.dev/log-retention";
@@ -57,26 +60,45 @@ const WHOSE_LOG: Trim = Trim {
     },
 };
 
-/// The controller of kept logs. It reads them through `client`.
+/// How long an operator that ends waits for the last lines to be kept.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// The controller of kept logs. It reads them, and the ObjectStores that they go to, through `client`.
 pub fn kept_logs(settings: &Settings, client: Client) -> KeptLogs {
     KeptLogs {
-        shelf: Shelf::new(&settings.directory),
-        retention: settings.retention,
+        settings: settings.clone(),
         client,
         streams: Arc::new(Semaphore::new(STREAMS)),
+        joining: Arc::new(Semaphore::new(JOINING)),
         memories: Mutex::default(),
+        shelves: Mutex::default(),
         swept: Mutex::default(),
+        last_words: TaskTracker::new(),
     }
 }
 
 /// Copies logs.
 pub struct KeptLogs {
-    shelf: Shelf,
-    retention: SignedDuration,
+    settings: Settings,
     client: Client,
     streams: Arc<Semaphore>,
+    joining: Arc<Semaphore>,
     memories: Mutex<HashMap<String, Memory>>,
-    swept: Mutex<Option<tokio::time::Instant>>,
+    shelves: Mutex<HashMap<KeptIn, Shelf>>,
+    swept: Mutex<HashMap<KeptIn, tokio::time::Instant>>,
+    last_words: TaskTracker,
+}
+
+/// The lines that were on their way to a bucket when their operator was told to stop.
+#[derive(Debug, Clone)]
+pub struct LastWords(TaskTracker);
+
+impl LastWords {
+    /// Waits until they are kept, once nothing is copied any more; not for long.
+    pub async fn kept(self) {
+        self.0.close();
+        let _ = tokio::time::timeout(FAREWELL, self.0.wait()).await;
+    }
 }
 
 /// What is remembered of a pod, by its uid.
@@ -89,6 +111,11 @@ pub struct Memory {
 }
 
 impl KeptLogs {
+    /// What is to be waited for after the engine has ended.
+    pub fn last_words(&self) -> LastWords {
+        LastWords(self.last_words.clone())
+    }
+
     fn tell(&self, uid: &str, change: impl FnOnce(&mut Memory)) {
         // Of a pod that is gone meanwhile nothing is kept.
         if let Some(memory) = self.memories.lock().get_mut(uid) {
@@ -96,30 +123,46 @@ impl KeptLogs {
         }
     }
 
-    /// Deletes logs that nobody wants any more, now and then.
-    async fn sweep(&self) {
+    /// Where this is, as a shelf that others use, too: a bucket's credentials are read for all of them.
+    fn shelf(&self, place: &KeptIn) -> Shelf {
+        let mut shelves = self.shelves.lock();
+        let made = || match place {
+            KeptIn::Folder(folder) => Shelf::folder(folder),
+            KeptIn::Bucket(bucket) => {
+                let (namespace, name) = (bucket.namespace(), bucket.name());
+                let contents = Contents::new(self.client.clone(), namespace, name);
+                Shelf::bucket(Bucket::named(Arc::new(contents), bucket.prefix()))
+            }
+        };
+        shelves.entry(place.clone()).or_insert_with(made).clone()
+    }
+
+    /// Deletes logs that nobody wants any more, now and then: those of one namespace where only its own are
+    /// there.
+    async fn sweep(&self, place: &KeptIn, shelf: &Shelf, namespace: &str) {
         let now = tokio::time::Instant::now();
         {
             let mut swept = self.swept.lock();
-            if swept.is_some_and(|last| now < last + SWEEP) {
+            if swept.get(place).is_some_and(|last| now < *last + SWEEP) {
                 return;
             }
-            *swept = Some(now);
+            swept.insert(place.clone(), now);
         }
-        let shelf = self.shelf.clone();
-        let namespaces = blocking(move || shelf.namespaces()).await;
-        for name in namespaces.unwrap_or_default() {
+        let namespaces = if self.settings.kept_in.as_ref() == Some(place) {
+            match shelf.namespaces().await {
+                Ok(names) => names,
+                Err(error) => return tracing::warn!(%place, %error, "old logs stay"),
+            }
+        } else {
+            vec![namespace.to_owned()]
+        };
+        for name in namespaces {
             let Some(retention) = self.retention(&name).await else {
                 continue;
             };
-            let shelf = self.shelf.clone();
             let lives: Vec<String> = self.memories.lock().keys().cloned().collect();
-            let of = name.clone();
-            let deleted = blocking(move || {
-                let lives = |uid: &str| lives.iter().any(|it| it == uid);
-                shelf.sweep(&of, retention, Timestamp::now(), lives)
-            });
-            match deleted.await {
+            let lives = |uid: &str| lives.iter().any(|it| it == uid);
+            match shelf.sweep(&name, retention, Timestamp::now(), lives).await {
                 Ok(0) => {}
                 Ok(count) => tracing::info!(namespace = name, count, "old logs are deleted"),
                 Err(error) => tracing::warn!(namespace = name, %error, "old logs stay"),
@@ -135,12 +178,14 @@ impl KeptLogs {
         let found = match found {
             Ok(found) => found,
             // This operator may not look at namespaces, so that they cannot say anything to it.
-            Err(kube::Error::Api(status)) if status.code == 403 => return Some(self.retention),
+            Err(kube::Error::Api(status)) if status.code == 403 => {
+                return Some(self.settings.retention);
+            }
             Err(_) => return None,
         };
         let annotations = found.and_then(|it| it.metadata.annotations);
         let said = annotations.and_then(|it| it.get(RETENTION).cloned());
-        match retention(said.as_deref(), self.retention) {
+        match retention(said.as_deref(), self.settings.retention) {
             Ok(retention) => Some(retention),
             Err(error) => {
                 tracing::warn!(namespace, error, "logs are not deleted");
@@ -153,12 +198,8 @@ impl KeptLogs {
 /// What an annotation says, or what counts without.
 fn retention(said: Option<&str>, default: SignedDuration) -> Result<SignedDuration, String> {
     let Some(text) = said else { return Ok(default) };
-    match text.parse::<SignedDuration>() {
-        Ok(said) if !said.is_negative() => Ok(said),
-        _ => Err(format!(
-            "{RETENTION}: {text:?} is no duration, such as 168h"
-        )),
-    }
+    super::retention(text)
+        .ok_or_else(|| format!("{RETENTION}: {text:?} is no duration, such as 168h"))
 }
 
 impl Controller for KeptLogs {
@@ -170,7 +211,12 @@ impl Controller for KeptLogs {
     }
 
     fn primary(&self) -> Watch {
-        Watch::all(Kind::POD).labels(ROLE).trim(WHOSE_LOG)
+        // Where only those are kept whose application says so, no memory is spent on others.
+        let selector = match self.settings.kept_in {
+            Some(_) => ROLE.to_owned(),
+            None => format!("{ROLE},{KEEP_LOGS_LABEL}"),
+        };
+        Watch::all(Kind::POD).labels(selector).trim(WHOSE_LOG)
     }
 
     fn neighbours(&self, old: Option<&Object>, new: Option<&Object>) -> Vec<ObjectKey> {
@@ -203,25 +249,47 @@ impl Controller for KeptLogs {
         let Some((slot, about)) = log_of(&object) else {
             return Ok(Value::Null);
         };
-        self.sweep().await;
-        let permit = self.streams.acquire().await;
         let uid = slot.uid.clone();
+        let Some(place) = place_of(&object, &self.settings) else {
+            self.tell(&uid, |memory| memory.is_whole = true);
+            return Ok(Value::Null);
+        };
+        let shelf = self.shelf(&place);
+        let namespace = slot.namespace.clone();
         let copy = Copy {
             pods: Api::<Pod>::namespaced(self.client.clone(), &slot.namespace),
-            shelf: self.shelf.clone(),
+            shelf: shelf.clone(),
             slot,
             about,
+            limit: self.settings.size,
+            joining: Arc::clone(&self.joining),
+            last_words: self.last_words.clone(),
         };
-        copy.run(|trouble| {
-            if let Some(trouble) = &trouble {
-                tracing::debug!(pod = %object.key(), trouble, "a log is not copied");
-            }
-            self.tell(&uid, |memory| memory.trouble = trouble);
-        })
-        .await;
-        self.tell(&uid, |memory| memory.is_whole = true);
-        drop(permit);
+        let copying = async {
+            let permit = self.streams.acquire().await;
+            copy.run(|trouble| {
+                if let Some(trouble) = &trouble {
+                    tracing::debug!(pod = %object.key(), trouble, "a log is not copied");
+                }
+                self.tell(&uid, |memory| memory.trouble = trouble);
+            })
+            .await;
+            self.tell(&uid, |memory| memory.is_whole = true);
+            drop(permit);
+        };
+        futures::join!(copying, self.sweep(&place, &shelf, &namespace));
         Ok(Value::Null)
+    }
+}
+
+/// Where the log of a pod goes: where its application says so, else where the operator keeps all others.
+fn place_of(pod: &Object, settings: &Settings) -> Option<KeptIn> {
+    let named = pod.label(KEEP_LOGS_LABEL).filter(|it| !it.is_empty());
+    match (settings.asked_for, named, pod.namespace()) {
+        (AskedFor::Served, Some(name), Some(namespace)) => {
+            Some(KeptIn::Bucket(BucketName::new(namespace, name)))
+        }
+        _ => settings.kept_in.clone(),
     }
 }
 
@@ -278,13 +346,6 @@ fn container(pod: &Value) -> Option<String> {
     let is_spark = |it: &&Value| matches!(it["args"][0].as_str(), Some("driver" | "executor"));
     let found = containers.iter().find(is_spark).or(containers.first())?;
     Some(found["name"].as_str()?.to_owned())
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(io::Error::other)?
 }
 
 #[cfg(test)]
@@ -344,6 +405,41 @@ mod tests {
         assert_eq!((&*slot.application, &*slot.uid), ("sales", "u1"));
         assert_eq!((&*about.container, about.executor), ("spark", Some(1)));
         assert_eq!(about.run, "spark-a");
+    }
+
+    #[test]
+    fn an_application_says_where_its_logs_go_before_the_operator_does() {
+        let all = Settings {
+            kept_in: Some(KeptIn::Folder("/logs".into())),
+            asked_for: AskedFor::Served,
+            retention: crate::logs::RETENTION,
+            size: crate::logs::SIZE,
+        };
+        let nobody = Settings {
+            asked_for: AskedFor::Unserved,
+            ..all.clone()
+        };
+        let only = Settings {
+            kept_in: None,
+            ..all.clone()
+        };
+        let own = Some("objectstore/team/history");
+        for (settings, label, expected) in [
+            (&all, None, Some("/logs")),
+            (&all, Some("history"), own),
+            (&nobody, Some("history"), Some("/logs")),
+            (&only, Some("history"), own),
+            (&only, Some(""), None),
+            (&only, None, None),
+        ] {
+            let mut labels = labels();
+            if let Some(label) = label {
+                labels[KEEP_LOGS_LABEL] = json!(label);
+            }
+            let pod = pod(labels, json!({"running": {}}));
+            let place = place_of(&pod, settings).map(|it| it.to_string());
+            assert_eq!(place.as_deref(), expected, "{label:?}");
+        }
     }
 
     #[test]

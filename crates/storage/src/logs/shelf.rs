@@ -1,25 +1,34 @@
-//! A folder of kept logs: `NAMESPACE/APPLICATION/POD-UID/00000001.log`, and beside the segments what says
-//! whose they are (`about.json`) and that no more of them come (`ended`).
-//!
-//! Everything here waits for the disk; callers do so where that is allowed.
+//! A shelf of kept logs, in a folder or a bucket: `NAMESPACE/APPLICATION/POD-UID/00000001.log`, and beside the
+//! pieces what says whose they are (`about.json`), and that no more of them come: `ended` where all of the log is
+//! kept, `cut-off` where its pod was gone before that was known.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::lines::Reached;
+use super::lines::{Known, Reached, text};
+use super::pieces::{Cursor, Next, Piece, standing};
+pub use super::place::{Added, Bucket, PlaceError};
+use super::place::{Entry, Place, publish};
 
 const ABOUT: &str = "about.json";
 const ENDED: &str = "ended";
-const SUFFIX: &str = ".log";
+const CUT_OFF: &str = "cut-off";
+/// How many logs are looked at, or deleted, at the same time.
+const AT_ONCE: usize = 8;
+/// How much of a log is looked through where times do not tell what of it is kept.
+const KNOWN_MAX: u64 = 16 << 20;
+/// How often pieces may be joined and deleted under a reader before it gives up.
+const PATIENCE: usize = 16;
 
-/// A folder of kept logs.
+/// A shelf of kept logs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Shelf {
-    root: PathBuf,
+    place: Place,
 }
 
 /// Names one log.
@@ -52,108 +61,244 @@ pub struct About {
     pub created: Timestamp,
 }
 
-/// What became of a segment.
+/// How a log ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Added {
-    /// It is kept.
-    Yes,
-    /// There is one of its number: somebody else copies this log.
-    Taken,
+pub enum End {
+    /// All of it is kept.
+    Whole,
+    /// Its pod was gone before all of it was read: its last lines may be missing.
+    CutOff,
+}
+
+/// What there is of a log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Whether it is said whose it is.
+    pub is_described: bool,
+    /// How it ended, if it did.
+    pub end: Option<End>,
+    /// Its pieces, those included that others cover.
+    pub pieces: Vec<Piece>,
+}
+
+impl Held {
+    /// Takes in the file of this name.
+    fn take(&mut self, name: &str, size: u64, written: Timestamp) {
+        match name {
+            ABOUT => self.is_described = true,
+            ENDED => self.end = Some(End::Whole),
+            // Whoever says that it is whole has read it.
+            CUT_OFF => self.end = self.end.or(Some(End::CutOff)),
+            name => self.pieces.extend(Piece::of_name(name, size, written)),
+        }
+    }
+
+    /// The number of the next segment.
+    pub fn next(&self) -> u64 {
+        self.pieces.iter().map(|it| it.last).max().unwrap_or(0) + 1
+    }
+
+    /// Whether older lines are no longer kept.
+    pub fn lacks_its_beginning(&self) -> bool {
+        let first = self.pieces.iter().map(|it| it.first).min();
+        first.is_some_and(|first| first > 1)
+    }
 }
 
 impl Shelf {
-    /// The folder need not exist yet.
-    pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+    /// A folder, which need not be there yet.
+    pub fn folder(root: impl Into<PathBuf>) -> Self {
+        Self {
+            place: Place::Folder(root.into()),
+        }
     }
 
-    /// Makes room for a log.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub fn open(&self, slot: &Slot, about: &About) -> io::Result<()> {
-        let folder = self.folder(slot)?;
-        fs::create_dir_all(&folder)?;
-        let text = serde_json::to_vec(about).map_err(io::Error::other)?;
-        publish(&folder, ABOUT, &text).map(|_| ())
+    /// A bucket.
+    pub const fn bucket(bucket: Bucket) -> Self {
+        Self {
+            place: Place::Bucket(bucket),
+        }
     }
 
-    /// How far a log was copied, and the number of its next segment.
+    /// What there is of a log.
     ///
     /// # Errors
-    /// Those of the disk.
-    pub fn reached(&self, slot: &Slot) -> io::Result<(Reached, u64)> {
-        let numbers = self.numbers(slot)?;
+    /// Those of the place.
+    pub async fn held(&self, slot: &Slot) -> Result<Held, PlaceError> {
+        let folder = folder(slot)?;
+        let mut held = Held::default();
+        for entry in self.place.list(&folder).await? {
+            if let Some(name) = entry.path.strip_prefix(&format!("{folder}/")) {
+                held.take(name, entry.size, entry.written);
+            }
+        }
+        Ok(held)
+    }
+
+    /// Makes room for a log, and says whose it is.
+    ///
+    /// # Errors
+    /// Those of the place.
+    pub async fn open(&self, slot: &Slot, about: &About) -> Result<(), PlaceError> {
+        let folder = folder(slot)?;
+        if let Place::Folder(root) = &self.place {
+            let folder = root.join(&folder);
+            let made = tokio::task::spawn_blocking(move || std::fs::create_dir_all(folder)).await;
+            made.map_err(std::io::Error::other)??;
+        }
+        let text = serde_json::to_vec(about).map_err(std::io::Error::other)?;
+        let path = format!("{folder}/{ABOUT}");
+        self.place.create(&path, text.into()).await.map(drop)
+    }
+
+    /// How far a log was copied.
+    ///
+    /// # Errors
+    /// Those of the place.
+    pub async fn reached(&self, slot: &Slot, held: &Held) -> Result<Reached, PlaceError> {
         let mut reached = Reached::default();
-        for number in numbers.iter().rev() {
-            if !reached.look_back(&self.segment(slot, *number)?) {
+        for piece in standing(&held.pieces).iter().rev() {
+            if !reached.look_back(&self.piece(slot, piece).await?) {
                 break;
             }
         }
-        Ok((reached, numbers.last().map_or(1, |last| last + 1)))
+        Ok(reached)
     }
 
-    /// The numbers of the segments of a log.
+    /// The last lines that are kept, as many as a node may still have: up to 16 MiB.
     ///
     /// # Errors
-    /// Those of the disk.
-    pub fn numbers(&self, slot: &Slot) -> io::Result<Vec<u64>> {
-        let names = names(&self.folder(slot)?)?.into_iter();
-        let mut numbers: Vec<u64> = names
-            .filter_map(|name| name.strip_suffix(SUFFIX)?.parse().ok())
-            .collect();
-        numbers.sort_unstable();
-        Ok(numbers)
+    /// Those of the place.
+    pub async fn known(&self, slot: &Slot, held: &Held) -> Result<Known, PlaceError> {
+        let mut known = Known::default();
+        let mut bytes = 0;
+        for piece in standing(&held.pieces).iter().rev() {
+            known.add(&self.piece(slot, piece).await?);
+            bytes += piece.size;
+            if bytes > KNOWN_MAX {
+                break;
+            }
+        }
+        Ok(known)
     }
 
-    /// A segment, with the times of its lines.
+    /// A piece, with the times of its lines.
     ///
     /// # Errors
-    /// Those of the disk.
-    pub fn segment(&self, slot: &Slot, number: u64) -> io::Result<Vec<u8>> {
-        fs::read(self.folder(slot)?.join(file(number)))
+    /// Those of the place; it may have been joined with others.
+    pub async fn piece(&self, slot: &Slot, piece: &Piece) -> Result<Bytes, PlaceError> {
+        self.place.read(&path(slot, piece)?).await
     }
 
     /// Keeps a segment: whole, or not at all.
     ///
     /// # Errors
-    /// Those of the disk.
-    pub fn add(&self, slot: &Slot, number: u64, segment: &[u8]) -> io::Result<Added> {
-        publish(&self.folder(slot)?, &file(number), segment)
+    /// Those of the place.
+    pub async fn add(&self, slot: &Slot, number: u64, segment: Bytes) -> Result<Added, PlaceError> {
+        let name = Piece::name(&(number..=number));
+        let path = format!("{}/{name}", folder(slot)?);
+        self.place.create(&path, segment).await
     }
 
-    /// Says that a log is whole.
+    /// Whether it is on this machine, so that something can be kept without waiting for others.
+    pub(super) const fn is_at_hand(&self) -> bool {
+        matches!(self.place, Place::Folder(_))
+    }
+
+    /// Keeps a segment of a shelf that is at hand, and waits for the disk where nobody can be waited for.
+    pub(super) fn add_now(
+        &self,
+        slot: &Slot,
+        number: u64,
+        segment: &[u8],
+    ) -> Result<Added, PlaceError> {
+        let Place::Folder(root) = &self.place else {
+            return Err(std::io::Error::from(std::io::ErrorKind::Unsupported).into());
+        };
+        let name = Piece::name(&(number..=number));
+        let path = root.join(folder(slot)?).join(name);
+        Ok(publish(&path, segment)?)
+    }
+
+    /// Joins pieces that follow each other; they go when the joined one is there. Says which it is, or that
+    /// somebody has done so before.
     ///
     /// # Errors
-    /// Those of the disk.
-    pub fn end(&self, slot: &Slot) -> io::Result<()> {
-        publish(&self.folder(slot)?, ENDED, b"").map(|_| ())
+    /// Those of the place.
+    pub async fn join(&self, slot: &Slot, parts: &[Piece]) -> Result<Option<Piece>, PlaceError> {
+        let (Some(head), Some(tail)) = (parts.first(), parts.last()) else {
+            return Ok(None);
+        };
+        let mut whole = BytesMut::new();
+        for part in parts {
+            match self.piece(slot, part).await {
+                Ok(bytes) => whole.extend_from_slice(&bytes),
+                Err(PlaceError::Absent) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        let joined = Piece {
+            first: head.first,
+            last: tail.last,
+            size: u64::try_from(whole.len()).unwrap_or(u64::MAX),
+            written: tail.written,
+        };
+        let path = path(slot, &joined)?;
+        // One that is there is the same: what it is made of never changes.
+        self.place.create(&path, whole.freeze()).await?;
+        for part in parts {
+            self.remove(slot, part).await?;
+        }
+        Ok(Some(joined))
     }
 
-    /// Whether a log is whole.
-    pub fn is_ended(&self, slot: &Slot) -> bool {
-        self.folder(slot).is_ok_and(|it| it.join(ENDED).exists())
+    /// Deletes a piece.
+    ///
+    /// # Errors
+    /// Those of the place.
+    pub async fn remove(&self, slot: &Slot, piece: &Piece) -> Result<(), PlaceError> {
+        self.place.delete(&path(slot, piece)?).await
+    }
+
+    /// Says that no more comes of a log.
+    ///
+    /// # Errors
+    /// Those of the place.
+    pub async fn end(&self, slot: &Slot, end: End) -> Result<(), PlaceError> {
+        let name = match end {
+            End::Whole => ENDED,
+            End::CutOff => CUT_OFF,
+        };
+        let path = format!("{}/{name}", folder(slot)?);
+        self.place.create(&path, Bytes::new()).await.map(drop)
     }
 
     /// The logs of an application, those of its latest pods first.
     ///
     /// # Errors
-    /// Those of the disk.
-    pub fn logs(&self, namespace: &str, application: &str) -> io::Result<Vec<(Slot, About)>> {
-        let folder = self.root.join(part(namespace)?).join(part(application)?);
-        let mut logs = Vec::new();
-        for uid in names(&folder)? {
-            // One that is being made or deleted has none.
-            let Ok(text) = fs::read(folder.join(&uid).join(ABOUT)) else {
-                continue;
-            };
-            let slot = Slot {
-                namespace: namespace.to_owned(),
-                application: application.to_owned(),
-                uid,
-            };
-            logs.push((slot, serde_json::from_slice::<About>(&text)?));
-        }
+    /// Those of the place.
+    pub async fn logs(
+        &self,
+        namespace: &str,
+        application: &str,
+    ) -> Result<Vec<(Slot, About)>, PlaceError> {
+        let below = format!("{}/{}", part(namespace)?, part(application)?);
+        let found = logs_of(self.place.list(&below).await?);
+        let described = found.into_iter().filter(|(_, log)| log.held.is_described);
+        let read = futures::stream::iter(described.map(|(slot, _)| async move {
+            let path = format!("{}/{ABOUT}", folder(&slot)?);
+            match self.place.read(&path).await {
+                Ok(text) => {
+                    let about = serde_json::from_slice::<About>(&text);
+                    Ok(Some((slot, about.map_err(std::io::Error::other)?)))
+                }
+                // It is being deleted.
+                Err(PlaceError::Absent) => Ok(None),
+                Err(error) => Err(error),
+            }
+        }));
+        let read: Vec<_> = read.buffer_unordered(AT_ONCE).try_collect().await?;
+        let mut logs: Vec<(Slot, About)> = read.into_iter().flatten().collect();
         logs.sort_by(|a, b| (b.1.created, &b.0).cmp(&(a.1.created, &a.0)));
         Ok(logs)
     }
@@ -161,223 +306,182 @@ impl Shelf {
     /// The namespaces of which there are logs.
     ///
     /// # Errors
-    /// Those of the disk.
-    pub fn namespaces(&self) -> io::Result<Vec<String>> {
-        names(&self.root)
+    /// Those of the place.
+    pub async fn namespaces(&self) -> Result<Vec<String>, PlaceError> {
+        self.place.folders("").await
+    }
+
+    /// Reads a log from its beginning, or what is left of it.
+    pub fn read<'a>(&'a self, slot: &'a Slot) -> Reading<'a> {
+        Reading {
+            shelf: self,
+            slot,
+            cursor: Cursor::default(),
+            pieces: None,
+        }
+    }
+
+    /// The last lines of a log, without times, and more than as many where the pieces have more.
+    ///
+    /// # Errors
+    /// Those of the place.
+    pub async fn tail(&self, slot: &Slot, lines: usize) -> Result<Vec<u8>, PlaceError> {
+        'again: for _ in 0..PATIENCE {
+            let mut end: Vec<u8> = Vec::new();
+            for piece in standing(&self.held(slot).await?.pieces).iter().rev() {
+                if end.split_inclusive(|byte| *byte == b'\n').count() >= lines {
+                    break;
+                }
+                match self.piece(slot, piece).await {
+                    Ok(bytes) => end.splice(0..0, text(&bytes)).for_each(drop),
+                    Err(PlaceError::Absent) => continue 'again,
+                    Err(error) => return Err(error),
+                }
+            }
+            return Ok(end);
+        }
+        Err(PlaceError::Absent)
     }
 
     /// Deletes the logs of a namespace whose last line is older than this and whose pod is gone; says how
-    /// many. Of the others what is older goes, but for the last segment, which tells how far a log was copied.
+    /// many. Of the others what is older goes, but for the last piece, which tells how far a log was copied.
+    /// A log that cannot be dealt with does not keep the others.
     ///
     /// # Errors
-    /// Those of the disk.
-    pub fn sweep(
+    /// Those of the place, the first of them.
+    pub async fn sweep(
         &self,
         namespace: &str,
         retention: SignedDuration,
         now: Timestamp,
-        lives: impl Fn(&str) -> bool,
-    ) -> io::Result<usize> {
-        let mut deleted = 0;
-        let namespace = self.root.join(part(namespace)?);
-        for application in names(&namespace)? {
-            let application = namespace.join(application);
-            for uid in names(&application)? {
-                let folder = application.join(&uid);
-                let written = Timestamp::try_from(fs::metadata(&folder)?.modified()?);
-                let written = written.map_err(io::Error::other)?;
-                if is_expired(written, retention, now) && !lives(&uid) {
-                    fs::remove_dir_all(&folder)?;
-                    deleted += 1;
-                } else {
-                    shorten(&folder, retention, now)?;
-                }
+        lives: impl Fn(&str) -> bool + Sync,
+    ) -> Result<usize, PlaceError> {
+        let found = logs_of(self.place.list(part(namespace)?).await?);
+        let is_expired = |written: Timestamp| now.duration_since(written) > retention;
+        let (is_expired, lives) = (&is_expired, &lives);
+        let swept = futures::stream::iter(found.into_iter().map(|(slot, log)| async move {
+            if is_expired(log.written) && !lives(&slot.uid) {
+                return self.discard(&slot, &log).await.map(|()| 1);
             }
-            // One that has something in it stays.
-            let _ = fs::remove_dir(&application);
+            let mut pieces = standing(&log.held.pieces);
+            pieces.pop();
+            for piece in pieces.iter().take_while(|it| is_expired(it.written)) {
+                self.remove(&slot, piece).await?;
+            }
+            Ok(0)
+        }));
+        let swept: Vec<Result<usize, PlaceError>> = swept.buffer_unordered(AT_ONCE).collect().await;
+        swept.into_iter().sum()
+    }
+
+    /// Deletes a log, the oldest lines first and what it is of last, so that what is left can be read.
+    async fn discard(&self, slot: &Slot, log: &Log) -> Result<(), PlaceError> {
+        let folder = folder(slot)?;
+        for piece in standing(&log.held.pieces) {
+            self.remove(slot, &piece).await?;
         }
-        Ok(deleted)
-    }
-
-    fn folder(&self, slot: &Slot) -> io::Result<PathBuf> {
-        let folder = self.root.join(part(&slot.namespace)?);
-        Ok(folder.join(part(&slot.application)?).join(part(&slot.uid)?))
-    }
-}
-
-/// Deletes the segments of a log that are older than this, but for the last one.
-fn shorten(folder: &Path, retention: SignedDuration, now: Timestamp) -> io::Result<()> {
-    let mut segments = names(folder)?;
-    segments.retain(|name| name.ends_with(SUFFIX));
-    segments.sort_unstable();
-    segments.pop();
-    for segment in segments {
-        let segment = folder.join(segment);
-        let written = Timestamp::try_from(fs::metadata(&segment)?.modified()?);
-        if !is_expired(written.map_err(io::Error::other)?, retention, now) {
-            break;
+        let mut names: Vec<&str> = log.names.iter().map(String::as_str).collect();
+        names.sort_unstable_by_key(|name| *name == ABOUT);
+        for name in names {
+            self.place.delete(&format!("{folder}/{name}")).await?;
         }
-        fs::remove_file(&segment)?;
+        self.place.prune(&folder).await
     }
-    Ok(())
 }
 
-/// Whether a log that was written last at this time is deleted.
-fn is_expired(written: Timestamp, retention: SignedDuration, now: Timestamp) -> bool {
-    now.duration_since(written) > retention
+/// Somebody who reads a log, whose pieces may be joined and deleted meanwhile.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    shelf: &'a Shelf,
+    slot: &'a Slot,
+    cursor: Cursor,
+    pieces: Option<Vec<Piece>>,
 }
 
-fn file(number: u64) -> String {
-    format!("{number:08}{SUFFIX}")
+impl Reading<'_> {
+    /// The next lines, with their times; `None` at the end.
+    ///
+    /// # Errors
+    /// Those of the place.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, PlaceError> {
+        for _ in 0..PATIENCE {
+            let pieces = match self.pieces.take() {
+                Some(pieces) => pieces,
+                None => self.shelf.held(self.slot).await?.pieces,
+            };
+            let Some(Next { piece, skip }) = self.cursor.next(&pieces) else {
+                self.pieces = Some(pieces);
+                return Ok(None);
+            };
+            match self.shelf.piece(self.slot, &piece).await {
+                Ok(mut bytes) => {
+                    self.pieces = Some(pieces);
+                    self.cursor.advance(piece);
+                    let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+                    return Ok(Some(bytes.split_off(skip.min(bytes.len()))));
+                }
+                // It has been joined with others, or is too old now.
+                Err(PlaceError::Absent) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(PlaceError::Absent)
+    }
+}
+
+/// What a listing shows of a log.
+#[derive(Debug, Default)]
+struct Log {
+    held: Held,
+    /// All of its files.
+    names: Vec<String>,
+    /// When something was last added to it.
+    written: Timestamp,
+}
+
+/// The logs that these files are of; a file that is none of one is passed over.
+fn logs_of(entries: Vec<Entry>) -> BTreeMap<Slot, Log> {
+    let mut logs: BTreeMap<Slot, Log> = BTreeMap::new();
+    for entry in entries {
+        let parts: Vec<&str> = entry.path.split('/').collect();
+        let [namespace, application, uid, name] = parts[..] else {
+            continue;
+        };
+        let slot = Slot {
+            namespace: namespace.to_owned(),
+            application: application.to_owned(),
+            uid: uid.to_owned(),
+        };
+        let log = logs.entry(slot).or_default();
+        log.held.take(name, entry.size, entry.written);
+        log.names.push(name.to_owned());
+        log.written = log.written.max(entry.written);
+    }
+    logs
+}
+
+fn path(slot: &Slot, piece: &Piece) -> Result<String, PlaceError> {
+    Ok(format!(
+        "{}/{}",
+        folder(slot)?,
+        Piece::name(&piece.segments())
+    ))
+}
+
+fn folder(slot: &Slot) -> Result<String, PlaceError> {
+    let (namespace, application) = (part(&slot.namespace)?, part(&slot.application)?);
+    Ok(format!("{namespace}/{application}/{}", part(&slot.uid)?))
 }
 
 /// One step of a path, and no more than that.
-fn part(text: &str) -> io::Result<&str> {
-    if text.is_empty() || text.starts_with('.') || text.contains(['/', '\0']) {
+fn part(text: &str) -> Result<&str, PlaceError> {
+    let is_one = Path::new(text).components().count() == 1;
+    if !is_one || text.starts_with('.') || text.contains(['/', '\0']) {
         let told = format!("{text:?} cannot be the name of a folder");
-        return Err(io::Error::new(ErrorKind::InvalidInput, told));
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, told).into());
     }
     Ok(text)
 }
 
-/// What is in a folder, if there is one; what is being written is not.
-fn names(folder: &Path) -> io::Result<Vec<String>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry?.file_name().into_string();
-        names.extend(name.ok().filter(|name| !name.starts_with('.')));
-    }
-    Ok(names)
-}
-
-/// Puts a file into a folder whole, unless there is one of its name.
-fn publish(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<Added> {
-    // Whoever else writes one of this name does so in another process or at another time.
-    let now = Timestamp::now().as_nanosecond();
-    let new = folder.join(format!(".{name}.{}-{now}", std::process::id()));
-    let written = write(&new, bytes).and_then(|()| fs::hard_link(&new, folder.join(name)));
-    // One that is left lies under a name that nobody reads, and goes with the folder.
-    let _ = fs::remove_file(&new);
-    match written {
-        Ok(()) => Ok(Added::Yes),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Added::Taken),
-        Err(error) => Err(error),
-    }
-}
-
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_data()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn slot(uid: &str) -> Slot {
-        Slot {
-            namespace: "team".to_owned(),
-            application: "sales".to_owned(),
-            uid: uid.to_owned(),
-        }
-    }
-
-    fn about(pod: &str, second: i64) -> About {
-        About {
-            pod: pod.to_owned(),
-            role: "driver".to_owned(),
-            executor: None,
-            run: "spark-1".to_owned(),
-            container: "main".to_owned(),
-            created: Timestamp::from_second(second).unwrap(),
-        }
-    }
-
-    #[test]
-    fn a_number_is_taken_once_and_the_segments_say_how_far_the_log_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(folder.path());
-        let one = slot("1");
-        shelf.open(&one, &about("a", 1)).unwrap();
-        assert_eq!(shelf.reached(&one).unwrap(), (Reached::default(), 1));
-        let line = b"1970-01-01T00:00:05Z one\n";
-        assert_eq!(shelf.add(&one, 1, line).unwrap(), Added::Yes);
-        assert_eq!(shelf.add(&one, 2, line).unwrap(), Added::Yes);
-        assert_eq!(shelf.add(&one, 2, b"other").unwrap(), Added::Taken);
-        // What an operator that died has not finished is nothing.
-        fs::write(shelf.folder(&one).unwrap().join(".00000003.log.1-1"), "").unwrap();
-        let (reached, next) = shelf.reached(&one).unwrap();
-        assert_eq!((reached.lines, next), (2, 3));
-        assert_eq!(shelf.segment(&one, 2).unwrap(), line);
-        assert!(!shelf.is_ended(&one));
-        shelf.end(&one).unwrap();
-        assert!(shelf.is_ended(&one));
-    }
-
-    #[test]
-    fn of_a_log_that_goes_on_what_is_old_is_deleted_but_not_how_far_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(folder.path());
-        let one = slot("1");
-        shelf.open(&one, &about("a", 1)).unwrap();
-        for number in 1..=3 {
-            let line = format!("1970-01-01T00:00:0{number}Z said\n");
-            shelf.add(&one, number, line.as_bytes()).unwrap();
-        }
-        let week = SignedDuration::from_hours(7 * 24);
-        let later = Timestamp::now() + week;
-        assert_eq!(
-            shelf
-                .sweep("team", week, Timestamp::now(), |_| true)
-                .unwrap(),
-            0
-        );
-        assert_eq!(shelf.numbers(&one).unwrap(), [1, 2, 3]);
-        let reached = shelf.reached(&one).unwrap();
-        let deleted = shelf.sweep("team", week, later + week, |_| true).unwrap();
-        assert_eq!((deleted, shelf.numbers(&one).unwrap()), (0, vec![3]));
-        assert_eq!(shelf.reached(&one).unwrap(), reached);
-    }
-
-    #[test]
-    fn the_latest_log_comes_first_and_an_old_one_goes_when_its_pod_is_gone() {
-        let folder = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(folder.path());
-        shelf.open(&slot("1"), &about("old", 1)).unwrap();
-        shelf.open(&slot("2"), &about("new", 2)).unwrap();
-        let pods = |shelf: &Shelf| -> Vec<String> {
-            let logs = shelf.logs("team", "sales").unwrap();
-            logs.into_iter().map(|(_, about)| about.pod).collect()
-        };
-        assert_eq!(pods(&shelf), ["new", "old"]);
-        let hour = SignedDuration::from_hours(1);
-        let now = Timestamp::now();
-        let deleted = shelf.sweep("team", hour, now, |_| false);
-        assert_eq!(deleted.unwrap(), 0);
-        let later = now + hour + hour;
-        let deleted = shelf.sweep("team", hour, later, |uid| uid == "2");
-        assert_eq!(deleted.unwrap(), 1);
-        assert_eq!(pods(&shelf), ["new"]);
-        assert_eq!(shelf.sweep("team", hour, later, |_| false).unwrap(), 1);
-        assert!(shelf.logs("team", "sales").unwrap().is_empty());
-    }
-
-    #[test]
-    fn no_name_leads_out_of_the_folder() {
-        let shelf = Shelf::new("/nowhere");
-        for name in ["..", ".", "a/b", "", "/etc"] {
-            assert!(shelf.logs(name, "sales").is_err(), "{name}");
-            assert!(shelf.logs("team", name).is_err(), "{name}");
-            assert!(shelf.folder(&slot(name)).is_err(), "{name}");
-        }
-    }
-}
+mod tests;

@@ -17,6 +17,11 @@ const POLICY: (&str, &str) = ("windlass-policy", "policy.yaml");
 /// Where the operator finds it.
 const POLICY_FOLDER: &str = "/etc/windlass/policy";
 
+/// Where the operator keeps logs on a volume.
+const LOGS_FOLDER: &str = "/var/lib/windlass/logs";
+/// The group of the operator's processes.
+const GROUP: u32 = 65532;
+
 /// The Deployment, with these policies.
 pub(super) fn deployment(args: &InstallArgs, policy: Option<&str>) -> Result<Value, Failure> {
     let labels = json!({ "app.kubernetes.io/name": OPERATOR });
@@ -67,6 +72,12 @@ pub(super) fn deployment(args: &InstallArgs, policy: Option<&str>) -> Result<Val
         let namespace = &args.storage_nfs_namespace;
         arguments.push(format!("--storage-nfs-namespace={namespace}"));
     }
+    if let Some(bucket) = &args.keep_logs {
+        arguments.push(format!("--keep-logs={bucket}"));
+    }
+    if args.keep_logs_claim.is_some() {
+        arguments.push(format!("--keep-logs={LOGS_FOLDER}"));
+    }
     arguments.extend(args.exposing.arguments());
     check_further(&arguments, &args.further)?;
     arguments.extend(args.further.iter().cloned());
@@ -89,7 +100,7 @@ pub(super) fn deployment(args: &InstallArgs, policy: Option<&str>) -> Result<Val
                     "securityContext": {
                         "runAsNonRoot": true,
                         "runAsUser": 65532,
-                        "runAsGroup": 65532,
+                        "runAsGroup": GROUP,
                         "seccompProfile": { "type": "RuntimeDefault" },
                     },
                     // Running work is finished first; see the operator's own drain.
@@ -124,7 +135,7 @@ pub(super) fn deployment(args: &InstallArgs, policy: Option<&str>) -> Result<Val
         // Applications need no webhook, so the operator waits for no certificate.
         let source = json!({ "secretName": CERTIFICATES_SECRET, "optional": true });
         let volume = json!({ "name": "certificates", "secret": source });
-        mount(&mut deployment, volume, CERTIFICATES_FOLDER);
+        mount(&mut deployment, volume, CERTIFICATES_FOLDER, Use::Reading);
     }
     if let Some(text) = policy {
         // It is read at the start only, so other policies are another pod.
@@ -136,7 +147,16 @@ pub(super) fn deployment(args: &InstallArgs, policy: Option<&str>) -> Result<Val
         let pod = &mut deployment["spec"]["template"];
         pod["metadata"]["annotations"]["windlass.dev/policy"] = json!(digest);
         let volume = json!({ "name": "policy", "configMap": { "name": POLICY.0 } });
-        mount(&mut deployment, volume, POLICY_FOLDER);
+        mount(&mut deployment, volume, POLICY_FOLDER, Use::Reading);
+    }
+    if let Some(claim) = &args.keep_logs_claim {
+        let source = json!({ "claimName": claim });
+        let volume = json!({ "name": "logs", "persistentVolumeClaim": source });
+        mount(&mut deployment, volume, LOGS_FOLDER, Use::Writing);
+        let pod = &mut deployment["spec"]["template"]["spec"];
+        pod["securityContext"]["fsGroup"] = json!(GROUP);
+        // Most volumes are on one node at a time, and a new pod may be on another one.
+        deployment["spec"]["strategy"] = json!({ "type": "Recreate" });
     }
     Ok(deployment)
 }
@@ -172,10 +192,20 @@ fn check_further(own: &[String], further: &[String]) -> Result<(), Failure> {
         })
 }
 
-/// Gives the operator's container a volume, to read.
-fn mount(deployment: &mut Value, volume: Value, folder: &str) {
+/// What the operator does with a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Reading,
+    Writing,
+}
+
+/// Gives the operator's container a volume.
+fn mount(deployment: &mut Value, volume: Value, folder: &str, usage: Use) {
     let pod = &mut deployment["spec"]["template"]["spec"];
-    let mount = json!({ "name": volume["name"], "mountPath": folder, "readOnly": true });
+    let mut mount = json!({ "name": volume["name"], "mountPath": folder });
+    if usage == Use::Reading {
+        mount["readOnly"] = json!(true);
+    }
     let add = |place: &mut Value, item: Value| match place.as_array_mut() {
         Some(list) => list.push(item),
         None => *place = json!([item]),

@@ -159,6 +159,21 @@ pub fn objects(args: &InstallArgs) -> Result<Vec<Value>, Failure> {
         objects.push(object(&server_role)?);
         objects.push(object(&server_binding)?);
     }
+    if args.keep_logs_claim.is_some() {
+        let mut roles = Vec::new();
+        if args.job_namespaces.is_empty() {
+            roles.push(object(&storage::kept_logs_cluster_role())?);
+            let binding = storage::kept_logs_cluster_role_binding(home, OPERATOR);
+            roles.push(object(&binding)?);
+        }
+        for namespace in args.job_namespaces.iter().map(DnsLabel::as_str) {
+            roles.push(object(&storage::kept_logs_role(namespace))?);
+            let binding = storage::kept_logs_role_binding(namespace, home, OPERATOR);
+            roles.push(object(&binding)?);
+        }
+        let roles = roles.into_iter();
+        objects.extend(roles.map(|it| named_as(it, storage::KEPT_LOGS_ROLE)));
+    }
     let policy = policy(args)?;
     objects.extend(policy.as_deref().map(|text| policy_object(home, text)));
     objects.push(deployment(args, policy.as_deref())?);

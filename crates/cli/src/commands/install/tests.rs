@@ -28,6 +28,8 @@ fn args(job_namespaces: &[&str]) -> InstallArgs {
         storage_auto_grow: false,
         storage_nfs: false,
         storage_nfs_namespace: DnsLabel::new("windlass-nfs").unwrap(),
+        keep_logs: None,
+        keep_logs_claim: None,
         exposing: ExposingArgs::default(),
         further: Vec::new(),
     }
@@ -56,6 +58,59 @@ fn an_operator_of_some_namespaces_has_no_rights_in_the_others() {
         of(&[]),
         of(&["etl", "ml"])
     ));
+}
+
+#[test]
+fn logs_are_kept_on_a_volume_that_is_not_printed_or_in_a_bucket() {
+    let claim = |namespaces: &[&str]| InstallArgs {
+        keep_logs_claim: Some(windlass_api::names::DnsSubdomain::new("logs").unwrap()),
+        ..args(namespaces)
+    };
+    for (namespaces, kind) in [(&[][..], "ClusterRole"), (&["etl", "ml"], "Role")] {
+        let less = objects(&args(namespaces)).unwrap();
+        let mut more = objects(&claim(namespaces)).unwrap();
+        more.retain(|object| !less.contains(object));
+        let deployment = more.pop().unwrap();
+        let rights = "windlass-kept-logs";
+        assert!(
+            more.iter().all(|it| it["metadata"]["name"] == rights),
+            "{more:?}"
+        );
+        let roles = more.iter().filter(|it| it["kind"] == kind);
+        for role in roles {
+            let rules = json!([{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]}]);
+            assert_eq!(role["rules"], rules);
+        }
+        assert_eq!(deployment["spec"]["strategy"]["type"], "Recreate");
+        let pod = &deployment["spec"]["template"]["spec"];
+        assert_eq!(pod["securityContext"]["fsGroup"], 65532);
+        assert_eq!(
+            pod["volumes"][0]["persistentVolumeClaim"]["claimName"],
+            "logs"
+        );
+        let mount = &pod["containers"][0]["volumeMounts"][0];
+        assert_eq!(mount["readOnly"], Value::Null);
+        let arguments = pod["containers"][0]["args"].as_array().unwrap();
+        let told = format!("--keep-logs={}", mount["mountPath"].as_str().unwrap());
+        assert!(arguments.contains(&json!(told)), "{arguments:?}");
+    }
+    let Ok(windlass_storage::logs::KeptIn::Bucket(bucket)) = "objectstore/platform/logs".parse()
+    else {
+        panic!("it is one");
+    };
+    let stores = InstallArgs {
+        storage: true,
+        ..args(&[])
+    };
+    let kept = InstallArgs {
+        storage: true,
+        keep_logs: Some(bucket),
+        ..args(&[])
+    };
+    let less = objects(&stores).unwrap();
+    let mut more = objects(&kept).unwrap();
+    more.retain(|object| !less.contains(object));
+    assert_eq!(names(&more), "Deployment windlass-system/windlass-operator");
 }
 
 #[test]
