@@ -2,6 +2,7 @@
 //! S3, gcp-storage-emulator for Google, azurite for Azure. `hack/setup.sh --clients --catalog` installs them.
 
 mod between;
+mod kept;
 mod servers;
 
 use std::process::Command;

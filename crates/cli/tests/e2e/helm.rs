@@ -150,6 +150,31 @@ fn the_chart_has_the_content_of_what_install_prints() {
             ],
         ),
         (
+            &["--storage", "--keep-logs", "objectstore/platform/logs"],
+            &["--set", "storage=true,keepLogs=objectstore/platform/logs"],
+        ),
+        (
+            &[
+                "--keep-logs-claim",
+                "spark-logs",
+                "--selector",
+                "release=next",
+            ],
+            &[
+                "--set",
+                "keepLogsClaim=spark-logs,selector.matchLabels.release=next",
+            ],
+        ),
+        (
+            &[
+                "--keep-logs-claim",
+                "spark-logs",
+                "--job-namespaces",
+                "etl,ml",
+            ],
+            &["--set", "keepLogsClaim=spark-logs,jobNamespaces={etl,ml}"],
+        ),
+        (
             &["--registry", "registry.example/data", "--replicas", "3"],
             &["--set", "registry=registry.example/data,replicas=3"],
         ),
@@ -182,6 +207,8 @@ fn the_chart_passes_helms_own_checks_and_refuses_wrong_values() {
             "jobNamespaces={etl},namespaceSelector.matchLabels.team=etl",
             "exclude each other",
         ),
+        ("keepLogs=/var/lib/logs", "keepLogs"),
+        ("keepLogs=objectstore/a/b", "storage"),
         (
             "jobNamespaces={etl},virtualClusters=true",
             "exclude each other",

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use object_store::ObjectStoreExt as _;
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::path::Path;
 use object_store::{ObjectStore, PutPayload, RetryConfig};
@@ -212,7 +212,7 @@ impl Server {
     }
 
     /// A client of one of its buckets that is not ours.
-    fn client(&self, bucket: &str) -> Arc<dyn ObjectStore> {
+    pub(super) fn client(&self, bucket: &str) -> Arc<dyn ObjectStore> {
         // Whoever comes second finds the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let at = format!("http://127.0.0.1:{}", self.port);
@@ -247,6 +247,19 @@ impl Server {
                     .unwrap(),
             ),
         }
+    }
+
+    /// A client of S3 that does not know how to write only where nothing is.
+    pub(super) fn old_client(&self, bucket: &str) -> Arc<dyn ObjectStore> {
+        let client = AmazonS3Builder::new()
+            .with_bucket_name(bucket)
+            .with_region("us-east-1")
+            .with_endpoint(format!("http://127.0.0.1:{}", self.port))
+            .with_allow_http(true)
+            .with_access_key_id(&self.user.0)
+            .with_secret_access_key(&self.user.1)
+            .with_conditional_put(S3ConditionalPut::Disabled);
+        Arc::new(client.build().unwrap())
     }
 
     /// Asks the server of Google; `None` when it says no.
