@@ -29,6 +29,7 @@ pub fn crds() -> Vec<Value> {
         spark::SparkApplication::crd(),
         spark::ScheduledSparkApplication::crd(),
         spark::SparkConnect::crd(),
+        spark::SparkHistoryServer::crd(),
         spark::SparkPolicy::crd(),
     ]
     .iter()

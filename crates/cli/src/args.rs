@@ -58,30 +58,28 @@ pub enum Command {
     Down(DownArgs),
     /// Create an application and return, without waiting for it.
     Submit(Box<SubmitArgs>),
-    /// List applications, schedules, Connect servers or virtual clusters.
+    /// List applications, schedules, Connect or history servers, or virtual clusters.
     List(ListArgs),
-    /// Show an application, a schedule, a Connect server or a virtual cluster, or the cluster and all there
-    /// is in it.
+    /// Show an application, a schedule, a server or a virtual cluster, or the cluster and all there is in it.
     Status(StatusArgs),
-    /// Tell why an application, a schedule, a Connect server or a virtual cluster is not well, and what to
-    /// do.
+    /// Tell why an application, a schedule, a server or a virtual cluster is not well, and what to do.
     Why(WhyArgs),
-    /// Print the log of a driver or Connect server, of one of its executors, or of a member of a virtual
-    /// cluster.
+    /// Print the log of a driver or server, of one of its executors, or of a member of a virtual cluster.
     Logs(LogsArgs),
     /// Print the events about an application, its pods and claims, about a schedule or a server.
     Events(EventsArgs),
-    /// Make the web page of a driver or Connect server reachable at a port of this machine.
+    /// Make the web page of a driver or server reachable at a port of this machine.
     Forward(ForwardArgs),
-    /// Open the web page of an application: its driver's, or a history server's when it is over.
+    /// Open the web page of an application: its driver's, or a history server's when it is over; or all that
+    /// a history server shows.
     Ui(UiArgs),
     /// Open a Python shell, or run a Python program, on a Spark Connect server.
     Connect(ConnectArgs),
-    /// Wait until an application has ended, a Connect server answers, a virtual cluster is ready, or for
-    /// something else.
+    /// Wait until an application has ended, a server answers, a virtual cluster is ready, or for something
+    /// else.
     Wait(WaitArgs),
-    /// Stop applications and Connect servers without losing them, or schedules from starting runs; no
-    /// retry is spent.
+    /// Stop applications and servers without losing them, or schedules from starting runs; no retry is
+    /// spent.
     Suspend(ChangeArgs),
     /// Undo suspend; a Connect server that nobody used is started, too.
     Resume(ChangeArgs),
@@ -89,8 +87,7 @@ pub enum Command {
     Rerun(ChangeArgs),
     /// Show what applying a file would change of an application, and what that does to its run.
     Diff(DiffArgs),
-    /// Delete applications, schedules, Connect servers or virtual clusters, their pods and all that goes
-    /// with them.
+    /// Delete applications, schedules, servers or virtual clusters, their pods and all that goes with them.
     Delete(DeleteArgs),
     /// Archive the classes of the installed Sparks, so that the JVMs of later jobs start faster.
     Warm(WarmArgs),

@@ -1,5 +1,4 @@
-//! Gathers what a cluster shows of an application, Connect server or virtual cluster that is
-//! not well.
+//! Gathers what a cluster shows of an application, server or virtual cluster that is not well.
 //!
 //! Laws:
 //! - what may not be read is left out and named; only the object itself must be there;
@@ -13,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use windlass_spark::connect::SERVER_ROLE;
 use windlass_spark::diagnosis::{Evidence, Missing, PodEvidence};
+use windlass_spark::history::HISTORY_ROLE;
 
 use crate::applications::Place;
 use crate::commands::events;
@@ -118,7 +118,8 @@ async fn with_logs(place: &Place, pods: Vec<Pod>, unread: &mut Vec<String>) -> V
             ..PodEvidence::default()
         };
         let role = &evidence.pod["metadata"]["labels"]["spark-role"];
-        let is_driver = *role == "driver" || *role == SERVER_ROLE;
+        let is_driver =
+            ["driver", SERVER_ROLE, HISTORY_ROLE].contains(&role.as_str().unwrap_or(""));
         let is_failed = evidence.pod["status"]["phase"] == "Failed";
         if is_driver || (is_failed && executors < EXECUTOR_LOGS) {
             executors += usize::from(!is_driver);

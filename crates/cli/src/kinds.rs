@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use kube::api::ApiResource;
 use windlass_api::spark::connect::CONNECT_NAME_LABEL;
+use windlass_api::spark::history::HISTORY_NAME_LABEL;
 use windlass_api::spark::scheduled::SCHEDULE_LABEL;
 use windlass_director::names::{CLUSTER_LABEL, label_value};
 
@@ -17,6 +18,8 @@ use crate::run::follow::APP_NAME_LABEL;
 
 /// The API group of Spark's kinds.
 const SPARK: &str = "sparkoperator.k8s.io";
+/// That of kinds of our own.
+const WINDLASS: &str = "windlass.dev";
 /// That of virtual clusters.
 const DIRECTOR: &str = "kubedirector.hpe.com";
 
@@ -29,22 +32,26 @@ pub enum Kind {
     Schedule,
     /// SparkConnect.
     Connect,
+    /// SparkHistoryServer.
+    History,
     /// KubeDirectorCluster.
     Cluster,
 }
 
 impl Kind {
     /// Every one.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Application,
         Self::Schedule,
         Self::Connect,
+        Self::History,
         Self::Cluster,
     ];
 
     const fn group(self) -> &'static str {
         match self {
             Self::Application | Self::Schedule | Self::Connect => SPARK,
+            Self::History => WINDLASS,
             Self::Cluster => DIRECTOR,
         }
     }
@@ -55,6 +62,7 @@ impl Kind {
             Self::Application => ("v1beta2", "SparkApplication"),
             Self::Schedule => ("v1beta2", "ScheduledSparkApplication"),
             Self::Connect => ("v1alpha1", "SparkConnect"),
+            Self::History => ("v1alpha1", "SparkHistoryServer"),
             Self::Cluster => ("v1beta1", "KubeDirectorCluster"),
         };
         let group = self.group();
@@ -83,6 +91,7 @@ impl Kind {
             Self::Application => "application",
             Self::Schedule => "schedule",
             Self::Connect => "Connect server",
+            Self::History => "history server",
             Self::Cluster => "virtual cluster",
         }
     }
@@ -93,6 +102,7 @@ impl Kind {
             Self::Application => "applications",
             Self::Schedule => "schedules",
             Self::Connect => "Connect servers",
+            Self::History => "history servers",
             Self::Cluster => "virtual clusters",
         }
     }
@@ -103,6 +113,7 @@ impl Kind {
             Self::Application => "app",
             Self::Schedule => "schedule",
             Self::Connect => "connect",
+            Self::History => "history",
             Self::Cluster => "cluster",
         }
     }
@@ -113,6 +124,7 @@ impl Kind {
             Self::Application => "windlass list",
             Self::Schedule => "windlass list schedules",
             Self::Connect => "windlass list connects",
+            Self::History => "windlass list histories",
             Self::Cluster => "windlass list clusters",
         }
     }
@@ -123,6 +135,7 @@ impl Kind {
             Self::Application => APP_NAME_LABEL,
             Self::Schedule => SCHEDULE_LABEL,
             Self::Connect => CONNECT_NAME_LABEL,
+            Self::History => HISTORY_NAME_LABEL,
             Self::Cluster => CLUSTER_LABEL,
         }
     }
@@ -153,6 +166,13 @@ impl Kind {
                 "sparkconnect",
                 "sparkconnects",
             ],
+            Self::History => &[
+                "history",
+                "histories",
+                "shs",
+                "sparkhistoryserver",
+                "sparkhistoryservers",
+            ],
             Self::Cluster => &[
                 "cluster",
                 "clusters",
@@ -167,8 +187,8 @@ impl Kind {
 /// A word that names no kind of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no kind that windlass knows: give app, schedule, connect or cluster, or the names that \
-     kubectl has for them"
+    "{0:?} is no kind that windlass knows: give app, schedule, connect, history or cluster, or the names \
+     that kubectl has for them"
 )]
 pub struct UnknownKind(String);
 
@@ -222,7 +242,7 @@ impl Subject {
         let value = match self.kind {
             // A label has no room for every name.
             Kind::Cluster => label_value(&self.name),
-            Kind::Application | Kind::Schedule | Kind::Connect => self.name.clone(),
+            Kind::Application | Kind::Schedule | Kind::Connect | Kind::History => self.name.clone(),
         };
         format!("{}={value}", self.kind.pod_label())
     }
@@ -308,7 +328,7 @@ mod tests {
 
     #[test]
     fn an_object_is_named_as_kubectl_names_it_or_in_fewer_words() {
-        use Kind::{Application, Cluster, Connect, Schedule};
+        use Kind::{Application, Cluster, Connect, History, Schedule};
         for (text, kind, name) in [
             ("pi", Application, "pi"),
             ("app/pi", Application, "pi"),
@@ -323,6 +343,8 @@ mod tests {
                 Connect,
                 "sql.v2",
             ),
+            ("history/jobs", History, "jobs"),
+            ("shs/jobs", History, "jobs"),
             ("cluster/db", Cluster, "db"),
             ("kdcluster/db", Cluster, "db"),
             (

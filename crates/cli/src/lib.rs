@@ -17,6 +17,7 @@ pub mod eventlogs;
 pub mod evidence;
 pub mod exit;
 pub mod findings;
+pub mod histories;
 pub mod kinds;
 pub mod manifest;
 pub mod output;

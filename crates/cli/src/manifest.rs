@@ -12,14 +12,16 @@ use windlass_api::spark::application::validate;
 use windlass_api::spark::original::{Conversion, OldImages, check_followed, convert};
 use windlass_api::spark::{
     OriginalSparkApplication, ScheduledSparkApplication, SparkApplication, SparkConnect,
-    SparkPolicy, connect, scheduled,
+    SparkHistoryServer, SparkPolicy, connect, history, scheduled,
 };
 use windlass_api::{field, parse};
 use windlass_spark::connect::Ruled;
+use windlass_spark::history as servers;
 use windlass_spark::policy::{self, Layer, Policies};
 
 use crate::commands::install::DRIVER_ACCOUNT;
 use crate::exit::Failure;
+use crate::kinds::Kind;
 use crate::output::talk;
 
 /// The objects of a file that holds one application.
@@ -127,10 +129,12 @@ pub enum Runnable {
         /// What stands beside it.
         others: Vec<Value>,
     },
-    /// A Spark Connect server, which stays.
+    /// A Spark Connect or history server, which stays.
     Server {
-        /// The SparkConnect.
-        connect: Value,
+        /// Its kind.
+        kind: Kind,
+        /// The SparkConnect or SparkHistoryServer.
+        object: Value,
         /// What stands beside it.
         others: Vec<Value>,
     },
@@ -149,8 +153,22 @@ pub fn load_runnable(file: &Path, old_images: &OldImages) -> Result<Runnable, Fa
         return Ok(Runnable::Schedule { schedule, others });
     }
     if has(is_kind::<SparkConnect>) {
-        let (connect, others) = only::<SparkConnect>(objects, file)?;
-        return Ok(Runnable::Server { connect, others });
+        let (object, others) = only::<SparkConnect>(objects, file)?;
+        let kind = Kind::Connect;
+        return Ok(Runnable::Server {
+            kind,
+            object,
+            others,
+        });
+    }
+    if has(is_kind::<SparkHistoryServer>) {
+        let (object, others) = only::<SparkHistoryServer>(objects, file)?;
+        let kind = Kind::History;
+        return Ok(Runnable::Server {
+            kind,
+            object,
+            others,
+        });
     }
     sort(objects, file).map(Runnable::Application)
 }
@@ -329,6 +347,27 @@ pub fn check_connect(
     let ruled = Ruled::by(&policies, &decoded, ACCOUNT)
         .map_err(|problems| refuse(source, problems.into_iter()))?;
     let errors = connect::validate(ruled.connect());
+    if errors.is_empty() {
+        return Ok(ruled);
+    }
+    Err(refuse(
+        source,
+        errors.iter().map(field::FieldError::to_string),
+    ))
+}
+
+/// Checks a history server completely; the error tells every mistake with its field.
+pub fn check_history(
+    layers: &[Arc<Layer>],
+    object: &Value,
+    source: &str,
+) -> Result<servers::Ruled, Failure> {
+    let decoded: SparkHistoryServer = decode(object)
+        .map_err(|error| refuse(source, error.to_string().lines().map(ToOwned::to_owned)))?;
+    let policies = about(layers, decoded.metadata.namespace.as_ref())?;
+    let ruled = servers::Ruled::by(&policies, &decoded)
+        .map_err(|obstacle| refuse(source, obstacle.problems().iter().cloned()))?;
+    let errors = history::validate(ruled.server());
     if errors.is_empty() {
         return Ok(ruled);
     }

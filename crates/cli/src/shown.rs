@@ -8,7 +8,7 @@ use crate::args::Show;
 use crate::exit::{Exit, Failure};
 use crate::kinds::Kind;
 use crate::output::{data, table};
-use crate::{applications, clusters, connects, schedules};
+use crate::{applications, clusters, connects, histories, schedules};
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +76,7 @@ pub fn state(kind: Kind, object: &DynamicObject) -> String {
         Kind::Application => applications::state(object).to_owned(),
         Kind::Schedule => schedules::state(&object.data),
         Kind::Connect => connects::state(&object.data).to_owned(),
+        Kind::History => histories::state(&object.data).to_owned(),
         Kind::Cluster => clusters::state(&object.data).to_owned(),
     }
 }
@@ -86,6 +87,7 @@ pub fn message(kind: Kind, object: &DynamicObject) -> String {
         Kind::Application => applications::message(&object.data),
         Kind::Schedule => text(&object.data, "/status/reason"),
         Kind::Connect => connects::message(&object.data),
+        Kind::History => histories::message(&object.data),
         Kind::Cluster => clusters::message(&object.data),
     }
 }
@@ -146,6 +148,7 @@ fn head(kind: Kind, wide: bool, scope: Scope) -> Vec<&'static str> {
         Kind::Application => applications::head(wide),
         Kind::Schedule => schedules::head(wide),
         Kind::Connect => connects::head(wide),
+        Kind::History => histories::head(wide),
         Kind::Cluster => clusters::head(wide),
     };
     if scope == Scope::AllNamespaces {
@@ -160,6 +163,7 @@ fn row(found: &Found, wide: bool, scope: Scope, now: Timestamp) -> Vec<String> {
         Kind::Application => applications::row(object, wide, now),
         Kind::Schedule => schedules::row(object, wide, now),
         Kind::Connect => connects::row(object, wide, now),
+        Kind::History => histories::row(object, wide, now),
         Kind::Cluster => clusters::row(object, wide, now),
     };
     if scope == Scope::AllNamespaces {

@@ -140,7 +140,7 @@ fn usual_rules() -> Vec<PolicyRule> {
             &["configmaps"],
             &["get", "list", "watch", "create", "patch", "delete"],
         ),
-        // Connect servers.
+        // Connect servers and history servers.
         rule(
             "apps",
             &["deployments"],
@@ -173,6 +173,20 @@ fn usual_rules() -> Vec<PolicyRule> {
             "scheduling.x-k8s.io",
             &["podgroups"],
             &["get", "create", "patch", "delete"],
+        ),
+        // Follow history servers, and report.
+        rule(
+            "windlass.dev",
+            &["sparkhistoryservers"],
+            &["get", "list", "watch"],
+        ),
+        rule(
+            "windlass.dev",
+            &[
+                "sparkhistoryservers/status",
+                "sparkhistoryservers/finalizers",
+            ],
+            &["update"],
         ),
         // Know what is decided about the jobs of a namespace. Nobody but its keeper writes it.
         rule(
@@ -244,6 +258,7 @@ pub fn team_rules() -> Vec<PolicyRule> {
             WRITE,
         ),
         rule("spark-operator.k8s.io", &["sparkapplications"], WRITE),
+        rule("windlass.dev", &["sparkhistoryservers"], WRITE),
         rule("windlass.dev", &["sparkpolicies"], READ),
         // Files, keys and storage of jobs, and pods of their own: shells, clients.
         rule(

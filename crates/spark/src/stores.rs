@@ -69,20 +69,13 @@ impl Stores {
         let Some((first, _)) = named.peek() else {
             return Ok(());
         };
-        let Self::Known(known) = self else {
-            return Err(Waits::ForOperator(format!(
-                "{first}: this operator looks after no ObjectStores; start it with --storage"
-            )));
-        };
+        let known = self.known(first)?;
         let mut found = Vec::new();
         let mut missing = Vec::new();
         for (path, name) in named {
-            let absent = || "there is none in this namespace".to_owned();
-            match known.get(name).cloned().unwrap_or_else(|| Err(absent())) {
+            match access(known, &path, name) {
                 Ok(access) => found.push(access),
-                Err(why) => missing.push(format!(
-                    "{path}: the ObjectStore {name} cannot be used: {why}"
-                )),
+                Err(why) => missing.push(why),
             }
         }
         if !missing.is_empty() {
@@ -102,6 +95,46 @@ impl Stores {
         }
         Ok(())
     }
+
+    /// Gives a history server what it needs to read the event logs of applications that name this ObjectStore, and
+    /// tells their directory.
+    ///
+    /// # Errors
+    /// What it has to wait for; the server is left as it is.
+    pub(crate) fn read_logs(
+        &self,
+        app: &mut SparkApplication,
+        name: &str,
+    ) -> Result<String, Waits> {
+        const FIELD: &str = "spec.eventLog";
+        let access = access(self.known(FIELD)?, FIELD, name);
+        let access = access.map_err(|why| Waits::ForStores(vec![why]))?;
+        // Hadoop finds nothing without a path.
+        let directory = format!("{}/", access.url);
+        give(app, access);
+        Ok(directory)
+    }
+
+    /// Those that are known; an error says so of the field that asks where nobody looks after any.
+    fn known(&self, field: &str) -> Result<&BTreeMap<String, Result<Access, String>>, Waits> {
+        match self {
+            Self::Known(known) => Ok(known),
+            Self::Unserved => Err(Waits::ForOperator(format!(
+                "{field}: this operator looks after no ObjectStores; start it with --storage"
+            ))),
+        }
+    }
+}
+
+/// How the ObjectStore that a field names is reached, or why it cannot be yet.
+fn access(
+    known: &BTreeMap<String, Result<Access, String>>,
+    field: &str,
+    name: &str,
+) -> Result<Access, String> {
+    let absent = || Err("there is none in this namespace".to_owned());
+    let access = known.get(name).cloned().unwrap_or_else(absent);
+    access.map_err(|why| format!("{field}: the ObjectStore {name} cannot be used: {why}"))
 }
 
 fn give(app: &mut SparkApplication, access: Access) {

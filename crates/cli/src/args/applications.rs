@@ -109,8 +109,8 @@ impl SubmitArgs {
 /// Arguments of `windlass list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// What to list: apps, schedules, connects or clusters, or the names that kubectl has for them
-    /// (default: apps).
+    /// What to list: apps, schedules, connects, histories or clusters, or the names that kubectl has for
+    /// them (default: apps).
     #[arg(value_name = "KIND", conflicts_with = "schedules")]
     pub kind: Option<Kind>,
     /// Those of all namespaces.
@@ -172,8 +172,8 @@ pub struct DiffArgs {
 /// Arguments of `windlass status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Name of an application, or schedule/NAME, connect/NAME or cluster/NAME (default: the cluster and
-    /// all there is in it).
+    /// Name of an application, or schedule/NAME, connect/NAME, history/NAME or cluster/NAME (default: the
+    /// cluster and all there is in it).
     #[arg(value_name = "NAME")]
     pub object: Option<Subject>,
     /// Output format.
@@ -187,8 +187,8 @@ pub struct StatusArgs {
 /// Arguments of `windlass logs`.
 #[derive(Debug, Args)]
 pub struct LogsArgs {
-    /// Name of the application; connect/NAME is the log of a server, schedule/NAME that of the last
-    /// run, cluster/NAME that of a member.
+    /// Name of the application; connect/NAME and history/NAME are the logs of servers, schedule/NAME that
+    /// of the last run, cluster/NAME that of a member.
     #[arg(value_name = "NAME")]
     pub object: Subject,
     /// Keep following.
@@ -222,7 +222,7 @@ pub struct LogsArgs {
 /// Arguments of `windlass events`.
 #[derive(Debug, Args)]
 pub struct EventsArgs {
-    /// Name of the application, or schedule/NAME, connect/NAME or cluster/NAME.
+    /// Name of the application, or schedule/NAME, connect/NAME, history/NAME or cluster/NAME.
     #[arg(value_name = "NAME")]
     pub object: Subject,
     /// Print events as they come, until the application has ended, or what has no end is deleted.
@@ -236,13 +236,14 @@ pub struct EventsArgs {
 /// Arguments of `windlass forward`.
 #[derive(Debug, Args)]
 pub struct ForwardArgs {
-    /// Name of the application, or connect/NAME.
+    /// Name of the application, or connect/NAME, or history/NAME.
     #[arg(value_name = "NAME")]
     pub object: Subject,
     /// Port on 127.0.0.1 (0: pick a free one).
     #[arg(long, value_name = "PORT", default_value_t = 4040)]
     pub local_port: u16,
-    /// Port of the driver or server (default: spark.ui.port of its sparkConf, else 4040).
+    /// Port of the driver or server (default: spark.ui.port of its sparkConf, else 4040; of a history server
+    /// spark.history.ui.port, else 18080).
     #[arg(long, value_name = "PORT")]
     pub remote_port: Option<u16>,
     /// Where.
@@ -253,9 +254,9 @@ pub struct ForwardArgs {
 /// Arguments of `windlass ui`.
 #[derive(Debug, Args)]
 pub struct UiArgs {
-    /// Name of the application.
+    /// Name of the application; history/NAME is the list of a history server.
     #[arg(value_name = "NAME")]
-    pub application: String,
+    pub object: Subject,
     /// Port on 127.0.0.1 (0: pick a free one).
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub local_port: u16,
@@ -293,7 +294,7 @@ pub struct ConnectArgs {
 /// Arguments of `windlass suspend`, `resume` and `rerun`.
 #[derive(Debug, Args)]
 pub struct ChangeArgs {
-    /// Names of applications, or schedule/NAME, or connect/NAME.
+    /// Names of applications, or schedule/NAME, connect/NAME or history/NAME.
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<Subject>,
     /// Output format (default: a line for each).
@@ -307,7 +308,7 @@ pub struct ChangeArgs {
 /// Arguments of `windlass delete`.
 #[derive(Debug, Args)]
 pub struct DeleteArgs {
-    /// Names of applications, or schedule/NAME, connect/NAME or cluster/NAME.
+    /// Names of applications, or schedule/NAME, connect/NAME, history/NAME or cluster/NAME.
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<Subject>,
     /// Return at once instead of waiting until they are gone.
@@ -324,11 +325,11 @@ pub struct DeleteArgs {
 /// What `windlass wait` waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Awaited {
-    /// The driver runs, or the application has ended; a Connect server answers; all members of a
-    /// virtual cluster are ready.
+    /// The driver runs, or the application has ended; a server answers; all members of a virtual cluster are
+    /// ready.
     Running,
-    /// It has ended, well or badly; the exit code tells which. Connect servers, virtual clusters and
-    /// schedules have no end.
+    /// It has ended, well or badly; the exit code tells which. Servers, virtual clusters and schedules have
+    /// no end.
     End,
     /// It is suspended.
     Suspended,
@@ -339,10 +340,10 @@ pub enum Awaited {
 /// Arguments of `windlass wait`.
 #[derive(Debug, Args)]
 pub struct WaitArgs {
-    /// Name of the application, or schedule/NAME, connect/NAME or cluster/NAME.
+    /// Name of the application, or schedule/NAME, connect/NAME, history/NAME or cluster/NAME.
     #[arg(value_name = "NAME")]
     pub object: Subject,
-    /// What to wait for (default: end; of a Connect server or virtual cluster running).
+    /// What to wait for (default: end; of a server or virtual cluster running).
     #[arg(long = "for", value_name = "WHAT", value_enum)]
     pub awaited: Option<Awaited>,
     /// Give up after so many seconds, with exit code 4 (default: never).
@@ -366,7 +367,7 @@ impl WaitArgs {
 /// Arguments of `windlass why`.
 #[derive(Debug, Args)]
 pub struct WhyArgs {
-    /// Name of the application, or schedule/NAME, connect/NAME or cluster/NAME.
+    /// Name of the application, or schedule/NAME, connect/NAME, history/NAME or cluster/NAME.
     #[arg(value_name = "NAME")]
     pub object: Subject,
     /// Output format.

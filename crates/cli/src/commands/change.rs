@@ -76,7 +76,7 @@ impl Change {
                 "{subject} has runs of its own: windlass trigger {} starts one now",
                 subject.name
             ))),
-            (Self::Rerun, Kind::Connect) => Err(Failure::bad_input(format!(
+            (Self::Rerun, Kind::Connect | Kind::History) => Err(Failure::bad_input(format!(
                 "{subject} has no end from which it could run again: windlass suspend {subject} \
                  and then windlass resume {subject} start it anew"
             ))),

@@ -115,7 +115,7 @@ pub async fn wake(
         .map_err(api_failure)
 }
 
-/// The pod of the server, once it answers; what is waited for is told once.
+/// The pod of a Connect or history server, once it answers; what is waited for is told once.
 pub async fn until_ready(
     place: &Place,
     subject: &Subject,
@@ -127,9 +127,17 @@ pub async fn until_ready(
     loop {
         let found = place.object(subject).await?;
         let status = &found.data["status"];
+        let (condition, state, pod) = match subject.kind {
+            Kind::History => ("Ready", &status["phase"], &status["podName"]),
+            _ => (
+                "ServerPodReady",
+                &status["state"],
+                &status["server"]["podName"],
+            ),
+        };
         let told = status["conditions"].as_array().into_iter().flatten();
         let told = told
-            .filter(|it| it["type"] == "ServerPodReady")
+            .filter(|it| it["type"] == condition)
             .find_map(|it| it["message"].as_str())
             .unwrap_or("no operator has looked at it yet")
             .to_owned();
@@ -137,10 +145,7 @@ pub async fn until_ready(
             && status["wakeRequestedAt"].as_str() == annotation(&found, WAKE_REQUESTED_AT);
         let about = format!("{}/{}", place.namespace, subject.name);
         if is_current {
-            match (
-                status["state"].as_str(),
-                status["server"]["podName"].as_str(),
-            ) {
+            match (state.as_str(), pod.as_str()) {
                 (Some("Ready"), Some(pod)) => return Ok(pod.to_owned()),
                 (Some("Failed"), _) => return Err(Failure::bad_input(format!("{about}: {told}"))),
                 _ if found.data["spec"]["suspend"] == true => {

@@ -10,7 +10,8 @@ use k8s_openapi::api::core::v1::Event;
 use kube::Api;
 use kube::api::{DynamicObject, ListParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
-use windlass_api::spark::connect::server_name;
+use serde_json::Value;
+use windlass_api::spark::{connect, history};
 
 use crate::applications::{Place, state};
 use crate::args::EventsArgs;
@@ -110,8 +111,13 @@ impl Subjects {
                 all.names.extend(runs.map(|run| (kind.clone(), run)));
                 return Ok(all);
             }
-            Kind::Connect => {
-                let server = server_name(name);
+            Kind::Connect | Kind::History => {
+                let is_connect = subject.kind == Kind::Connect;
+                let (server, service) = if is_connect {
+                    (connect::server_name(name), "/status/server/serviceName")
+                } else {
+                    (history::server_name(name), "/status/serviceName")
+                };
                 // A Deployment puts a hash behind its name, and a ReplicaSet a few letters.
                 all.families = [("ReplicaSet", 1), ("Pod", 2)]
                     .map(|(kind, words)| Family {
@@ -120,7 +126,7 @@ impl Subjects {
                         words,
                     })
                     .into();
-                let service = object.data["status"]["server"]["serviceName"].as_str();
+                let service = object.data.pointer(service).and_then(Value::as_str);
                 let service = service.map(|service| ("Service".to_owned(), service.to_owned()));
                 all.names.extend(service);
                 all.names.push(("Deployment".to_owned(), server));

@@ -6,15 +6,16 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::DynamicObject;
 use tokio::net::{TcpListener, TcpStream};
+use windlass_api::spark::history::{HISTORY_PORT, HISTORY_PORT_KEY};
 
 use crate::applications::{Place, state};
 use crate::args::ForwardArgs;
-use crate::connects;
 use crate::exit::{Exit, Failure};
 use crate::kinds::{Kind, Subject};
 use crate::output::talk;
 use crate::run::interrupts::Interrupts;
 use crate::run::preflight::api_failure;
+use crate::{connects, histories};
 
 /// Spark's own port for the page.
 pub const UI_PORT: u16 = 4040;
@@ -24,11 +25,15 @@ pub async fn forward(args: ForwardArgs) -> Result<Exit, Failure> {
     let place = Place::open(&args.place).await?;
     let subject = &args.object;
     let found = place.object(subject).await?;
-    let configured = found.data["spec"]["sparkConf"]["spark.ui.port"].as_str();
+    let (key, usual) = match subject.kind {
+        Kind::History => (HISTORY_PORT_KEY, HISTORY_PORT),
+        _ => ("spark.ui.port", UI_PORT),
+    };
+    let configured = found.data["spec"]["sparkConf"][key].as_str();
     let remote = args
         .remote_port
         .or_else(|| configured.and_then(|port| port.parse().ok()))
-        .unwrap_or(UI_PORT);
+        .unwrap_or(usual);
     let driver = pod(&place, subject, &found)?;
     let pods = place.pods();
     let mut interrupts = Interrupts::listen()?;
@@ -54,6 +59,7 @@ fn pod(place: &Place, subject: &Subject, found: &DynamicObject) -> Result<String
             let pod = &status["server"]["podName"];
             (connects::state(&found.data), pod, "server")
         }
+        Kind::History => (histories::state(&found.data), &status["podName"], "server"),
         Kind::Cluster => {
             return Err(Failure::bad_input(format!(
                 "{subject} has members with services of their own: windlass status {subject} shows where \

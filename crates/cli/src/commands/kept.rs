@@ -235,7 +235,7 @@ fn chosen<'a>(
     let head = match subject.kind {
         Kind::Application => "driver",
         Kind::Connect => SERVER_ROLE,
-        Kind::Schedule | Kind::Cluster => return None,
+        Kind::Schedule | Kind::History | Kind::Cluster => return None,
     };
     let heads = || logs.iter().filter(|(_, about)| about.role == head);
     if executor.is_none() {

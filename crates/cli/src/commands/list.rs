@@ -1,4 +1,4 @@
-//! `windlass list`: the applications, schedules, Connect servers or virtual clusters there are.
+//! `windlass list`: the applications, schedules, servers or virtual clusters there are.
 
 use kube::Api;
 use kube::api::{DynamicObject, ListParams};
@@ -31,6 +31,11 @@ pub async fn list(args: ListArgs) -> Result<Exit, Failure> {
             return Err(Failure::bad_input(
                 "this cluster serves no virtual clusters: windlass up --virtual-clusters does, and what \
                  windlass install --virtual-clusters prints",
+            ));
+        }
+        Err(kube::Error::Api(status)) if status.code == 404 && kind == Kind::History => {
+            return Err(Failure::bad_input(
+                "this cluster serves no SparkHistoryServer: apply what windlass install prints",
             ));
         }
         Err(error) => return Err(api_failure(error)),

@@ -1,21 +1,22 @@
-//! `windlass logs`: what a driver, a Connect server, an executor or a member of a virtual cluster has
-//! printed: from its pod, or from where it was kept when that is gone.
+//! `windlass logs`: what a driver, a server, an executor or a member of a virtual cluster has printed: from its
+//! pod, or from where it was kept when that is gone.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DynamicObject, ListParams, LogParams};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 use windlass_spark::connect::SERVER_ROLE;
+use windlass_spark::history::HISTORY_ROLE;
 
 use super::kept::KeptLogs;
 use crate::applications::Place;
 use crate::args::LogsArgs;
-use crate::connects;
 use crate::exit::{Exit, Failure};
 use crate::kinds::{Kind, Subject};
 use crate::output::talk;
 use crate::podlog::PodLog;
 use crate::run::preflight::api_failure;
+use crate::shown::{message, state};
 
 /// Prints a log.
 pub async fn logs(args: LogsArgs) -> Result<Exit, Failure> {
@@ -59,6 +60,7 @@ async fn find(args: &LogsArgs) -> Result<(Place, Pod), Failure> {
     check(args, &subject)?;
     let selector = match (args.executor, subject.kind) {
         (None, Kind::Connect) => format!("{},spark-role={SERVER_ROLE}", subject.selector()),
+        (None, Kind::History) => format!("{},spark-role={HISTORY_ROLE}", subject.selector()),
         (_, Kind::Cluster) => subject.selector(),
         (None, _) => format!("{},spark-role=driver", subject.selector()),
         (Some(id), _) => format!(
@@ -141,7 +143,12 @@ fn check(args: &LogsArgs, subject: &Subject) -> Result<(), Failure> {
         Kind::Cluster if args.executor.is_some() => {
             format!("{subject} has members and no executors: give --member and a pod")
         }
-        Kind::Application | Kind::Schedule | Kind::Connect if args.member.is_some() => {
+        Kind::History if args.executor.is_some() => {
+            format!("{subject} has no executors: leave out --executor")
+        }
+        Kind::Application | Kind::Schedule | Kind::Connect | Kind::History
+            if args.member.is_some() =>
+        {
             format!("{subject} has no members: --member is for cluster/NAME")
         }
         _ => return Ok(()),
@@ -192,10 +199,10 @@ fn absent(place: &Place, subject: &Subject, found: &DynamicObject, args: &LogsAr
             "{about} has no executor {id}: executors that ended are removed by Spark unless \
              spark.kubernetes.executor.deleteOnTermination is false"
         ),
-        (None, Kind::Connect) => format!(
+        (None, Kind::Connect | Kind::History) => format!(
             "{about} is {} and has no pod: {}",
-            connects::state(&found.data),
-            connects::message(&found.data)
+            state(subject.kind, found),
+            message(subject.kind, found)
         ),
         (None, _) => format!("{about} has no driver pod (yet)"),
     }

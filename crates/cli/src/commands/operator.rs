@@ -20,8 +20,8 @@ use windlass_engine::webhook::{Certificates, WebhookConfig};
 use windlass_engine::{Engine, EngineBuilder, Kind, Namespaces, QueueConfig, Territory};
 use windlass_spark::controller::{
     HTTP_ROUTE, ORIGINAL_SPARK_APPLICATION, OperatorConfig, POD_DISRUPTION_BUDGET, POD_MONITOR,
-    PolicyDesk, SPARK_POLICY, original_spark_application, scheduled_spark_application,
-    spark_application, spark_connect,
+    PolicyDesk, SPARK_HISTORY_SERVER, SPARK_POLICY, original_spark_application,
+    scheduled_spark_application, spark_application, spark_connect, spark_history_server,
 };
 use windlass_spark::lower::{Exposing, IpFamily, Offer};
 use windlass_spark::queue::Policy;
@@ -134,6 +134,9 @@ fn build(
         .controller(scheduled_spark_application(config), QueueConfig::default())
         .controller(spark_connect(config), QueueConfig::default())
         .drain(DRAIN);
+    if config.serves_history_servers {
+        builder = builder.controller(spark_history_server(config), QueueConfig::default());
+    }
     if config.serves_originals {
         builder = builder.controller(original_spark_application(config), QueueConfig::default());
     }
@@ -345,6 +348,13 @@ async fn engine(args: &OperatorArgs) -> Result<Running, Failure> {
         talk(&format!(
             "the cluster does not serve {POD_DISRUPTION_BUDGET}, which Kubernetes does since 1.21: \
              nothing makes evictions wait for drivers"
+        ));
+    }
+    config.serves_history_servers = is_served(&client, &SPARK_HISTORY_SERVER).await?;
+    if !config.serves_history_servers {
+        talk(&format!(
+            "the cluster does not know {SPARK_HISTORY_SERVER}: none are served; apply what windlass install \
+             prints, and restart this operator"
         ));
     }
     config.exposing = exposing(&args.exposing, &client, &args.namespaces).await?;

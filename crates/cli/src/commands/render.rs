@@ -10,13 +10,13 @@ use windlass_api::spark::original::OldImages;
 use windlass_api::spark::scheduled::{SCHEDULE_LABEL, run_name, template};
 use windlass_api::spark::{
     OriginalSparkApplication, ScheduledSparkApplication, SparkApplication, SparkConnect,
-    SparkPolicy,
+    SparkHistoryServer, SparkPolicy,
 };
 use windlass_api::spark::{application, original};
 use windlass_spark::connect::Ruled;
 use windlass_spark::policy::Layer;
 use windlass_spark::submission::{SparkVersion, SubmitError, SubmitIds};
-use windlass_spark::{connect, lower, spark_submit, submission};
+use windlass_spark::{connect, history, lower, spark_submit, submission};
 
 use crate::args::{Format, RenderArgs, ValidateArgs};
 use crate::exit::{Exit, Failure};
@@ -62,6 +62,15 @@ fn render_file(
             &source,
         );
     }
+    let server = objects.iter().find(|it| is_kind::<SparkHistoryServer>(it));
+    if let Some(server) = server
+        && !objects.iter().any(is_kind::<SparkApplication>)
+    {
+        return shows(
+            &manifest::check_history(policies, server, &source)?,
+            &source,
+        );
+    }
     let of_kind = |object: &&Value| is_kind::<ScheduledSparkApplication>(object);
     let application = match objects.iter().find(of_kind) {
         Some(scheduled) if !objects.iter().any(is_kind::<SparkApplication>) => {
@@ -101,6 +110,30 @@ fn serves(server: &Ruled, source: &str) -> Result<Vec<Value>, Failure> {
     }
     for note in &wanted.decided {
         talk(&format!("note: {source}: {note}"));
+    }
+    let mut objects = wanted.before;
+    objects.push(wanted.deployment);
+    Ok(objects)
+}
+
+/// The objects of a history server, without what follows from its ObjectStores.
+fn shows(server: &history::Ruled, source: &str) -> Result<Vec<Value>, Failure> {
+    let wanted = history::wanted(server, None, &lower::Settings::default());
+    let wanted = wanted.map_err(|obstacle| {
+        let problems = obstacle.problems().iter();
+        let lines = problems.map(|problem| format!("{source}: {problem}"));
+        Failure::bad_input(lines.collect::<Vec<_>>().join("\n"))
+    })?;
+    for note in wanted.not_applied.iter().chain(&wanted.exposed) {
+        talk(&format!("warning: {source}: {note}"));
+    }
+    for note in &wanted.decided {
+        talk(&format!("note: {source}: {note}"));
+    }
+    if wanted.log_directory.is_none() {
+        talk(&format!(
+            "note: {source}: spec.eventLog: how its bucket is reached is put in when the ObjectStore is there"
+        ));
     }
     let mut objects = wanted.before;
     objects.push(wanted.deployment);
@@ -167,6 +200,7 @@ pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
         };
         if object["apiVersion"].as_str().is_some_and(is_ours)
             || is_kind::<SparkPolicy>(&object)
+            || is_kind::<SparkHistoryServer>(&object)
             || object["kind"].as_str().is_none()
         {
             checked += 1;
@@ -176,6 +210,9 @@ pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
             } else if is_kind::<SparkConnect>(&object) {
                 manifest::check_connect(&policies, &object, &source)
                     .and_then(|server| serves(&server, &source).map(drop))
+            } else if is_kind::<SparkHistoryServer>(&object) {
+                manifest::check_history(&policies, &object, &source)
+                    .and_then(|server| shows(&server, &source).map(drop))
             } else if is_kind::<OriginalSparkApplication>(&object) {
                 manifest::check_original(&object, &source, &old_images).and_then(|original| {
                     match original {
@@ -206,8 +243,8 @@ pub fn validate(args: ValidateArgs) -> Result<Exit, Failure> {
     if checked == 0 {
         return Err(Failure::bad_input(format!(
             "{file}: holds nothing of Windlass: give a SparkApplication or \
-             ScheduledSparkApplication (sparkoperator.k8s.io/v1beta2), a SparkConnect (v1alpha1), \
-             or a SparkPolicy (windlass.dev/v1alpha1)"
+             ScheduledSparkApplication (sparkoperator.k8s.io/v1beta2), a SparkConnect (v1alpha1), or a \
+             SparkPolicy or SparkHistoryServer (windlass.dev/v1alpha1)"
         )));
     }
     out(&format!("{file}: {checked} valid"));

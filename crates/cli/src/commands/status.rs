@@ -15,7 +15,7 @@ use crate::kinds::Kind;
 use crate::output::{data, out, table, talk};
 use crate::run::preflight::api_failure;
 use crate::shown::{Found, Scope, ago, lines, show, text, time};
-use crate::{clusters, connects, schedules};
+use crate::{clusters, connects, histories, schedules};
 
 /// Shows nodes and all objects, or one object.
 pub async fn status(args: StatusArgs) -> Result<Exit, Failure> {
@@ -36,6 +36,7 @@ pub async fn status(args: StatusArgs) -> Result<Exit, Failure> {
     data(&match subject.kind {
         Kind::Application => one(object, findings, wide, now),
         Kind::Connect => connects::one(object, findings, wide, now),
+        Kind::History => histories::one(object, findings, wide),
         Kind::Schedule => {
             let runs = schedules::runs(&place, &subject.name).await?;
             schedules::one(object, &runs, findings, wide, now)

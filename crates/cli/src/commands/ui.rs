@@ -1,9 +1,9 @@
 //! `windlass ui`: the web page of an application, wherever it is: with its driver while that runs, and with the
-//! history server of its event log when it is over or deleted.
+//! history server of its event log when it is over or deleted; or the list of all that a history server shows.
 //!
-//! A history server is a pod of the namespace with the label [`HISTORY_OF`]: any Deployment is one, with
-//! whatever image and settings its bucket takes, as the one in `examples/storage`. Event logs on this machine
-//! have one of Spark's own that lives as long as the command, whether the cluster is up or not.
+//! A history server of an application is a pod of the namespace with the label [`HISTORY_OF_LABEL`]: that of a
+//! SparkHistoryServer, or of whatever somebody has made by hand. Event logs on this machine have one of Spark's own
+//! that lives as long as the command, whether the cluster is up or not.
 
 mod server;
 
@@ -14,6 +14,10 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use serde_json::Value;
 use tokio::process::Command;
+use windlass_api::spark::application::EVENT_LOG_DIR;
+use windlass_api::spark::history::{
+    HISTORY_OF_LABEL, HISTORY_PORT, LOG_DIRECTORY_ANNOTATION, history_of,
+};
 
 use self::server::{HistoryServer, Wanted};
 use super::forward::{UI_PORT, listen, serve};
@@ -22,14 +26,11 @@ use crate::args::UiArgs;
 use crate::datadir::DataDir;
 use crate::eventlogs::EventLogs;
 use crate::exit::{Exit, Failure};
+use crate::histories;
+use crate::kinds::{Kind, Subject};
 use crate::output::{data, talk};
 use crate::run::interrupts::Interrupts;
 use crate::run::preflight::api_failure;
-
-/// The label of a history server's pods: the ObjectStore whose event logs it shows.
-const HISTORY_OF: &str = "windlass.dev/history-of";
-/// The port of a history server whose pod names none, Spark's own.
-const HISTORY_PORT: u16 = 18080;
 
 /// Where the page of an application is.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,13 +46,71 @@ enum Whereabouts {
     History {
         /// The application as Spark calls it, where that is known.
         id: Option<String>,
-        /// The ObjectStore with its event log, where that is known.
-        store: Option<String>,
+        /// Where its event log is.
+        log: EventLog,
     },
+}
+
+/// Where the event log of an application is, as far as its specification says it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct EventLog {
+    /// The ObjectStore that has it.
+    store: Option<String>,
+    /// The directory that it is in.
+    directory: Option<String>,
 }
 
 /// Leads to the page until it is interrupted or what serves it is gone.
 pub async fn ui(args: UiArgs) -> Result<Exit, Failure> {
+    match args.object.kind {
+        Kind::Application => application(args).await,
+        Kind::History => list(args).await,
+        Kind::Connect => Err(Failure::bad_input(format!(
+            "{}: its page is that of its driver: windlass forward {0} leads to it",
+            args.object
+        ))),
+        Kind::Schedule | Kind::Cluster => Err(Failure::bad_input(format!(
+            "{}: this command is about applications and history servers; windlass status {0} shows what there is",
+            args.object
+        ))),
+    }
+}
+
+/// Leads to all that a history server shows.
+async fn list(args: UiArgs) -> Result<Exit, Failure> {
+    let place = Place::open(&args.place).await?;
+    let found = place.object(&args.object).await?;
+    let phase = histories::state(&found.data);
+    let pod = found.data["status"]["podName"].as_str();
+    let Some(pod) = pod.filter(|_| phase == "Ready") else {
+        return Err(not_ready(&place, &args.object, &found.data));
+    };
+    let pods = place.pods();
+    let port = pods
+        .get(pod)
+        .await
+        .map_err(api_failure)
+        .map(|it| port(&it))?;
+    forward(&args, &place, pod, port, "/").await
+}
+
+/// What to say of a history server that does not answer.
+fn not_ready(place: &Place, subject: &Subject, server: &Value) -> Failure {
+    let message = histories::message(server);
+    let why = if message.is_empty() {
+        String::new()
+    } else {
+        format!(": {message}")
+    };
+    Failure::bad_input(format!(
+        "{} is {}{why}: windlass wait {subject} waits for it, windlass why {subject} says more",
+        place.about(subject),
+        histories::state(server)
+    ))
+}
+
+/// Leads to the page of an application.
+async fn application(args: UiArgs) -> Result<Exit, Failure> {
     let cluster = &args.place.cluster;
     let data = if cluster.names_a_cluster() {
         None
@@ -68,7 +127,7 @@ pub async fn ui(args: UiArgs) -> Result<Exit, Failure> {
         return local(&args, logs, None, None).await;
     }
     let place = Place::open(&args.place).await?;
-    let name = &args.application;
+    let name = &args.object.name;
     let applications = place.applications();
     let found = applications.get_opt(name).await.map_err(api_failure)?;
     let known = found.as_ref().map(|found| (state(found), &found.data));
@@ -80,10 +139,8 @@ pub async fn ui(args: UiArgs) -> Result<Exit, Failure> {
         (Whereabouts::Local { id }, Some(logs)) => {
             local(&args, &logs, Some(&place), id.as_deref()).await
         }
-        (Whereabouts::Local { id }, None) => remote(&args, &place, id, None).await,
-        (Whereabouts::History { id, store }, _) => {
-            remote(&args, &place, id, store.as_deref()).await
-        }
+        (Whereabouts::Local { id }, None) => remote(&args, &place, id, &EventLog::default()).await,
+        (Whereabouts::History { id, log }, _) => remote(&args, &place, id, &log).await,
     }
 }
 
@@ -92,14 +149,14 @@ async fn remote(
     args: &UiArgs,
     place: &Place,
     id: Option<String>,
-    store: Option<&str>,
+    log: &EventLog,
 ) -> Result<Exit, Failure> {
-    let (pod, port) = history_server(place, store).await?;
+    let (pod, port) = history_server(place, log).await?;
     let path = id.map_or_else(|| "/".to_owned(), |id| format!("/history/{id}/"));
     if path == "/" {
         talk(&format!(
             "there is no application {}/{} now: the list of the history server has those of before by their names",
-            place.namespace, args.application
+            place.namespace, args.object.name
         ));
     }
     forward(args, place, &pod, port, &path).await
@@ -137,7 +194,7 @@ async fn local(
     let mut interrupts = Interrupts::listen()?;
     let namespace = args.place.namespace.as_deref();
     let namespace = place.map_or(namespace.unwrap_or("default"), |it| it.namespace.as_str());
-    let name = args.application.as_str();
+    let name = args.object.name.as_str();
     let wanted = id.map_or(Wanted::LastOf { namespace, name }, Wanted::Id);
     // The server takes the port that was free a moment ago.
     let (listener, port) = listen(args.local_port).await?;
@@ -153,9 +210,9 @@ async fn local(
     };
     let path = match (found, place) {
         (Some(id), _) => format!("/history/{id}/"),
-        (None, Some(place)) if history_server(place, None).await.is_ok() => {
+        (None, Some(place)) if history_server(place, &EventLog::default()).await.is_ok() => {
             drop(server);
-            return remote(args, place, None, None).await;
+            return remote(args, place, None, &EventLog::default()).await;
         }
         (None, _) => {
             talk(&format!(
@@ -190,7 +247,7 @@ fn whereabouts(
         }
         return Ok(Whereabouts::History {
             id: None,
-            store: None,
+            log: EventLog::default(),
         });
     };
     let (spec, status) = (&application["spec"], &application["status"]);
@@ -227,27 +284,32 @@ fn whereabouts(
     }
     let id =
         id.ok_or_else(|| format!("is {state} and had no driver: windlass why {name} says why"))?;
+    let directory = conf(EVENT_LOG_DIR);
     Ok(Whereabouts::History {
         id: Some(id.to_owned()),
-        store: store.map(str::to_owned),
+        log: EventLog {
+            // With a directory of its own it only takes the keys from there.
+            store: store.filter(|_| directory.is_none()).map(str::to_owned),
+            directory: directory.map(str::to_owned),
+        },
     })
 }
 
 /// The pod of a history server that answers, and its port.
-async fn history_server(place: &Place, store: Option<&str>) -> Result<(String, u16), Failure> {
-    let label = store.map_or_else(
-        || HISTORY_OF.to_owned(),
-        |store| format!("{HISTORY_OF}={store}"),
-    );
+async fn history_server(place: &Place, log: &EventLog) -> Result<(String, u16), Failure> {
+    let label = match &log.store {
+        Some(store) => format!("{HISTORY_OF_LABEL}={}", history_of(store)),
+        None => HISTORY_OF_LABEL.to_owned(),
+    };
     let labelled = ListParams::default().labels(&label);
-    let pods = place
-        .pods()
-        .list(&labelled)
-        .await
-        .map_err(api_failure)?
-        .items;
-    if let Some(pod) = pods.iter().find(|pod| is_ready(pod)) {
+    let pods = place.pods().list(&labelled).await.map_err(api_failure)?;
+    let pods = pods.items;
+    let ready = pods.iter().filter(|pod| is_ready(pod));
+    if let Some(pod) = ready.max_by_key(|pod| shows(pod, log)) {
         return Ok((pod.metadata.name.clone().unwrap_or_default(), port(pod)));
+    }
+    if let Some(failure) = waiting_server(place, log).await {
+        return Err(failure);
     }
     let namespace = &place.namespace;
     Err(Failure::bad_input(match pods.first() {
@@ -257,10 +319,41 @@ async fn history_server(place: &Place, store: Option<&str>) -> Result<(String, u
             pod.metadata.name.as_deref().unwrap_or_default()
         ),
         None => format!(
-            "no pod of namespace {namespace} has the label {label}, as a history server for these event logs would: \
-             start one, for example that of docs/object-stores.md"
+            "namespace {namespace} has no history server for {}: make a SparkHistoryServer, as in \
+             docs/object-stores.md",
+            log.store.as_ref().map_or_else(
+                || "its event logs".to_owned(),
+                |store| format!("the event logs of ObjectStore {store}")
+            )
         ),
     }))
+}
+
+/// Whether a server shows the very directory that the application writes to.
+fn shows(pod: &Pod, log: &EventLog) -> bool {
+    let plain = |directory: &str| directory.trim_end_matches('/').to_owned();
+    let annotations = pod.metadata.annotations.as_ref();
+    let shown = annotations.and_then(|it| it.get(LOG_DIRECTORY_ANNOTATION));
+    let wanted = log.directory.as_deref().map(plain);
+    wanted.is_some() && shown.map(|it| plain(it)) == wanted
+}
+
+/// What to say of a SparkHistoryServer that would show the event logs if it answered.
+async fn waiting_server(place: &Place, log: &EventLog) -> Option<Failure> {
+    let (api, all) = (place.api(Kind::History), ListParams::default());
+    // Older clusters do not know them, and not everybody may see them.
+    let servers = api.list(&all).await.ok()?.items;
+    let shows = |server: &Value| {
+        let store = server["spec"]["eventLog"].as_str();
+        log.store.is_none() || store == log.store.as_deref()
+    };
+    let server = servers.into_iter().find(|it| shows(&it.data))?;
+    let name = server.metadata.name.unwrap_or_default();
+    Some(not_ready(
+        place,
+        &Subject::of(Kind::History, name),
+        &server.data,
+    ))
 }
 
 fn is_ready(pod: &Pod) -> bool {
@@ -324,19 +417,29 @@ mod tests {
             pod: "pi-driver".to_owned(),
             port,
         };
-        let history = |store: Option<&str>| Whereabouts::History {
+        let history = |store: Option<&str>, directory: Option<&str>| Whereabouts::History {
             id: Some("spark-1".to_owned()),
-            store: store.map(str::to_owned),
+            log: EventLog {
+                store: store.map(str::to_owned),
+                directory: directory.map(str::to_owned),
+            },
         };
         assert_eq!(of("RUNNING", json!({})), Ok(driver(4040)));
         let moved = json!({"sparkConf": {"spark.ui.port": "4041"}, "eventLog": "history"});
         assert_eq!(of("RUNNING", moved.clone()), Ok(driver(4041)));
-        assert_eq!(of("COMPLETED", moved), Ok(history(Some("history"))));
+        assert_eq!(of("COMPLETED", moved), Ok(history(Some("history"), None)));
         let by_settings = json!({"sparkConf": {"spark.eventLog.enabled": "true"}});
-        assert_eq!(of("FAILED", by_settings), Ok(history(None)));
+        assert_eq!(of("FAILED", by_settings), Ok(history(None, None)));
+        let in_a_folder = json!({
+            "eventLog": "shared", "sparkConf": {"spark.eventLog.dir": "s3a://shared/logs"},
+        });
+        assert_eq!(
+            of("FAILED", in_a_folder),
+            Ok(history(None, Some("s3a://shared/logs")))
+        );
         let gone = Whereabouts::History {
             id: None,
-            store: None,
+            log: EventLog::default(),
         };
         assert_eq!(whereabouts("pi", None, None), Ok(gone));
     }
@@ -356,6 +459,22 @@ mod tests {
             Ok(Whereabouts::Local { id })
         );
         assert_eq!(of(None), Ok(Whereabouts::Local { id: None }));
+    }
+
+    #[test]
+    fn of_several_servers_the_one_of_the_directory_is_chosen() {
+        let pod = |directory: Option<&str>| -> Pod {
+            let annotations = directory.map(|it| json!({"windlass.dev/log-directory": it}));
+            serde_json::from_value(json!({"metadata": {"annotations": annotations}})).unwrap()
+        };
+        let log = EventLog {
+            directory: Some("s3a://shared/logs/".to_owned()),
+            ..EventLog::default()
+        };
+        assert!(shows(&pod(Some("s3a://shared/logs")), &log));
+        assert!(!shows(&pod(Some("s3a://shared/others")), &log));
+        assert!(!shows(&pod(None), &log));
+        assert!(!shows(&pod(None), &EventLog::default()));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! `windlass wait`: until an application, a schedule, a Connect server or a virtual cluster is where
-//! somebody needs it to be.
+//! `windlass wait`: until an application, a schedule, a server or a virtual cluster is where somebody needs it
+//! to be.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -54,12 +54,12 @@ pub async fn wait(args: WaitArgs) -> Result<Exit, Failure> {
 /// What is waited for; an error where an object of this kind never gets there.
 fn awaited(subject: &Subject, given: Option<Awaited>) -> Result<Awaited, Failure> {
     let usual = match subject.kind {
-        Kind::Connect | Kind::Cluster => Awaited::Running,
+        Kind::Connect | Kind::History | Kind::Cluster => Awaited::Running,
         Kind::Application | Kind::Schedule => Awaited::End,
     };
     let awaited = given.unwrap_or(usual);
     match (subject.kind, awaited) {
-        (Kind::Connect, Awaited::End) => Err(Failure::bad_input(format!(
+        (Kind::Connect | Kind::History, Awaited::End) => Err(Failure::bad_input(format!(
             "{subject} has no end: --for running waits until it answers, --for suspended until it \
              is stopped"
         ))),
@@ -139,7 +139,7 @@ fn verdict(kind: Kind, awaited: Awaited, found: Option<&DynamicObject>) -> Optio
     let state = state(kind, found);
     match (kind, awaited, state.as_str()) {
         // A status that is about an earlier specification says nothing.
-        (Kind::Connect | Kind::Cluster, ..) if !is_current(found) => None,
+        (Kind::Connect | Kind::History | Kind::Cluster, ..) if !is_current(found) => None,
         // Nor does one of the run before that which somebody has asked for.
         (Kind::Application, Awaited::End | Awaited::Running, _) if is_about_to_run(found) => None,
         (Kind::Cluster, Awaited::Running, _) if clusters::is_ready(&found.data) => {
@@ -148,15 +148,15 @@ fn verdict(kind: Kind, awaited: Awaited, found: Option<&DynamicObject>) -> Optio
         (Kind::Application, Awaited::Running, "RUNNING" | "COMPLETED")
         | (Kind::Application, Awaited::Suspended, "SUSPENDED")
         | (Kind::Application, Awaited::End, "COMPLETED")
-        | (Kind::Connect, Awaited::Running, "Ready")
-        | (Kind::Connect | Kind::Schedule, Awaited::Suspended, "Suspended") => {
+        | (Kind::Connect | Kind::History, Awaited::Running, "Ready")
+        | (Kind::Connect | Kind::History | Kind::Schedule, Awaited::Suspended, "Suspended") => {
             Some(Exit::Completed)
         }
         // What has ended is never suspended any more.
         (Kind::Application, Awaited::Suspended, "COMPLETED" | "FAILED")
         | (Kind::Application, Awaited::Running | Awaited::End, "FAILED")
         // A specification that is wrong does not mend itself.
-        | (Kind::Connect, Awaited::Running | Awaited::Suspended, "Failed")
+        | (Kind::Connect | Kind::History, Awaited::Running | Awaited::Suspended, "Failed")
         | (Kind::Cluster, Awaited::Running, "Invalid") => Some(Exit::JobFailed),
         _ => None,
     }
@@ -314,6 +314,33 @@ mod tests {
     }
 
     #[test]
+    fn a_history_server_is_waited_for_until_it_answers() {
+        let server = |phase: &str, seen: i64| -> DynamicObject {
+            serde_json::from_value(json!({
+                "metadata": {"name": "jobs", "generation": 2},
+                "status": {"phase": phase, "observedGeneration": seen},
+            }))
+            .unwrap()
+        };
+        for (awaited, server, expected) in [
+            (Awaited::Running, server("Ready", 2), Some(Exit::Completed)),
+            (Awaited::Running, server("Ready", 1), None),
+            (Awaited::Running, server("Pending", 2), None),
+            (Awaited::Running, server("Starting", 2), None),
+            (Awaited::Running, server("Failed", 2), Some(Exit::JobFailed)),
+            (
+                Awaited::Suspended,
+                server("Suspended", 2),
+                Some(Exit::Completed),
+            ),
+            (Awaited::Deleted, server("Ready", 2), None),
+        ] {
+            let seen = verdict(Kind::History, awaited, Some(&server));
+            assert_eq!(seen, expected, "{awaited:?} {:?}", server.data);
+        }
+    }
+
+    #[test]
     fn a_cluster_is_waited_for_until_its_members_are_ready() {
         let cluster = |kind: &str, status: &str, reason: &str, seen: i64| -> DynamicObject {
             serde_json::from_value(json!({
@@ -349,6 +376,7 @@ mod tests {
         let of = |kind, given| awaited(&Subject::of(kind, "x"), given);
         assert_eq!(of(Kind::Application, None).unwrap(), Awaited::End);
         assert_eq!(of(Kind::Connect, None).unwrap(), Awaited::Running);
+        assert_eq!(of(Kind::History, None).unwrap(), Awaited::Running);
         assert_eq!(of(Kind::Cluster, None).unwrap(), Awaited::Running);
         let suspended = Some(Awaited::Suspended);
         assert_eq!(of(Kind::Schedule, suspended).unwrap(), Awaited::Suspended);

@@ -1,11 +1,12 @@
-//! `windlass why`: what is not well with an application, a schedule, a Connect server or a virtual cluster,
-//! and what to do.
+//! `windlass why`: what is not well with an application, a schedule, a server or a virtual cluster, and what to do.
 
 use jiff::Timestamp;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 use windlass_director::diagnosis as director;
-use windlass_spark::diagnosis::{Evidence, diagnose, diagnose_schedule, diagnose_server};
+use windlass_spark::diagnosis::{
+    Evidence, diagnose, diagnose_history, diagnose_schedule, diagnose_server,
+};
 
 use crate::applications::Place;
 use crate::args::{Told, WhyArgs};
@@ -88,10 +89,11 @@ pub async fn judge(place: &Place, subject: &Subject) -> Result<Judgement, Failur
             let findings = told(director::diagnose(&evidence, now));
             (evidence.cluster, findings, unread)
         }
-        Kind::Application | Kind::Connect => {
+        Kind::Application | Kind::Connect | Kind::History => {
             let Gathered { evidence, unread } = gather(place, subject).await?;
             let findings = match subject.kind {
                 Kind::Connect => diagnose_server(&evidence, now),
+                Kind::History => diagnose_history(&evidence, now),
                 _ => diagnose(&evidence, now),
             };
             let Evidence { application, .. } = evidence;
@@ -130,6 +132,7 @@ impl Judgement {
             Kind::Application => &status["applicationState"]["state"],
             Kind::Schedule => &status["scheduleState"],
             Kind::Connect | Kind::Cluster => &status["state"],
+            Kind::History => &status["phase"],
         };
         json!({
             "kind": self.subject.kind.resource().kind,

@@ -37,8 +37,12 @@ pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
                 Runnable::Schedule { schedule, others } => {
                     once(&schedule, others, &source_name(&args), &screen)?
                 }
-                Runnable::Server { connect, others } => {
-                    return Box::pin(server::run(args, connect, others, screen)).await;
+                Runnable::Server {
+                    kind,
+                    object,
+                    others,
+                } => {
+                    return Box::pin(server::run(args, kind, object, others, screen)).await;
                 }
             };
             if let Some(namespace) = &args.namespace {

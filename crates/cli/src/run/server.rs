@@ -1,5 +1,5 @@
-//! `windlass run -f` of a SparkConnect: the server is started, can be reached at a port of this
-//! machine, and is gone when the user stops it.
+//! `windlass run -f` of a SparkConnect or a SparkHistoryServer: the server is started, can be reached at a port of
+//! this machine, and is gone when the user stops it.
 //!
 //! Laws:
 //! - only what was created here is deleted here: with `--attach` a server that was there stays;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use kube::api::{DynamicObject, PostParams};
 use serde_json::Value;
 use tokio::net::TcpListener;
-use windlass_api::spark::connect::SparkConnectSpec;
+use windlass_api::spark::history::{HISTORY_PORT, HISTORY_PORT_KEY};
 
 use super::interrupts::Interrupts;
 use super::preflight::{self, api_failure};
@@ -33,16 +33,23 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// Runs the server of a file until it is stopped.
 pub async fn run(
     args: RunArgs,
-    mut connect: Value,
+    kind: Kind,
+    mut object: Value,
     others: Vec<Value>,
     mut screen: Screen,
 ) -> Result<Exit, Failure> {
     if let Some(namespace) = &args.namespace {
-        connect["metadata"]["namespace"] = Value::from(namespace.as_str());
+        object["metadata"]["namespace"] = Value::from(namespace.as_str());
     }
-    job::configure(&mut connect, &args.conf)?;
-    let checked = manifest::check_connect(&[], &connect, &source_name(&args))?;
-    let metadata = checked.connect().metadata.clone();
+    job::configure(&mut object, &args.conf)?;
+    let source = source_name(&args);
+    let metadata = if kind == Kind::History {
+        let checked = manifest::check_history(&[], &object, &source)?;
+        checked.server().metadata.clone()
+    } else {
+        let checked = manifest::check_connect(&[], &object, &source)?;
+        checked.connect().metadata.clone()
+    };
     let name = metadata.name.unwrap_or_default();
     let namespace = metadata.namespace.filter(|it| !it.is_empty());
     let namespace = namespace.unwrap_or_else(|| "default".to_owned());
@@ -56,14 +63,14 @@ pub async fn run(
         namespace,
     };
     let server = Server {
-        subject: Subject::of(Kind::Connect, name),
+        subject: Subject::of(kind, name),
         place,
     };
     let result = server
         .run_on(
             &connection,
             &args,
-            connect,
+            object,
             others,
             &mut screen,
             &mut interrupts,
@@ -82,7 +89,7 @@ impl Server {
         &self,
         connection: &Connection,
         args: &RunArgs,
-        connect: Value,
+        object: Value,
         others: Vec<Value>,
         screen: &mut Screen,
         interrupts: &mut Interrupts,
@@ -91,15 +98,14 @@ impl Server {
         if !connection.is_embedded() {
             preflight::check(client, namespace).await?;
         }
-        let api = self.place.api(Kind::Connect);
+        let api = self.place.api(self.subject.kind);
         let existing = api.get_opt(&self.subject.name).await.map_err(api_failure)?;
         if let Some(existing) = existing {
             if !args.attach {
                 return Err(self.is_there());
             }
             wake(&api, &self.subject.name, &existing).await?;
-            let spec = spec_of(&self.subject, &existing)?;
-            return self.stay(&spec, screen, interrupts).await;
+            return self.stay(&existing, screen, interrupts).await;
         }
         if !connection.outlives_us() {
             preflight::make_namespace(client, namespace).await?;
@@ -107,34 +113,59 @@ impl Server {
         for other in others {
             screen.line(&apply_beside(client, other, namespace).await?);
         }
-        let object: DynamicObject = serde_json::from_value(connect).map_err(Failure::internal)?;
+        let object: DynamicObject = serde_json::from_value(object).map_err(Failure::internal)?;
         let created = api.create(&PostParams::default(), &object).await;
         let created = created.map_err(api_failure)?;
         screen.line(&format!("{} created", self.place.about(&self.subject)));
-        let spec = spec_of(&self.subject, &created)?;
-        let exit = self.stay(&spec, screen, interrupts).await?;
+        let exit = self.stay(&created, screen, interrupts).await?;
         self.stop(screen, interrupts).await?;
         Ok(exit)
     }
 
     /// What to say when there is one of this name.
     fn is_there(&self) -> Failure {
-        let Subject { name, .. } = &self.subject;
+        let Subject { name, kind } = &self.subject;
+        let opener = match kind {
+            Kind::History => format!("windlass ui {}", self.subject),
+            _ => format!("windlass connect {name}"),
+        };
         Failure::bad_input(format!(
-            "metadata.name {name:?}: there is a Connect server of this name in namespace {}: windlass \
-             connect {name} uses it, --attach stays with it, windlass delete {} removes it",
-            self.place.namespace, self.subject
+            "metadata.name {name:?}: there is a {} of this name in namespace {}: {opener} uses it, --attach \
+             stays with it, windlass delete {} removes it",
+            kind.noun(),
+            self.place.namespace,
+            self.subject
         ))
+    }
+
+    /// The port that the server listens at.
+    fn port(&self, found: &DynamicObject) -> Result<u16, Failure> {
+        if self.subject.kind == Kind::History {
+            let port = found.data["spec"]["sparkConf"][HISTORY_PORT_KEY].as_str();
+            let port = port.and_then(|port| port.trim().parse().ok());
+            return Ok(port.unwrap_or(HISTORY_PORT));
+        }
+        spec_of(&self.subject, found).map(|spec| port(&spec))
+    }
+
+    /// What clients on this machine are given.
+    async fn url(&self, found: &DynamicObject, local: u16) -> Result<String, Failure> {
+        if self.subject.kind == Kind::History {
+            return Ok(format!("http://127.0.0.1:{local}/"));
+        }
+        let spec = spec_of(&self.subject, found)?;
+        let token = token(&self.place, &spec, &self.subject.name).await?;
+        Ok(url(local, token.as_deref()))
     }
 
     /// Leads a port of this machine to the server, whichever pod it is in, until the user stops it.
     async fn stay(
         &self,
-        spec: &SparkConnectSpec,
+        found: &DynamicObject,
         screen: &mut Screen,
         interrupts: &mut Interrupts,
     ) -> Result<Exit, Failure> {
-        let (place, subject, port) = (&self.place, &self.subject, port(spec));
+        let (place, subject, port) = (&self.place, &self.subject, self.port(found)?);
         let mut listening: Option<TcpListener> = None;
         loop {
             screen.headline(&format!("waiting for {subject}"));
@@ -147,8 +178,7 @@ impl Server {
                 Some(listener) => listener,
                 none => {
                     let (listener, local) = near(port).await?;
-                    let token = token(place, spec, &subject.name).await?;
-                    screen.log(format!("{}\n", url(local, token.as_deref())).as_bytes());
+                    screen.log(format!("{}\n", self.url(found, local).await?).as_bytes());
                     screen.say(&format!(
                         "leads to port {port} of {}; Ctrl-C ends it",
                         place.about(subject)

@@ -2,7 +2,6 @@
 
 use serde::Deserialize as _;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use windlass_api::field::FieldError;
 use windlass_api::spark::application::{NameKey, SparkApplicationSpec};
 use windlass_api::spark::connect::{
@@ -10,19 +9,16 @@ use windlass_api::spark::connect::{
 };
 use windlass_api::spark::{SparkApplication, SparkConnect};
 
-use super::{DEPLOYMENT, HASH_ANNOTATION, TOKEN_ANNOTATION, reach};
+use super::{MADE_FOR_ANNOTATION, TOKEN_ANNOTATION, reach};
 use crate::lower::{self, LowerError, Lowered, Settings};
 use crate::policy::Policies;
+use crate::standing::{Owner, deployment, rename_file, stamp};
 
-/// On the Deployment: the generation of the specification that it was made for.
-pub const MADE_FOR_ANNOTATION: &str = "windlass.dev/made-for-generation";
 /// On the Deployment: the specification of the server as policies made it, where there were some.
 pub const RULED_ANNOTATION: &str = "windlass.dev/ruled";
 
 /// How the server learns the token that clients must show.
 const TOKEN_VARIABLE: &str = "SPARK_CONNECT_AUTHENTICATE_TOKEN";
-/// Old ReplicaSets are of no use: their ConfigMaps are gone.
-const REVISIONS: u32 = 1;
 
 /// The objects of one server.
 #[derive(Debug, Clone, PartialEq)]
@@ -162,7 +158,11 @@ fn assemble(ruled: &Ruled, pieces: &ConnectPieces, lowered: Lowered) -> Wanted {
     let mut pod = submission.driver;
     let mut before = reach::network_policies(name, pieces, &submission.conf);
     for mut file in submission.objects {
-        rename(&mut file, &mut pod, name);
+        let what = match file["data"].get("spark.properties") {
+            Some(_) => "conf",
+            None => "executors",
+        };
+        rename_file(&mut file, &mut pod, &format!("{name}-{what}"));
         before.push(file);
     }
     let service = reach::service(name, pieces, &submission.conf);
@@ -174,7 +174,7 @@ fn assemble(ruled: &Ruled, pieces: &ConnectPieces, lowered: Lowered) -> Wanted {
         show_token(&mut pod, &submission.container, secret);
     }
     let made = token.filter(|_| connect.spec.makes_token());
-    let mut deployment = deployment(name, &pod);
+    let mut deployment = deployment(&server_name(name), &reach::selector(name), &pod);
     if let Some(secret) = &made {
         deployment["metadata"]["annotations"][TOKEN_ANNOTATION] = json!(secret.name);
     }
@@ -182,11 +182,16 @@ fn assemble(ruled: &Ruled, pieces: &ConnectPieces, lowered: Lowered) -> Wanted {
         let record = serde_json::to_string(&ruled.app.spec).unwrap_or_default();
         deployment["metadata"]["annotations"][RULED_ANNOTATION] = json!(record);
     }
+    let owner = Owner {
+        api_version: "sparkoperator.k8s.io/v1alpha1",
+        kind: "SparkConnect",
+        label: CONNECT_NAME_LABEL,
+        metadata: &connect.metadata,
+    };
     for object in before.iter_mut().chain([&mut deployment]) {
-        belong(object, connect);
+        owner.adopt(object);
         stamp(object);
     }
-    // Not a part of what it was made from: a generation may differ in nothing that matters here.
     if let Some(generation) = connect.metadata.generation {
         let generation = json!(generation.to_string());
         deployment["metadata"]["annotations"][MADE_FOR_ANNOTATION] = generation;
@@ -205,23 +210,6 @@ fn assemble(ruled: &Ruled, pieces: &ConnectPieces, lowered: Lowered) -> Wanted {
     }
 }
 
-/// A ConfigMap never changes, so another content has another name.
-fn rename(file: &mut Value, pod: &mut Value, name: &str) {
-    let what = match file["data"].get("spark.properties") {
-        Some(_) => "conf",
-        None => "executors",
-    };
-    let hash = hash(&file["data"]);
-    let new = json!(format!("{name}-{what}-{}", &hash[..8]));
-    let old = std::mem::replace(&mut file["metadata"]["name"], new.clone());
-    let volumes = pod["spec"]["volumes"].as_array_mut();
-    for volume in volumes.into_iter().flatten() {
-        if volume["configMap"]["name"] == old {
-            volume["configMap"]["name"] = new.clone();
-        }
-    }
-}
-
 /// The server reads the token from its environment.
 fn show_token(pod: &mut Value, container: &str, secret: &NameKey) {
     let containers = pod["spec"]["containers"].as_array_mut();
@@ -237,51 +225,4 @@ fn show_token(pod: &mut Value, container: &str, secret: &NameKey) {
             "valueFrom": {"secretKeyRef": {"name": secret.name, "key": secret.key}},
         }));
     }
-}
-
-fn deployment(name: &str, pod: &Value) -> Value {
-    json!({
-        "apiVersion": DEPLOYMENT.api_version(),
-        "kind": DEPLOYMENT.kind,
-        "metadata": {"name": server_name(name)},
-        "spec": {
-            "replicas": 1,
-            "revisionHistoryLimit": REVISIONS,
-            "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": reach::selector(name)},
-            "template": {"metadata": pod["metadata"], "spec": pod["spec"]},
-        },
-    })
-}
-
-/// Makes an object one of this SparkConnect.
-pub(super) fn belong(object: &mut Value, connect: &SparkConnect) {
-    let name = connect.metadata.name.as_deref().unwrap_or_default();
-    let metadata = &mut object["metadata"];
-    metadata["namespace"] = json!(connect.metadata.namespace.as_deref().unwrap_or("default"));
-    metadata["labels"][CONNECT_NAME_LABEL] = json!(name);
-    if let Some(uid) = &connect.metadata.uid {
-        metadata["ownerReferences"] = json!([{
-            "apiVersion": "sparkoperator.k8s.io/v1alpha1",
-            "kind": "SparkConnect",
-            "name": name,
-            "uid": uid,
-            "controller": true,
-            "blockOwnerDeletion": true,
-        }]);
-    }
-}
-
-/// Writes the hash of an object on it.
-pub(super) fn stamp(object: &mut Value) {
-    let hash = hash(object);
-    object["metadata"]["annotations"][HASH_ANNOTATION] = json!(hash);
-}
-
-/// 16 hex digits that stand for a value.
-fn hash(value: &Value) -> String {
-    let digest = Sha256::digest(value.to_string().as_bytes());
-    let (head, _) = digest.split_at(8);
-    head.iter()
-        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

@@ -4,18 +4,17 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde_json::{Value, json};
 use windlass_api::spark::connect::{
     ConnectState as State, ServerStatus, SparkConnectStatus as Status, WAKE_REQUESTED_AT,
 };
-use windlass_engine::plan::{Basis, Effect, EventNote, ObjectRef};
-use windlass_engine::{Kind, Object};
+use windlass_engine::plan::{Basis, Effect, EventNote};
 
-use super::build::{Wanted, stamp};
-use super::observed::{DeploymentState, Observed, Present, ServerPod};
-use super::{HASH_ANNOTATION, MADE_FOR_ANNOTATION, reach};
+use super::build::Wanted;
+use super::observed::Observed;
+use super::{MADE_FOR_ANNOTATION, TOKEN_ANNOTATION, reach};
 use crate::lifecycle::conditions::{self, ConditionKind, Setting, Truth};
 use crate::lifecycle::in_words;
+use crate::standing::{DeploymentState, Parts, ServerPod, stopped};
 
 /// How often to look again while something is waited for, should its end go unnoticed.
 const RESYNC: SignedDuration = SignedDuration::from_secs(30);
@@ -218,43 +217,13 @@ impl Machine<'_> {
 
     /// What to apply and to delete, so that all is as wanted.
     fn effects(&self, wanted: &Wanted, demand: Demand) -> Vec<Effect> {
-        let mut deployment = wanted.deployment.clone();
-        if demand != Demand::Up {
-            deployment["spec"]["replicas"] = json!(0);
-            // The hash is that of the object without one.
-            let annotations = deployment["metadata"]["annotations"].as_object_mut();
-            let mark = annotations.and_then(|annotations| {
-                annotations.remove(HASH_ANNOTATION);
-                annotations.remove(MADE_FOR_ANNOTATION)
-            });
-            stamp(&mut deployment);
-            if let Some(mark) = mark {
-                deployment["metadata"]["annotations"][MADE_FOR_ANNOTATION] = mark;
-            }
-        }
-        let delete = |present: &Present| Effect::Delete {
-            target: present.target.clone(),
-            uid: present.uid.clone(),
+        let stopped = (demand != Demand::Up).then(|| stopped(&wanted.deployment));
+        let parts = Parts {
+            before: &wanted.before,
+            deployment: stopped.as_ref().unwrap_or(&wanted.deployment),
         };
-        // The Kubeflow operator makes bare pods, which would be servers beside the Deployment's.
-        let present = &self.observed.present;
-        let is_pod = |present: &&Present| present.target.kind == Kind::POD.kind;
-        let mut effects: Vec<Effect> = present.iter().filter(is_pod).map(delete).collect();
-        let missing = wanted.before.iter().filter(|object| self.lacks(object));
-        effects.extend(missing.cloned().map(Effect::Apply));
-        effects.extend(self.token(wanted));
-        if self.lacks(&deployment) || self.was_scaled(&deployment) {
-            effects.push(Effect::Apply(deployment.clone()));
-        }
-        let all: Vec<ObjectRef> = wanted
-            .before
-            .iter()
-            .chain([&deployment])
-            .map(reference)
-            .collect();
-        let is_stale = |it: &&Present| !is_pod(it) && !all.contains(&it.target);
-        effects.extend(present.iter().filter(is_stale).map(delete));
-        effects
+        let seen = self.observed.deployment.as_ref();
+        parts.changes(&self.observed.present, seen, self.token(wanted))
     }
 
     /// What a server was made for, where it is as it should be for another generation, too. Its pods
@@ -262,23 +231,8 @@ impl Machine<'_> {
     fn mark(&self, wanted: &Wanted) -> Option<Effect> {
         let seen = self.observed.deployment.as_ref()?;
         let mark = wanted.deployment["metadata"]["annotations"][MADE_FOR_ANNOTATION].as_str();
-        (mark.is_some() && seen.made_for.as_deref() != mark)
+        (mark.is_some() && seen.annotation(MADE_FOR_ANNOTATION) != mark)
             .then(|| Effect::Apply(wanted.deployment.clone()))
-    }
-
-    /// Whether an object is missing, or was made from something else.
-    fn lacks(&self, object: &Value) -> bool {
-        let target = reference(object);
-        let present = &self.observed.present;
-        let found = present.iter().find(|present| present.target == target);
-        let hash = object["metadata"]["annotations"][HASH_ANNOTATION].as_str();
-        found.is_none_or(|found| found.hash.as_deref() != hash)
-    }
-
-    /// Whether somebody else gave the Deployment another number of servers.
-    fn was_scaled(&self, deployment: &Value) -> bool {
-        let seen = self.observed.deployment.as_ref();
-        seen.is_some_and(|seen| deployment["spec"]["replicas"] != seen.replicas)
     }
 
     /// A token is made when no server was ever told to ask for it, and when its Secret is gone: the
@@ -286,8 +240,8 @@ impl Machine<'_> {
     fn token(&self, wanted: &Wanted) -> Option<Effect> {
         let secret = wanted.token.as_ref()?;
         let deployment = self.observed.deployment.as_ref();
-        let made =
-            deployment.and_then(|it| it.token_secret.as_deref()) == Some(secret.name.as_str());
+        let made = deployment.and_then(|it| it.annotation(TOKEN_ANNOTATION));
+        let made = made == Some(secret.name.as_str());
         let is_missed = |server: &ServerPod| {
             let trouble = server.trouble.as_deref().unwrap_or_default();
             trouble.starts_with("CreateContainerConfigError") && trouble.contains(&secret.name)
@@ -391,10 +345,6 @@ impl Machine<'_> {
             basis,
         }
     }
-}
-
-fn reference(object: &Value) -> ObjectRef {
-    Object::new(object.clone()).object_ref()
 }
 
 fn later(time: Timestamp, pause: Duration) -> Timestamp {

@@ -5,9 +5,10 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
 use serde_json::Value;
 use windlass_engine::plan::ObjectRef;
+
+use crate::standing::{DeploymentState, Present, ServerPod};
 
 /// Everything the decision may look at besides the object itself.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,49 +27,6 @@ pub struct Observed {
     pub refusal: Option<String>,
     /// A new token, in case one is needed.
     pub entropy: Option<Entropy>,
-}
-
-/// An object that is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Present {
-    /// Which.
-    pub target: ObjectRef,
-    /// Its uid.
-    pub uid: String,
-    /// The hash of what it was made from.
-    pub hash: Option<String>,
-}
-
-/// What a Deployment says about its pods.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DeploymentState {
-    /// How many servers it is to have.
-    pub replicas: i64,
-    /// The Secret of the token that was made for it.
-    pub token_secret: Option<String>,
-    /// The generation of the specification that it was made for.
-    pub made_for: Option<String>,
-    /// Whether the pods it counts are those it was last told to make.
-    pub rolled_out: bool,
-    /// Why it cannot make pods.
-    pub failure: Option<String>,
-}
-
-/// A pod that serves, or will.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerPod {
-    /// Its name.
-    pub name: String,
-    /// When it was created.
-    pub created: Timestamp,
-    /// Its address.
-    pub ip: Option<String>,
-    /// Whether it answers.
-    pub ready: bool,
-    /// How often its server was started anew.
-    pub restarts: i32,
-    /// What is in its way, for a person.
-    pub trouble: Option<String>,
 }
 
 impl Observed {

@@ -1,9 +1,10 @@
 //! Who reaches a server: its Service, its NetworkPolicies, and the Secret of its token.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::ServicePort;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 use windlass_api::spark::application::NameKey;
 use windlass_api::spark::connect::{CONNECT_NAME_LABEL, ConnectPieces, server_name};
@@ -12,6 +13,7 @@ use windlass_engine::Kind;
 use super::observed::Entropy;
 use crate::lower::server::{SERVER_ROLE, port};
 use crate::observe::ROLE;
+use crate::standing::{self, service_port};
 use crate::submission::Conf;
 
 /// `networkpolicies.networking.k8s.io`.
@@ -32,53 +34,31 @@ const PORTS: [(&str, &str, u16); 3] = [
 const CONNECT_PORT_NAME: &str = "spark-connect-server";
 
 /// The labels of the server's pod by which it is found.
-pub(super) fn selector(name: &str) -> Value {
-    json!({CONNECT_NAME_LABEL: name, ROLE: SERVER_ROLE})
+pub(super) fn selector(name: &str) -> BTreeMap<String, String> {
+    let labels = [(CONNECT_NAME_LABEL, name), (ROLE, SERVER_ROLE)];
+    labels
+        .into_iter()
+        .map(|(label, value)| (label.to_owned(), value.to_owned()))
+        .collect()
 }
 
-/// The Service in front of the server: the user's, led to the pod, with the ports it lacks.
+/// The Service in front of the server.
 pub(super) fn service(name: &str, pieces: &ConnectPieces, conf: &Conf) -> Value {
-    let mut service = pieces.service.clone().unwrap_or_default();
-    service
-        .metadata
-        .name
-        .get_or_insert_with(|| server_name(name));
-    service.status = None;
-    let spec = service.spec.get_or_insert_default();
-    let labels = [(CONNECT_NAME_LABEL, name), (ROLE, SERVER_ROLE)];
-    spec.selector = Some(
-        labels
-            .into_iter()
-            .map(|(label, value)| (label.to_owned(), value.to_owned()))
-            .collect(),
-    );
-    let ports = spec.ports.get_or_insert_default();
-    for port in own_ports(conf) {
-        let is_there = |it: &ServicePort| it.name == port.name || it.port == port.port;
-        if !ports.iter().any(is_there) {
-            ports.push(port);
-        }
-    }
+    let given = pieces.service.as_ref();
+    let service = standing::service(&server_name(name), given, &selector(name), own_ports(conf));
     // A Service is plain data, which always has a JSON form.
     serde_json::to_value(service).unwrap_or_default()
 }
 
 fn own_ports(conf: &Conf) -> Vec<ServicePort> {
-    let make = |name: &str, number: u16| ServicePort {
-        name: Some(name.to_owned()),
-        port: i32::from(number),
-        target_port: Some(IntOrString::Int(i32::from(number))),
-        protocol: Some("TCP".to_owned()),
-        ..ServicePort::default()
-    };
     let set = |key: &str| conf.get(key).and_then(|text| text.trim().parse().ok());
     let mut ports: Vec<ServicePort> = PORTS
         .into_iter()
-        .map(|(name, key, default)| make(name, set(key).unwrap_or(default)))
+        .map(|(name, key, default)| service_port(name, set(key).unwrap_or(default)))
         .collect();
     ports.push(ServicePort {
         app_protocol: Some("grpc".to_owned()),
-        ..make(CONNECT_PORT_NAME, port(conf))
+        ..service_port(CONNECT_PORT_NAME, port(conf))
     });
     ports
 }
@@ -116,7 +96,7 @@ pub(super) fn network_policies(name: &str, pieces: &ConnectPieces, conf: &Conf) 
     vec![
         policy(
             server_name(name),
-            &selector(name),
+            &json!(selector(name)),
             json!([{"from": peers, "ports": open}, {"from": [own]}]),
         ),
         policy(

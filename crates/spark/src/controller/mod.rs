@@ -13,6 +13,7 @@ mod application;
 mod connect;
 mod effects;
 mod exposers;
+mod history;
 mod last_words;
 mod original;
 mod policies;
@@ -39,6 +40,7 @@ use crate::queue::Policy;
 
 pub use application::SparkApplications;
 pub use connect::{ConnectSight, SparkConnects};
+pub use history::{HistorySight, SparkHistoryServers};
 pub use original::{OriginalSight, OriginalSparkApplications};
 pub use policies::PolicyDesk;
 pub use scheduled::{ScheduleSight, ScheduledSparkApplications};
@@ -74,6 +76,14 @@ pub const SPARK_CONNECT: Kind = Kind::namespaced(
     "v1alpha1",
     "SparkConnect",
     "sparkconnects",
+);
+
+/// `sparkhistoryservers.windlass.dev`.
+pub const SPARK_HISTORY_SERVER: Kind = Kind::namespaced(
+    "windlass.dev",
+    "v1alpha1",
+    "SparkHistoryServer",
+    "sparkhistoryservers",
 );
 
 /// `sparkpolicies.windlass.dev`.
@@ -149,6 +159,9 @@ pub struct OperatorConfig {
     /// Whether the operator looks after ObjectStores, too, which applications may name; a watch of what is
     /// not served never begins.
     pub serves_object_stores: bool,
+    /// Whether the cluster serves SparkHistoryServers, so that they are operated; a watch of what is not served
+    /// never begins.
+    pub serves_history_servers: bool,
     /// Where the event logs of applications go that say nothing about theirs; they have none when not given.
     pub event_logs: Option<LocalEventLogs>,
     /// What may run at once in namespaces whose quotas do not say it.
@@ -186,6 +199,7 @@ impl Default for OperatorConfig {
             protect_drivers: settings.protect_drivers,
             serves_budgets: settings.serves_budgets,
             serves_object_stores: settings.serves_object_stores,
+            serves_history_servers: true,
             event_logs: settings.event_logs,
             queue: Policy::default(),
             exposing: settings.exposing,
@@ -243,6 +257,12 @@ pub fn spark_application(config: &OperatorConfig) -> SparkApplications {
 /// The controller of SparkConnects.
 pub fn spark_connect(config: &OperatorConfig) -> SparkConnects {
     SparkConnects::new(config.settings(), PolicyDesk::new(config.policies.clone()))
+}
+
+/// The controller of SparkHistoryServers. Only for clusters that serve them: a watch of what is not
+/// served never begins.
+pub fn spark_history_server(config: &OperatorConfig) -> SparkHistoryServers {
+    SparkHistoryServers::new(config.settings(), PolicyDesk::new(config.policies.clone()))
 }
 
 /// The controller of applications of the first operator. Only for clusters that serve them: a watch

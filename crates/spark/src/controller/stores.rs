@@ -1,4 +1,4 @@
-//! The ObjectStores that an application names, read for it.
+//! The ObjectStores that an application or a history server names, read for it.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ use windlass_engine::{Object, ObjectKey, View};
 
 use super::OBJECT_STORE;
 use super::application::SparkApplications;
+use crate::lower::Settings;
 use crate::policy::Policies;
 use crate::stores::{Stores, named};
 
@@ -30,24 +31,34 @@ impl SparkApplications {
             ruled = policies.apply(object.spec(), account).spec;
             &ruled
         };
-        let names = named(spec);
-        if !names.is_empty() && !self.settings().serves_object_stores {
-            return Ok(Stores::Unserved);
-        }
-        let mut known = BTreeMap::new();
-        for name in names {
-            let key = ObjectKey {
-                namespace: object.namespace().map(Into::into),
-                name: name.into(),
-            };
-            if let Some(found) = view.get(&OBJECT_STORE, &key).await? {
-                let store = ObjectStore::deserialize(found.as_value());
-                let access = store
-                    .map_err(|error| error.to_string())
-                    .and_then(|store| hadoop::access(&store));
-                known.insert(name.to_owned(), access);
-            }
-        }
-        Ok(Stores::Known(known))
+        read_stores(spec, object, self.settings(), view).await
     }
+}
+
+/// The ObjectStores that a specification names, in the namespace of its object.
+pub(super) async fn read_stores(
+    spec: &Value,
+    object: &Object,
+    settings: &Settings,
+    view: &View,
+) -> Result<Stores, ApiError> {
+    let names = named(spec);
+    if !names.is_empty() && !settings.serves_object_stores {
+        return Ok(Stores::Unserved);
+    }
+    let mut known = BTreeMap::new();
+    for name in names {
+        let key = ObjectKey {
+            namespace: object.namespace().map(Into::into),
+            name: name.into(),
+        };
+        if let Some(found) = view.get(&OBJECT_STORE, &key).await? {
+            let store = ObjectStore::deserialize(found.as_value());
+            let access = store
+                .map_err(|error| error.to_string())
+                .and_then(|store| hadoop::access(&store));
+            known.insert(name.to_owned(), access);
+        }
+    }
+    Ok(Stores::Known(known))
 }

@@ -1,5 +1,5 @@
-//! Why an application, a schedule or a Connect server is not well: from what the cluster shows to
-//! causes and next steps.
+//! Why an application, a schedule or a server is not well: from what the cluster shows to causes and next
+//! steps.
 //!
 //! Laws:
 //! - pure and total: evidence in any shape gives findings, at worst none;
@@ -8,6 +8,7 @@
 //!   comes before what merely accompanies it;
 //! - every finding carries what was seen, so that a person can check it.
 
+mod history;
 mod pods;
 mod schedule;
 mod server;
@@ -25,13 +26,14 @@ use windlass_engine::Object;
 
 use crate::lifecycle::health::one_line;
 pub use crate::lifecycle::remedy::Cause;
+pub use history::diagnose_history;
 pub use schedule::diagnose_schedule;
 pub use server::diagnose_server;
 
 /// What the cluster shows of an application, as its API gives it.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
-    /// The SparkApplication, or the SparkConnect.
+    /// The SparkApplication, SparkConnect or SparkHistoryServer.
     pub application: Value,
     /// Its pods, of all attempts.
     pub pods: Vec<PodEvidence>,

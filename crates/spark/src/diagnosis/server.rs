@@ -1,4 +1,4 @@
-//! Why a Spark Connect server is not well.
+//! Why a Spark Connect server is not well, and what any server's pod tells.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -31,6 +31,9 @@ pub fn diagnose_server(evidence: &Evidence, now: Timestamp) -> Vec<Finding> {
         findings.extend(nodes(evidence));
     }
     for finding in &mut findings {
+        if finding.cause == Cause::ClassMissing {
+            MISSING_CLASS.clone_into(&mut finding.next);
+        }
         finding.next = in_own_words(&finding.next);
     }
     only_once(findings)
@@ -119,7 +122,7 @@ fn verdict(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
             format!("windlass resume connect/{name} starts it"),
         );
     }
-    let server = current(evidence);
+    let server = current(evidence, SERVER_ROLE);
     if server.is_none() && status["idleSince"].is_string() {
         return finding(
             Cause::Suspended,
@@ -127,7 +130,7 @@ fn verdict(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
         );
     }
     if let Some(found) = server
-        && let Some(finding) = of_pod(evidence, found, name, message, now)
+        && let Some(finding) = of_pod(evidence, found, &format!("connect/{name}"), message, now)
     {
         return Some(finding);
     }
@@ -143,19 +146,19 @@ fn verdict(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
 }
 
 /// The server's pod: the newest, since there is never more than one that counts.
-fn current(evidence: &Evidence) -> Option<&PodEvidence> {
+pub(super) fn current<'a>(evidence: &'a Evidence, of_role: &str) -> Option<&'a PodEvidence> {
     let servers = evidence.pods.iter();
     servers
-        .filter(|it| role(&it.pod) == Some(SERVER_ROLE))
+        .filter(|it| role(&it.pod) == Some(of_role))
         .max_by_key(|it| text(&it.pod["metadata"]["creationTimestamp"]).to_owned())
 }
 
-/// What the pod and its log tell. A server that ends is started again in its pod, so its last end
+/// What the pod and its log tell; the subject is how commands name the server. A server that ends is started again in its pod, so its last end
 /// counts, whatever the container waits for since.
-fn of_pod(
+pub(super) fn of_pod(
     evidence: &Evidence,
     found: &PodEvidence,
-    name: &str,
+    subject: &str,
     message: &str,
     now: Timestamp,
 ) -> Option<Finding> {
@@ -184,17 +187,13 @@ fn of_pod(
             ),
             Some(remedy) => {
                 seen.push(format!("log: {}", remedy.line));
-                let next = match remedy.cause {
-                    Cause::ClassMissing => MISSING_CLASS,
-                    _ => remedy.next,
-                };
-                (remedy.cause, next.to_owned())
+                (remedy.cause, remedy.next.to_owned())
             }
             None => {
                 seen.extend(last_lines(log).into_iter().map(|line| format!("log: {line}")));
                 (
                     Cause::Other,
-                    format!("read all of its log: windlass logs connect/{name}"),
+                    format!("read all of its log: windlass logs {subject}"),
                 )
             }
         };

@@ -18,6 +18,8 @@ pub enum ConditionKind {
     FieldNotApplied,
     /// Fields that a policy decided otherwise than the user. Only present where there are some.
     PolicyApplied,
+    /// A history server answers.
+    Ready,
     /// The driver runs.
     Running,
     /// Settings hold secrets that everybody reads. Only present where some do.
@@ -41,6 +43,7 @@ impl ConditionKind {
             Self::ExecutorsHeldUp => "ExecutorsHeldUp",
             Self::FieldNotApplied => "FieldNotApplied",
             Self::PolicyApplied => "PolicyApplied",
+            Self::Ready => "Ready",
             Self::Running => "Running",
             Self::SecretInPlainText => "SecretInPlainText",
             Self::ServerPodReady => "ServerPodReady",

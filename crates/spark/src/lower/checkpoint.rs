@@ -69,9 +69,10 @@ pub(super) fn notes(product: Product, app: &SparkApplication) -> Vec<NotApplied>
             "is for applications; mount a claim by spec.volumes and the server's volumeMounts"
                 .to_owned()
         }
+        Product::HistoryServer => "is for applications; remove it".to_owned(),
     };
     let keys = keys(app).filter(|key| {
-        product == Product::Server || key.strip_prefix(CHECKPOINT_DIR) != Some("enable")
+        product != Product::Run || key.strip_prefix(CHECKPOINT_DIR) != Some("enable")
     });
     keys.map(|key| NotApplied {
         field: format!("spec.sparkConf[{key}]"),

@@ -13,6 +13,7 @@ use windlass_api::{
         SparkApplication,
         application::{Attempt, KEEP_LOGS_LABEL},
         connect::CONNECT_NAME_LABEL,
+        history::HISTORY_NAME_LABEL,
     },
 };
 
@@ -86,25 +87,30 @@ pub(super) fn label_executors(context: &Context<'_>, pod: &mut PodEditor) {
 }
 
 fn labels(context: &Context<'_>) -> BTreeMap<String, String> {
-    let kept = context.app.spec.keep_logs.iter();
-    let kept = kept.map(|store| (KEEP_LOGS_LABEL.to_owned(), store.clone()));
-    if context.product == Product::Server {
-        let labels = [
-            (CONNECT_NAME_LABEL.to_owned(), context.name().to_owned()),
+    let name = context.name().to_owned();
+    let mut labels = match context.product {
+        Product::Run => BTreeMap::from([
+            (APP_NAME_LABEL.to_owned(), name),
             (LAUNCHED_LABEL.to_owned(), "true".to_owned()),
-        ];
-        return labels.into_iter().chain(kept).collect();
+            (
+                SUBMISSION_LABEL.to_owned(),
+                context.attempt.submission_id.clone(),
+            ),
+            (ATTEMPT_LABEL.to_owned(), context.attempt.number.to_string()),
+        ]),
+        Product::Server => BTreeMap::from([
+            (CONNECT_NAME_LABEL.to_owned(), name),
+            (LAUNCHED_LABEL.to_owned(), "true".to_owned()),
+        ]),
+        // It runs no job, and its log is not kept.
+        Product::HistoryServer => {
+            return BTreeMap::from([(HISTORY_NAME_LABEL.to_owned(), name)]);
+        }
+    };
+    if let Some(store) = &context.app.spec.keep_logs {
+        labels.insert(KEEP_LOGS_LABEL.to_owned(), store.clone());
     }
-    let labels = [
-        (APP_NAME_LABEL.to_owned(), context.name().to_owned()),
-        (LAUNCHED_LABEL.to_owned(), "true".to_owned()),
-        (
-            SUBMISSION_LABEL.to_owned(),
-            context.attempt.submission_id.clone(),
-        ),
-        (ATTEMPT_LABEL.to_owned(), context.attempt.number.to_string()),
-    ];
-    labels.into_iter().chain(kept).collect()
+    labels
 }
 
 fn inherited_labels(context: &Context<'_>) -> BTreeMap<String, String> {

@@ -21,6 +21,7 @@ mod editor;
 mod executor;
 mod exposure;
 mod group;
+pub(crate) mod history;
 mod identity;
 mod monitoring;
 mod protect;
@@ -180,8 +181,10 @@ struct Context<'a> {
 enum Product {
     /// One run of it: a driver that ends.
     Run,
-    /// A server, whose pod a Deployment starts again and again.
+    /// A Spark Connect server, whose pod a Deployment starts again and again.
     Server,
+    /// A history server, likewise, which has no executors and asks no Kubernetes.
+    HistoryServer,
 }
 
 impl Context<'_> {
@@ -225,6 +228,25 @@ pub fn lower_server(app: &SparkApplication, settings: &Settings) -> Result<Lower
     )
 }
 
+/// The same of a history server; the application is the one of [`windlass_api::spark::history::application`], with
+/// the settings of the server and of its ObjectStores. Its account is that of the namespace, whose token it does not
+/// get, unless the template says otherwise.
+pub fn lower_history(app: &SparkApplication, settings: &Settings) -> Result<Lowered, LowerError> {
+    let settings = Settings {
+        exposing: Exposing::nothing(),
+        driver_service_account: None,
+        // Nothing is lost with one that is evicted.
+        protect_drivers: false,
+        ..settings.clone()
+    };
+    lower_to(
+        Product::HistoryServer,
+        app,
+        &identity::first_attempt(app),
+        &settings,
+    )
+}
+
 fn lower_to(
     product: Product,
     app: &SparkApplication,
@@ -261,8 +283,10 @@ fn lower_to(
         .objects
         .splice(0..0, context.monitoring.config_map(&context));
     identity::mark(&context, &mut submission);
-    if product == Product::Server {
-        server::finish(&driver, &mut submission, settings.pod_addresses);
+    match product {
+        Product::Run => {}
+        Product::Server => server::finish(&driver, &mut submission, settings.pod_addresses),
+        Product::HistoryServer => history::finish(&driver, &mut submission),
     }
     let (profile, _) = Profile::of(&context.version);
     let demand = Demand::of(&submission, profile)?;
@@ -298,15 +322,16 @@ fn request(driver: &Role<'_>, executor: &Role<'_>) -> SubmitRequest {
         &mut conf,
     );
     secrets::settings(spec, &mut conf);
+    let has_executors = context.product != Product::HistoryServer;
     let templates = submission::Templates {
         driver: driver::template(driver, &mut conf),
-        executor: Some(executor::template(executor, &mut conf)),
+        executor: has_executors.then(|| executor::template(executor, &mut conf)),
     };
     SubmitRequest {
         version: context.version.clone(),
         conf: conf.into_conf(),
         main: match context.product {
-            Product::Run => application::main_resource(spec),
+            Product::Run | Product::HistoryServer => application::main_resource(spec),
             Product::Server => server::stand_in(),
         },
         args: spec.arguments.clone(),

@@ -101,24 +101,12 @@ pub(super) fn finish(role: &Role<'_>, submission: &mut Submission, usual: IpFami
     let template = role.pod.template.as_ref();
     let name = submission.container.clone();
     let pod = &mut submission.driver;
-    if let Some(metadata) = pod["metadata"].as_object_mut() {
-        metadata.remove("name");
-        metadata.remove("namespace");
-    }
-    if let Some(labels) = pod["metadata"]["labels"].as_object_mut() {
-        labels.remove("spark-app-selector");
-        labels.insert("spark-role".to_owned(), json!(SERVER_ROLE));
-    }
-    pod["spec"]["restartPolicy"] = json!("Always");
-    let containers = pod["spec"]["containers"].as_array_mut();
-    let spark = containers
-        .into_iter()
-        .flatten()
-        .find(|container| container["name"] == *name);
-    if let Some(spark) = spark {
+    stay(pod, SERVER_ROLE);
+    if let Some(spark) = container(pod, &name) {
         arguments(spark, family);
         variables(spark);
-        ports_and_probes(spark, port);
+        ports(spark, port);
+        probes(spark, &json!({"tcpSocket": {"port": port}}));
         if let Some(given) = template.and_then(|template| named(template, &name)) {
             resources(spark, given);
             if let Some(policy) = given.get("imagePullPolicy").filter(|it| it.is_string()) {
@@ -129,6 +117,28 @@ pub(super) fn finish(role: &Role<'_>, submission: &mut Submission, usual: IpFami
     settings(submission);
 }
 
+/// Makes the pod one that a Deployment starts again and again, in this role.
+pub(super) fn stay(pod: &mut Value, role: &str) {
+    if let Some(metadata) = pod["metadata"].as_object_mut() {
+        metadata.remove("name");
+        metadata.remove("namespace");
+    }
+    if let Some(labels) = pod["metadata"]["labels"].as_object_mut() {
+        labels.remove("spark-app-selector");
+        labels.insert("spark-role".to_owned(), json!(role));
+    }
+    pod["spec"]["restartPolicy"] = json!("Always");
+}
+
+/// The container of this name.
+pub(super) fn container<'a>(pod: &'a mut Value, name: &str) -> Option<&'a mut Value> {
+    let containers = pod["spec"]["containers"].as_array_mut();
+    containers
+        .into_iter()
+        .flatten()
+        .find(|container| container["name"] == *name)
+}
+
 /// The port that clients speak to.
 pub(crate) fn port(conf: &Conf) -> u16 {
     conf.get(CONNECT_PORT_KEY)
@@ -136,7 +146,7 @@ pub(crate) fn port(conf: &Conf) -> u16 {
         .unwrap_or(CONNECT_PORT)
 }
 
-fn list<'a>(container: &'a mut Value, field: &str) -> Option<&'a mut Vec<Value>> {
+pub(super) fn list<'a>(container: &'a mut Value, field: &str) -> Option<&'a mut Vec<Value>> {
     if container.get(field).is_none_or(Value::is_null) {
         container[field] = json!([]);
     }
@@ -174,19 +184,22 @@ fn variables(spark: &mut Value) {
     }));
 }
 
-/// Spark opens the port only from 4.1 on. Probes of the template stay.
-fn ports_and_probes(spark: &mut Value, port: u16) {
+/// Spark opens the port only from 4.1 on.
+fn ports(spark: &mut Value, port: u16) {
     if let Some(ports) = list(spark, "ports")
         && !ports.iter().any(|it| it["containerPort"] == port)
     {
         ports.push(json!({"name": "spark-connect", "containerPort": port, "protocol": "TCP"}));
     }
+}
+
+/// A server is asked whether it answers. Probes of the template stay.
+pub(super) fn probes(spark: &mut Value, question: &Value) {
     let probe = |period: u32, failures: u32| {
-        json!({
-            "tcpSocket": {"port": port},
-            "periodSeconds": period,
-            "failureThreshold": failures,
-        })
+        let mut probe = question.clone();
+        probe["periodSeconds"] = json!(period);
+        probe["failureThreshold"] = json!(failures);
+        probe
     };
     for (field, probe) in [
         ("startupProbe", probe(STARTUP_PERIOD_SECONDS, STARTUP_TRIES)),
@@ -199,7 +212,7 @@ fn ports_and_probes(spark: &mut Value, port: u16) {
 }
 
 /// The container of this name in a template, else the first.
-fn named<'a>(template: &'a Value, name: &str) -> Option<&'a Value> {
+pub(super) fn named<'a>(template: &'a Value, name: &str) -> Option<&'a Value> {
     let containers = template.pointer("/spec/containers")?.as_array()?;
     let named = containers.iter().find(|it| it["name"] == *name);
     named.or_else(|| containers.first())
@@ -207,7 +220,7 @@ fn named<'a>(template: &'a Value, name: &str) -> Option<&'a Value> {
 
 /// What the template says about a resource holds, as with the Kubeflow operator; of what it does
 /// not speak, cores and memory decide.
-fn resources(spark: &mut Value, given: &Value) {
+pub(super) fn resources(spark: &mut Value, given: &Value) {
     let amount = |part: &str, resource: &str| {
         let amount = given.get("resources")?.get(part)?.get(resource)?;
         match amount {

@@ -16,11 +16,12 @@ use windlass_api::spark::original::{self, OldImages, check_followed};
 use windlass_api::spark::scheduled::{self, run_name, template};
 use windlass_api::spark::{
     OriginalSparkApplication, ScheduledSparkApplication, SparkApplication, SparkConnect,
-    SparkPolicy, policy,
+    SparkHistoryServer, SparkPolicy, policy,
 };
 use windlass_engine::webhook::{Operation, Request, Verdict};
 
 use crate::connect::{self, Ruled};
+use crate::history;
 use crate::lower::{self, Settings};
 use crate::original::wanted;
 use crate::policy::Policies;
@@ -62,6 +63,9 @@ pub fn validate(
         }
         (_, "SparkConnect") => {
             read(&object).map_or_else(refused, |it| server(&it, settings, policies))
+        }
+        (_, "SparkHistoryServer") => {
+            read(&object).map_or_else(refused, |it| history_server(&it, settings, policies))
         }
         _ => Verdict::allowed(),
     }
@@ -108,6 +112,22 @@ fn server(server: &SparkConnect, settings: &Settings, policies: &Policies) -> Ve
             ..Verdict::allowed()
         },
         Err(problems) => Verdict::of_problems(problems),
+    }
+}
+
+/// Its ObjectStores may come later, so they are no matter here.
+fn history_server(
+    server: &SparkHistoryServer,
+    settings: &Settings,
+    policies: &Policies,
+) -> Verdict {
+    let ruled = history::Ruled::by(policies, server);
+    match ruled.and_then(|ruled| history::wanted(&ruled, None, settings)) {
+        Ok(wanted) => Verdict {
+            warnings: [wanted.not_applied, wanted.decided, wanted.exposed].concat(),
+            ..Verdict::allowed()
+        },
+        Err(obstacle) => Verdict::of_problems(obstacle.problems().to_vec()),
     }
 }
 
@@ -317,6 +337,35 @@ mod tests {
         );
         let other = json!({"apiVersion": "v1", "kind": "Pod"});
         assert_eq!(judged("CREATE", &other, &Value::Null), Verdict::allowed());
+    }
+
+    #[test]
+    fn a_history_server_is_refused_for_its_own_fields_and_not_for_a_bucket_that_may_come() {
+        let history = |spec: Value| {
+            let mut object = json!({
+                "apiVersion": "windlass.dev/v1alpha1",
+                "kind": "SparkHistoryServer",
+                "metadata": {"name": "jobs", "namespace": "team"},
+                "spec": {"sparkVersion": "4.3.0", "image": "apache/spark:4.3.0"},
+            });
+            for (key, value) in spec.as_object().unwrap() {
+                object["spec"][key] = value.clone();
+            }
+            object
+        };
+        let good = history(json!({"eventLog": "history"}));
+        assert_eq!(judged("CREATE", &good, &Value::Null), Verdict::allowed());
+        for (spec, expected) in [
+            (json!({}), "spec: must say where event logs are"),
+            (
+                json!({"eventLog": "a", "logDirectory": "hdfs://a/b"}),
+                "spec.logDirectory: is one place more",
+            ),
+            (json!({"eventLog": "a", "memory": "much"}), "spec.memory"),
+        ] {
+            let refusal = refusal(&history(spec));
+            assert!(refusal.contains(expected), "{refusal}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use windlass_engine::metrics::{Format, Metrics};
 use windlass_engine::{Engine, QueueConfig, Territory};
 use windlass_spark::controller::{
     OperatorConfig, original_spark_application, scheduled_spark_application, spark_application,
-    spark_connect,
+    spark_connect, spark_history_server,
 };
 use windlass_spark::lower::Exposing;
 use windlass_spark::rbac;
@@ -96,6 +96,42 @@ impl House {
         house.run_operator(&OperatorConfig {
             serves_originals: true,
             old_images,
+            ..Self::config()
+        });
+        house
+    }
+
+    /// With an operator that looks after ObjectStores, and may read them.
+    pub(crate) async fn start_with_object_stores() -> Self {
+        let mut house = Self::empty().await;
+        for crd in windlass_api::storage::crds() {
+            house.install(crd).await;
+        }
+        let group = "rbac.authorization.k8s.io";
+        let api_version = format!("{group}/v1");
+        let named = json!({"name": "stores"});
+        let roles = house.all(&api_version, "ClusterRole", "clusterroles");
+        let rule = json!({
+            "apiGroups": ["banzaicloud.com"], "resources": ["objectstores"],
+            "verbs": ["get", "list", "watch"],
+        });
+        roles
+            .create(json!({
+                "apiVersion": api_version, "kind": "ClusterRole", "metadata": named, "rules": [rule],
+            }))
+            .await;
+        let bindings = house.all(&api_version, "ClusterRoleBinding", "clusterrolebindings");
+        let subject =
+            json!({"kind": "ServiceAccount", "namespace": "windlass", "name": "operator"});
+        bindings
+            .create(json!({
+                "apiVersion": api_version, "kind": "ClusterRoleBinding", "metadata": named,
+                "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "stores"},
+                "subjects": [subject],
+            }))
+            .await;
+        house.run_operator(&OperatorConfig {
+            serves_object_stores: true,
             ..Self::config()
         });
         house
@@ -234,7 +270,8 @@ impl House {
             .territory(config.territory.clone())
             .controller(applications, QueueConfig::default())
             .controller(scheduled_spark_application(config), QueueConfig::default())
-            .controller(spark_connect(config), QueueConfig::default());
+            .controller(spark_connect(config), QueueConfig::default())
+            .controller(spark_history_server(config), QueueConfig::default());
         if config.serves_originals {
             builder =
                 builder.controller(original_spark_application(config), QueueConfig::default());
@@ -335,6 +372,18 @@ impl Place {
             "SparkConnect",
             "sparkconnects",
         )
+    }
+
+    pub(crate) fn histories(&self) -> Objects {
+        self.named(
+            "windlass.dev/v1alpha1",
+            "SparkHistoryServer",
+            "sparkhistoryservers",
+        )
+    }
+
+    pub(crate) fn object_stores(&self) -> Objects {
+        self.named("banzaicloud.com/v1alpha1", "ObjectStore", "objectstores")
     }
 
     pub(crate) fn deployments(&self) -> Objects {

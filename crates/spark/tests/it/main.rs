@@ -17,6 +17,8 @@ mod faults;
 mod field_walk;
 mod golden;
 mod groups;
+mod histories;
+mod history_sweep;
 mod house;
 mod lives;
 mod metrics;

@@ -24,9 +24,9 @@ pub use self::status::{ConnectState, ServerStatus, SparkConnectStatus};
 pub use self::validate::{in_own_words, validate};
 use super::application::{
     ConfValue, DriverSpec, DynamicAllocation, ExecutorSpec, Language, NameKey, SparkApplication,
-    SparkApplicationSpec, SparkPodSpec,
+    SparkApplicationSpec,
 };
-use crate::names::LABEL_MAX;
+use super::standing::{CONTAINER, Template};
 use crate::schema;
 
 /// The SparkConnect that a pod, and everything else of a server, belongs to.
@@ -39,8 +39,8 @@ pub const WAKE_REQUESTED_AT: &str = "windlass.dev/wake-requested-at";
 /// The class of the server.
 pub const SERVER_CLASS: &str = "org.apache.spark.sql.connect.service.SparkConnectServer";
 
-/// The longest name: what the names of the server's objects add must fit into a label.
-pub const NAME_MAX: usize = LABEL_MAX - "-server".len();
+/// What is put behind the name of a SparkConnect for its objects.
+const SUFFIX: &str = "-server";
 
 /// The key of the token in the Secret that the operator makes.
 pub const TOKEN_KEY: &str = "token";
@@ -203,7 +203,7 @@ impl SparkConnectSpec {
 
 /// The name of the server's Deployment, and of its Service unless a template names it.
 pub fn server_name(name: &str) -> String {
-    format!("{name}-server")
+    format!("{name}{SUFFIX}")
 }
 
 /// The name of the Secret with the token that the operator makes.
@@ -221,8 +221,7 @@ pub fn application(connect: &SparkConnect) -> SparkApplication {
     let conf = |key: &str| spec.spark_conf.get(key).and_then(ConfValue::text);
     let driver = Template {
         value: spec.server.template.as_ref(),
-        container: conf("spark.kubernetes.driver.podTemplateContainerName")
-            .unwrap_or("spark-kubernetes-driver"),
+        container: conf("spark.kubernetes.driver.podTemplateContainerName").unwrap_or(CONTAINER),
     };
     let executor = Template {
         value: spec.executor.template.as_ref(),
@@ -261,45 +260,6 @@ pub fn application(connect: &SparkConnect) -> SparkApplication {
             ..SparkApplicationSpec::default()
         },
         status: None,
-    }
-}
-
-/// A template, and the name of Spark's container in it.
-struct Template<'a> {
-    value: Option<&'a Value>,
-    container: &'a str,
-}
-
-impl Template<'_> {
-    /// Spark sets image and account by settings, over what the template says; here the template is
-    /// the place where users say it.
-    fn pod(&self, cores: Option<i32>, memory: Option<&String>) -> SparkPodSpec {
-        let text = |value: Option<&Value>| {
-            let text = value.and_then(Value::as_str);
-            text.filter(|it| !it.is_empty()).map(str::to_owned)
-        };
-        let pod = self.value.and_then(|template| template.get("spec"));
-        let of_pod = |field: &str| text(pod.and_then(|pod| pod.get(field)));
-        SparkPodSpec {
-            cores,
-            memory: memory.cloned(),
-            image: text(self.spark().and_then(|container| container.get("image"))),
-            service_account: of_pod("serviceAccountName").or_else(|| of_pod("serviceAccount")),
-            template: self.value.cloned(),
-            ..SparkPodSpec::default()
-        }
-    }
-
-    fn pull_policy(&self) -> Option<String> {
-        let policy = self.spark()?.get("imagePullPolicy")?.as_str()?;
-        Some(policy.to_owned())
-    }
-
-    /// Spark's container: the one of that name, else the first.
-    fn spark(&self) -> Option<&Value> {
-        let containers = self.value?.get("spec")?.get("containers")?.as_array()?;
-        let named = containers.iter().find(|it| it["name"] == self.container);
-        named.or_else(|| containers.first())
     }
 }
 

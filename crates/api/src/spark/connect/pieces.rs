@@ -2,11 +2,11 @@
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
-use serde_json::json;
 
 use super::SparkConnectSpec;
 use crate::field::{FieldError, FieldPath};
 use crate::spark::application::read_piece;
+use crate::spark::standing::read_service;
 
 /// Every part that is a Kubernetes type, but for the templates, which are read with the application.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,12 +24,7 @@ impl ConnectPieces {
         let mut errors = Vec::new();
         let service_path = path.field("server").field("service");
         let service = spec.server.service.as_ref().and_then(|value| {
-            let mut value = value.clone();
-            if let Some(fields) = value.as_object_mut() {
-                // It gets a name and labels here.
-                fields.entry("metadata").or_insert_with(|| json!({}));
-            }
-            read_piece(&value, &service_path)
+            read_service(value, &service_path)
                 .map_err(|wrong| errors.extend(wrong))
                 .ok()
         });

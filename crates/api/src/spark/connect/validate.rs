@@ -1,9 +1,10 @@
 //! What a SparkConnect may not say. What it has in common with an application is checked as one.
 
-use super::{ConnectPieces, NAME_MAX, SparkConnect, SparkConnectSpec, application};
+use super::{ConnectPieces, SUFFIX, SparkConnect, SparkConnectSpec, application};
 use crate::field::{FieldError, FieldPath, Problem};
-use crate::names::{DnsSubdomain, ServiceName};
+use crate::names::DnsSubdomain;
 use crate::spark::application::{self as applications, ConfValue};
+use crate::spark::standing::{wrong_with_name, wrong_with_service};
 
 /// Settings that the operator makes, and what to do instead.
 const DENIED: [(&str, &str); 3] = [
@@ -26,7 +27,8 @@ pub fn validate(connect: &SparkConnect) -> Vec<FieldError> {
     let mut findings = Vec::new();
     let spec = &connect.spec;
     let at = FieldPath::new("spec");
-    check_name(&mut findings, connect);
+    let name = connect.metadata.name.as_deref().unwrap_or_default();
+    findings.extend(wrong_with_name(name, SUFFIX));
     check_image(&mut findings, spec, &at);
     check_executors(&mut findings, spec, &at);
     check_idle_timeout(&mut findings, spec, &at);
@@ -38,7 +40,11 @@ pub fn validate(connect: &SparkConnect) -> Vec<FieldError> {
         }
     }
     match ConnectPieces::parse(spec) {
-        Ok(pieces) => check_service(&mut findings, &pieces, &at),
+        Ok(pieces) => {
+            let path = at.field("server").field("service");
+            let service = pieces.service.iter();
+            findings.extend(service.flat_map(|it| wrong_with_service(it, &path)));
+        }
         Err(errors) => findings.extend(errors),
     }
     let mut as_application = application(connect);
@@ -97,22 +103,6 @@ pub fn in_own_words(error: FieldError) -> FieldError {
         path,
         detail,
         ..error
-    }
-}
-
-fn check_name(findings: &mut Vec<FieldError>, connect: &SparkConnect) {
-    let name = connect.metadata.name.as_deref().unwrap_or_default();
-    let path = FieldPath::new("metadata").field("name");
-    match ServiceName::new(name) {
-        Err(error) => findings.push(FieldError::invalid(path, name, error.to_string())),
-        Ok(_) if name.len() > NAME_MAX => {
-            let detail = format!(
-                "has {} characters but at most {NAME_MAX} are allowed, since -server is put behind it",
-                name.len()
-            );
-            findings.push(FieldError::invalid(path, name, detail));
-        }
-        Ok(_) => {}
     }
 }
 
@@ -210,24 +200,5 @@ fn check_access(findings: &mut Vec<FieldError>, spec: &SparkConnectSpec, at: &Fi
         if secret.key.is_empty() {
             findings.push(FieldError::missing(path.field("key"), "must be given"));
         }
-    }
-}
-
-fn check_service(findings: &mut Vec<FieldError>, pieces: &ConnectPieces, at: &FieldPath) {
-    let Some(service) = &pieces.service else {
-        return;
-    };
-    let path = at.field("server").field("service");
-    if let Some(name) = &service.metadata.name
-        && let Err(error) = ServiceName::new(name.as_str())
-    {
-        let path = path.field("metadata").field("name");
-        findings.push(FieldError::invalid(path, name.as_str(), error.to_string()));
-    }
-    let kind = service.spec.as_ref().and_then(|spec| spec.type_.as_deref());
-    if kind == Some("ExternalName") {
-        let path = path.field("spec").field("type");
-        let detail = "leads to no pod; use ClusterIP, NodePort or LoadBalancer";
-        findings.push(FieldError::invalid(path, "ExternalName", detail));
     }
 }

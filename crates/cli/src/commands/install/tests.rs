@@ -237,7 +237,11 @@ fn the_webhook_is_asked_about_applications_of_the_first_operator_where_their_api
         let groups = rules.map(|rule| rule["apiGroups"][0].as_str().unwrap().to_owned());
         groups.collect::<Vec<_>>()
     };
-    let today = ["sparkoperator.k8s.io"; 2];
+    let today = [
+        "sparkoperator.k8s.io",
+        "sparkoperator.k8s.io",
+        "windlass.dev",
+    ];
     assert_eq!(groups(false), today);
     assert_eq!(
         groups(true),

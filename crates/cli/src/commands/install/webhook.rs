@@ -79,6 +79,7 @@ pub(super) fn webhook_objects(args: &InstallArgs) -> Result<Vec<Value>, Failure>
     let mut ours = vec![
         written("sparkoperator.k8s.io", "v1beta2", &jobs),
         written("sparkoperator.k8s.io", "v1alpha1", &["sparkconnects"]),
+        written("windlass.dev", "v1alpha1", &["sparkhistoryservers"]),
     ];
     if args.original_api {
         let originals = ["sparkapplications"];
