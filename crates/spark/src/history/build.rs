@@ -115,6 +115,7 @@ fn bare(app: SparkApplication, server: &SparkHistoryServer) -> SparkApplication 
         spec: SparkApplicationSpec {
             object_stores: server.spec.object_stores.clone(),
             event_log: None,
+            keep_logs: None,
             executor: ExecutorSpec::default(),
             dynamic_allocation: None,
             monitoring: None,
