@@ -174,7 +174,7 @@ pub fn scripts(life: &Script, usual: usize, is_tried: impl Fn(&Call) -> bool) ->
 }
 
 /// Lives a life under each script, some at a time. What was wrong comes with the calls that led
-/// there.
+/// there, and is printed at once: a sweep of all points takes an hour, and says every hundred how far it is.
 pub async fn complaints<F>(
     scripts: Vec<Arc<Script>>,
     at_once: usize,
@@ -183,14 +183,21 @@ pub async fn complaints<F>(
 where
     F: Future<Output = Option<String>>,
 {
-    let live = &live;
+    let (live, all, lived) = (&live, scripts.len(), &AtomicUsize::new(0));
     futures::stream::iter(scripts)
         .map(|script| async move {
-            let complaint = live(Arc::clone(&script)).await?;
+            let complaint = live(Arc::clone(&script)).await;
+            let lived = lived.fetch_add(1, Ordering::Relaxed) + 1;
+            if lived.is_multiple_of(100) {
+                println!("{lived} of {all} points");
+            }
+            let complaint = complaint?;
             let calls = script.calls.lock();
             let calls: Vec<String> = calls.iter().map(|call| format!("  {call:?}")).collect();
             let calls = calls.join("\n");
-            Some(format!("{:?}: {complaint}\n{calls}", script.mishap))
+            let told = format!("{:?}: {complaint}\n{calls}", script.mishap);
+            println!("{told}");
+            Some(told)
         })
         .buffer_unordered(at_once)
         .filter_map(std::future::ready)
