@@ -227,6 +227,13 @@ fn a_history_server_shows_what_a_job_has_written_on_a_claim() {
         "--timeout",
         "60",
     ]));
+    // Until its pod is on its way, a server that is suspended answers.
+    until("the server's pod to go", PATIENCE, || {
+        let pods = up.get(&["pods", "--selector", "windlass.dev/history-server=jobs"]);
+        // Of none kubectl prints nothing.
+        let is_gone = pods.is_none_or(|it| it["items"].as_array().is_none_or(Vec::is_empty));
+        is_gone.then_some(())
+    });
     let stopped = up.windlass(&["ui", "count", "--no-browser"]);
     assert!(
         stopped
