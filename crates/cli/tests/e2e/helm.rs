@@ -26,7 +26,7 @@ fn the_chart_has_the_content_of_what_install_prints() {
     let policy = root().join("examples/policies/operator.yaml");
     let policy = policy.display().to_string();
     let policy_value = format!("policy={policy}");
-    let cases: [(&[&str], &[&str]); 18] = [
+    let cases: [(&[&str], &[&str]); 21] = [
         (&[], &[]),
         (
             &["--job-namespaces", "etl,ml"],
