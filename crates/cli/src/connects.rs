@@ -5,7 +5,7 @@ use kube::api::DynamicObject;
 use serde_json::Value;
 use windlass_spark::connect::{CONNECT_PORT, CONNECT_PORT_KEY};
 
-use crate::findings::Finding;
+use crate::findings::{Finding, paragraphs};
 use crate::kinds::Kind;
 use crate::shown::{age_of, ago, lines, or_none, text, time};
 
@@ -116,10 +116,7 @@ pub fn one(connect: &Value, findings: &[Finding], wide: bool, now: Timestamp) ->
     }
     rows.push(("Message", message(connect)));
     let mut lines = lines(rows);
-    for finding in findings {
-        lines.push(String::new());
-        lines.extend(finding.lines());
-    }
+    lines.extend(paragraphs(findings));
     lines.join("\n")
 }
 

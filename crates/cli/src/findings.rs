@@ -48,3 +48,9 @@ impl Finding {
         lines
     }
 }
+
+/// For people, each behind an empty line.
+pub fn paragraphs(findings: &[Finding]) -> impl Iterator<Item = String> {
+    let told = |finding: &Finding| [vec![String::new()], finding.lines()].concat();
+    findings.iter().flat_map(told)
+}

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
-use crate::findings::Finding;
+use crate::findings::{Finding, paragraphs};
 use crate::kinds::Kind;
 use crate::shown::{age_of, lines, or_none, text};
 
@@ -100,10 +100,7 @@ pub fn one(server: &Value, findings: &[Finding], wide: bool) -> String {
     }
     rows.push(("Message", message(server)));
     let mut lines = lines(rows);
-    for finding in findings {
-        lines.push(String::new());
-        lines.extend(finding.lines());
-    }
+    lines.extend(paragraphs(findings));
     lines.join("\n")
 }
 

@@ -8,7 +8,7 @@ use windlass_api::spark::scheduled::SCHEDULE_LABEL;
 
 use crate::applications::{self, Place};
 use crate::exit::Failure;
-use crate::findings::Finding;
+use crate::findings::{Finding, paragraphs};
 use crate::kinds::Subject;
 use crate::output::table;
 use crate::run::preflight::api_failure;
@@ -146,10 +146,7 @@ pub fn one(
         }
         lines.push(table(&head, &cells));
     }
-    for finding in findings {
-        lines.push(String::new());
-        lines.extend(finding.lines());
-    }
+    lines.extend(paragraphs(findings));
     lines.join("\n")
 }
 

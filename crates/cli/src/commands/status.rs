@@ -10,7 +10,7 @@ use super::why;
 use crate::applications::{self, Place, executors};
 use crate::args::{Show, StatusArgs};
 use crate::exit::{Exit, Failure};
-use crate::findings::Finding;
+use crate::findings::{Finding, paragraphs};
 use crate::kinds::Kind;
 use crate::output::{data, out, table, talk};
 use crate::run::preflight::api_failure;
@@ -153,10 +153,7 @@ fn one(application: &Value, findings: &[Finding], wide: bool, now: Timestamp) ->
     if wide {
         lines.extend(executor_lines(status));
     }
-    for finding in findings {
-        lines.push(String::new());
-        lines.extend(finding.lines());
-    }
+    lines.extend(paragraphs(findings));
     lines.join("\n")
 }
 

@@ -12,7 +12,7 @@ use crate::applications::Place;
 use crate::args::{Told, WhyArgs};
 use crate::evidence::{Gathered, gather};
 use crate::exit::{Exit, Failure};
-use crate::findings::Finding;
+use crate::findings::{Finding, paragraphs};
 use crate::kinds::{Kind, Subject};
 use crate::output::{data, talk};
 use crate::shown::{document, state};
@@ -118,10 +118,7 @@ impl Judgement {
         if self.findings.is_empty() {
             lines.push("nothing is found to be wrong with it".to_owned());
         }
-        for finding in &self.findings {
-            lines.push(String::new());
-            lines.extend(finding.lines());
-        }
+        lines.extend(paragraphs(&self.findings));
         lines.join("\n")
     }
 

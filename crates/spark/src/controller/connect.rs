@@ -10,7 +10,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
-use windlass_api::names::LabelValue;
 use windlass_api::spark::SparkConnect;
 use windlass_api::spark::connect::{
     CONNECT_NAME_LABEL, SparkConnectStatus as Status, WAKE_REQUESTED_AT, server_name,
@@ -21,16 +20,20 @@ use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, W
 
 use super::SPARK_CONNECT;
 use super::policies::{Concerned, PolicyDesk};
+use super::standing::Parts;
 use super::status::{leave_alone, status_of, written};
 use crate::connect::{
-    self, CHILD, DEPLOYMENT, Entropy, MADE_FOR_ANNOTATION, NETWORK_POLICY, Observed, POD,
-    RULED_ANNOTATION, Ruled, Spec, Wanted,
+    self, DEPLOYMENT, Entropy, MADE_FOR_ANNOTATION, NETWORK_POLICY, Observed, RULED_ANNOTATION,
+    Ruled, Spec, Wanted,
 };
 use crate::lower::Settings;
 use crate::policy::Policies;
 
-/// The kinds of the objects of a server, pods aside.
-const KINDS: [Kind; 4] = [DEPLOYMENT, Kind::SERVICE, Kind::CONFIG_MAP, NETWORK_POLICY];
+/// What a server consists of.
+const PARTS: Parts = Parts {
+    label: CONNECT_NAME_LABEL,
+    kinds: &[DEPLOYMENT, Kind::SERVICE, Kind::CONFIG_MAP, NETWORK_POLICY],
+};
 
 /// Keeps Spark Connect servers up.
 #[derive(Debug)]
@@ -144,40 +147,11 @@ fn bare(object: &Object) -> Spec {
 }
 
 async fn find(object: &Object, spec: &Spec, view: &View) -> Result<Observed, ApiError> {
-    let (namespace, name) = (object.namespace(), object.name());
-    // A label cannot have that value, so nothing has.
-    if LabelValue::new(name).is_err() {
+    let wanted = spec.wanted.iter().flat_map(wanted_objects);
+    let Some(found) = PARTS.found(object, wanted, view).await? else {
         return Ok(Observed::default());
-    }
-    let mut others = Vec::new();
-    for kind in &KINDS {
-        let found = view
-            .labelled(kind, namespace, CONNECT_NAME_LABEL, name)
-            .await?;
-        others.extend(found);
-    }
-    let pods = view
-        .labelled(&Kind::POD, namespace, CONNECT_NAME_LABEL, name)
-        .await?;
-    let mut taken = Vec::new();
-    if let Ok(wanted) = &spec.wanted {
-        for target in wanted_objects(wanted) {
-            let is_own = |it: &&Object| it.owner_uids().any(|uid| uid == object.uid());
-            let is_seen = |it: &Object| it.object_ref() == target;
-            if others.iter().filter(is_own).any(is_seen) {
-                continue;
-            }
-            // What has not our label is in no store.
-            let found = view
-                .live()
-                .get(&kind_of(&target), &(&target).into())
-                .await?;
-            if found.is_some_and(|found| !is_own(&&found)) {
-                taken.push(target);
-            }
-        }
-    }
-    let mut observed = connect::observe(object.uid(), &others, &pods, taken);
+    };
+    let mut observed = connect::observe(object.uid(), &found.others, &found.pods, found.taken);
     observed.refusal = view
         .refusal()
         .map(|refusal| format!("the API refused to {}", refusal.error));
@@ -200,13 +174,6 @@ fn wanted_objects(wanted: &Wanted) -> impl Iterator<Item = ObjectRef> {
     objects.map(|object| Object::new(object.clone()).object_ref())
 }
 
-fn kind_of(target: &ObjectRef) -> Kind {
-    let known = KINDS
-        .into_iter()
-        .find(|kind| kind.matches(&target.api_version, &target.kind));
-    known.unwrap_or_else(|| Kind::of(target))
-}
-
 impl Controller for SparkConnects {
     type Status = Value;
     type Observed = ConnectSight;
@@ -220,15 +187,7 @@ impl Controller for SparkConnects {
     }
 
     fn children(&self) -> Vec<Child> {
-        let labelled = |kind, trim| {
-            let watch = Watch::all(kind)
-                .labels(CONNECT_NAME_LABEL)
-                .index(CONNECT_NAME_LABEL)
-                .trim(trim);
-            Child::labelled(watch, CONNECT_NAME_LABEL)
-        };
-        let mut children: Vec<Child> = KINDS.map(|kind| labelled(kind, CHILD)).into();
-        children.push(labelled(Kind::POD, POD));
+        let mut children = PARTS.children();
         children.push(self.concerned.policies());
         children
     }

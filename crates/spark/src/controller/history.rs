@@ -10,7 +10,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
-use windlass_api::names::LabelValue;
 use windlass_api::spark::SparkHistoryServer;
 use windlass_api::spark::history::{HISTORY_NAME_LABEL, SparkHistoryServerStatus as Status};
 use windlass_engine::api::ApiError;
@@ -19,14 +18,18 @@ use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, W
 
 use super::SPARK_HISTORY_SERVER;
 use super::policies::{Concerned, PolicyDesk};
+use super::standing::Parts;
 use super::status::{leave_alone, status_of, written};
 use super::stores::read_stores;
 use crate::history::{self, HISTORY_ROLE, Observed, Obstacle, Ruled, Spec, Wanted};
 use crate::lower::Settings;
-use crate::standing::{CHILD, DEPLOYMENT, POD, see};
+use crate::standing::{DEPLOYMENT, see};
 
-/// The kinds of the objects of a server, pods aside.
-const KINDS: [Kind; 3] = [DEPLOYMENT, Kind::SERVICE, Kind::CONFIG_MAP];
+/// What a server consists of.
+const PARTS: Parts = Parts {
+    label: HISTORY_NAME_LABEL,
+    kinds: &[DEPLOYMENT, Kind::SERVICE, Kind::CONFIG_MAP],
+};
 
 /// Keeps history servers up.
 #[derive(Debug)]
@@ -105,43 +108,14 @@ impl SparkHistoryServers {
 }
 
 async fn find(object: &Object, spec: &Spec, view: &View) -> Result<Observed, ApiError> {
-    let (namespace, name) = (object.namespace(), object.name());
-    // A label cannot have that value, so nothing has.
-    if LabelValue::new(name).is_err() {
+    let wanted = spec.wanted.iter().flat_map(wanted_objects);
+    let Some(found) = PARTS.found(object, wanted, view).await? else {
         return Ok(Observed::default());
-    }
-    let mut others = Vec::new();
-    for kind in &KINDS {
-        let found = view
-            .labelled(kind, namespace, HISTORY_NAME_LABEL, name)
-            .await?;
-        others.extend(found);
-    }
-    let pods = view
-        .labelled(&Kind::POD, namespace, HISTORY_NAME_LABEL, name)
-        .await?;
-    let mut taken = Vec::new();
-    if let Ok(wanted) = &spec.wanted {
-        for target in wanted_objects(wanted) {
-            let is_own = |it: &&Object| it.owner_uids().any(|uid| uid == object.uid());
-            let is_seen = |it: &Object| it.object_ref() == target;
-            if others.iter().filter(is_own).any(is_seen) {
-                continue;
-            }
-            // What has not our label is in no store.
-            let found = view
-                .live()
-                .get(&kind_of(&target), &(&target).into())
-                .await?;
-            if found.is_some_and(|found| !is_own(&&found)) {
-                taken.push(target);
-            }
-        }
-    }
+    };
     let refusal = view.refusal();
     Ok(Observed {
-        seen: see(object.uid(), &others, &pods, HISTORY_ROLE),
-        taken,
+        seen: see(object.uid(), &found.others, &found.pods, HISTORY_ROLE),
+        taken: found.taken,
         refusal: refusal.map(|refusal| format!("the API refused to {}", refusal.error)),
     })
 }
@@ -150,13 +124,6 @@ async fn find(object: &Object, spec: &Spec, view: &View) -> Result<Observed, Api
 fn wanted_objects(wanted: &Wanted) -> impl Iterator<Item = ObjectRef> {
     let objects = wanted.before.iter().chain([&wanted.deployment]);
     objects.map(|object| Object::new(object.clone()).object_ref())
-}
-
-fn kind_of(target: &ObjectRef) -> Kind {
-    let known = KINDS
-        .into_iter()
-        .find(|kind| kind.matches(&target.api_version, &target.kind));
-    known.unwrap_or_else(|| Kind::of(target))
 }
 
 impl Controller for SparkHistoryServers {
@@ -172,15 +139,7 @@ impl Controller for SparkHistoryServers {
     }
 
     fn children(&self) -> Vec<Child> {
-        let labelled = |kind, trim| {
-            let watch = Watch::all(kind)
-                .labels(HISTORY_NAME_LABEL)
-                .index(HISTORY_NAME_LABEL)
-                .trim(trim);
-            Child::labelled(watch, HISTORY_NAME_LABEL)
-        };
-        let mut children: Vec<Child> = KINDS.map(|kind| labelled(kind, CHILD)).into();
-        children.push(labelled(Kind::POD, POD));
+        let mut children = PARTS.children();
         children.push(self.concerned.policies());
         let has_stores = self.settings.serves_object_stores;
         children.extend(has_stores.then(|| self.concerned.object_stores()));

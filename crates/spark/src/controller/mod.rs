@@ -21,6 +21,7 @@ mod policy;
 mod queueing;
 mod scheduled;
 mod sight;
+mod standing;
 mod status;
 mod stores;
 
