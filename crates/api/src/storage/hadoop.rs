@@ -73,9 +73,18 @@ impl Access {
     }
 }
 
+/// The Secret that the bucket was reached with; a status of an earlier version does not tell it.
 fn secret(store: &ObjectStore) -> Option<&str> {
-    let credentials = store.spec.credentials.as_ref()?;
-    Some(&credentials.secret_ref.name)
+    let used = store.status.as_ref().and_then(|it| it.secret.as_deref());
+    let named = store.spec.credentials.as_ref();
+    used.or(named.map(|it| it.secret_ref.name.as_str()))
+}
+
+/// The server, where it is not the provider's own.
+fn endpoint<'a>(store: &'a ObjectStore, status: &'a ObjectStoreStatus) -> Option<&'a str> {
+    let chosen = status.endpoint.as_deref();
+    let chosen = chosen.filter(|_| status.endpoint_by.is_some());
+    store.spec.endpoint.as_deref().or(chosen)
 }
 
 fn entry<'a>(store: &ObjectStore, entries: &[&'a str]) -> Option<&'a str> {
@@ -93,7 +102,7 @@ fn s3(store: &ObjectStore, status: &ObjectStoreStatus, access: &mut Access) {
     if let Some(region) = &status.location {
         access.say(of_bucket("endpoint.region"), region);
     }
-    if let Some(endpoint) = &store.spec.endpoint {
+    if let Some(endpoint) = endpoint(store, status) {
         access.say(of_bucket("endpoint"), endpoint);
         access.say(of_bucket("path.style.access"), "true");
         let is_safe = endpoint.starts_with("https:");
@@ -208,6 +217,14 @@ mod tests {
             (
                 json!({"name": "logs", "provider": "S3"}),
                 json!({"phase": "Failed", "provider": "S3", "location": "eu-central-1", "url": "s3a://logs"}),
+            ),
+            (
+                json!({"name": "logs"}),
+                json!({
+                    "phase": "Ready", "provider": "S3", "location": "us-east-1", "url": "s3a://logs",
+                    "endpoint": "http://127.20.0.1:9000", "endpointBy": "Operator", "secret": "windlass-s3",
+                    "credentialKeys": ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
+                }),
             ),
             (
                 json!({"name": "logs", "provider": "GCS", "project": "team", "credentials": keys}),

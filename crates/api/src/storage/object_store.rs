@@ -57,8 +57,8 @@ pub struct ObjectStoreSpec {
         "message": "name cannot change; make another ObjectStore for another bucket",
     }]))]
     pub name: String,
-    /// Which language the store speaks: S3, GCS or Azure. That of the cloud the operator runs in when
-    /// not given. It cannot change.
+    /// Which language the store speaks: S3, GCS or Azure. When not given, S3 where the operator has an
+    /// endpoint for such ObjectStores, else that of the cloud it runs in. It cannot change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
     /// Where the bucket is made: a region of S3 (us-east-1 when not given) or a location of Google (US
@@ -66,8 +66,8 @@ pub struct ObjectStoreSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub location: Option<String>,
-    /// The server, such as https://minio.storage:9000; that of the provider when not given. One that is
-    /// given needs credentials.
+    /// The server, such as https://minio.storage:9000. When not given, that of the operator for S3, if it has
+    /// one, else that of the provider. One that is given needs credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024), extend("pattern" = ENDPOINT))]
     pub endpoint: Option<String>,
@@ -79,8 +79,9 @@ pub struct ObjectStoreSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 24), extend("pattern" = "^[a-z0-9]+$"))]
     pub storage_account: Option<String>,
-    /// Who asks; the identity that the operator runs with (environment, workload identity or instance
-    /// metadata) when not given.
+    /// Who asks. When not given, what the Secret says that the operator names for such ObjectStores, if it
+    /// names one, else the identity that the operator runs with (environment, workload identity or instance
+    /// metadata).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
     /// What becomes of the bucket when this object is deleted. Retain leaves it. Delete deletes it once
@@ -166,9 +167,18 @@ pub struct ObjectStoreStatus {
     /// Which language the store speaks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
+    /// What has decided that, where the specification does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_by: Option<ChosenBy>,
     /// The server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
+    /// What has decided that, where it is neither the specification's nor the provider's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_by: Option<ChosenBy>,
+    /// The Secret with the keys, whether the specification or the operator names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
     /// The region or location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
@@ -213,6 +223,50 @@ pub enum Phase {
 impl JsonSchema for Phase {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Phase".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
+/// What has decided something that a specification does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ChosenBy {
+    /// The operator's settings.
+    Operator,
+    /// The provider IDs of nodes.
+    Nodes,
+    /// The CSI drivers that are installed.
+    CsiDrivers,
+    /// The storage classes that there are.
+    StorageClasses,
+    /// A word of another version.
+    #[serde(other)]
+    Unknown,
+}
+
+impl ChosenBy {
+    /// In words.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Operator => "the operator's settings",
+            Self::Nodes => "the provider IDs of nodes",
+            Self::CsiDrivers => "the CSI drivers",
+            Self::StorageClasses => "the storage classes",
+            Self::Unknown => "another version of the operator",
+        }
+    }
+}
+
+/// Plain strings in the CRD, too.
+impl JsonSchema for ChosenBy {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ChosenBy".into()
     }
 
     fn inline_schema() -> bool {
@@ -353,8 +407,8 @@ fn is_account(text: &str) -> bool {
     (3..=24).contains(&text.len()) && text.bytes().all(is_usual)
 }
 
-/// What [`ENDPOINT`] says.
-fn is_endpoint(text: &str) -> bool {
+/// Whether a text is the address of a server, as `spec.endpoint` has it.
+pub fn is_endpoint(text: &str) -> bool {
     let rest = text
         .strip_prefix("https://")
         .or_else(|| text.strip_prefix("http://"));

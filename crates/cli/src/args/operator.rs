@@ -10,7 +10,9 @@ use windlass_engine::Selector;
 use windlass_storage::classes::NamePattern;
 use windlass_storage::logs::{BucketName, KeptIn};
 
-use super::{ClusterArgs, ExposingArgs, IssuerRef, NfsArgs, OriginalArgs, StorageArgs, Told};
+use super::{
+    ClusterArgs, ExposingArgs, IssuerRef, NfsArgs, ObjectStoreArgs, OriginalArgs, StorageArgs, Told,
+};
 
 /// Arguments of `windlass operator`.
 #[derive(Debug, Args)]
@@ -131,6 +133,9 @@ pub struct OperatorArgs {
     /// How classes are chosen.
     #[command(flatten)]
     pub storage_classes: StorageArgs,
+    /// What ObjectStores get.
+    #[command(flatten)]
+    pub object_stores: ObjectStoreArgs,
     /// How NFS servers are made.
     #[command(flatten)]
     pub nfs: NfsArgs,

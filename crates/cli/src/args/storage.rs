@@ -3,7 +3,8 @@
 use clap::Args;
 use windlass_api::names::{DnsLabel, DnsSubdomain};
 use windlass_api::quantity::{Quantity, QuantityError};
-use windlass_api::storage::object_store;
+use windlass_api::storage::object_store::is_endpoint;
+use windlass_storage::buckets;
 use windlass_storage::classes::class::Reclaim;
 use windlass_storage::classes::provider::Provider;
 use windlass_storage::classes::{NamePattern, Parameter, Settings, Table};
@@ -42,16 +43,6 @@ pub struct StorageArgs {
 }
 
 impl StorageArgs {
-    /// The language of the buckets of the provider that they name, if it has one of these.
-    pub fn bucket_provider(&self) -> Option<object_store::Provider> {
-        match self.storage_provider? {
-            Provider::Aws => Some(object_store::Provider::S3),
-            Provider::Azure => Some(object_store::Provider::Azure),
-            Provider::Google => Some(object_store::Provider::Gcs),
-            _ => None,
-        }
-    }
-
     /// The settings that they say, with classes of these names for everybody.
     pub fn settings(&self, names: &[NamePattern]) -> Settings {
         let mut settings = Settings {
@@ -75,6 +66,46 @@ impl StorageArgs {
         }
         settings
     }
+}
+
+/// What ObjectStores get that do not say it themselves.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ObjectStoreArgs {
+    /// The server that speaks S3 of ObjectStores that name none, as http://minio.storage:9000 (default: the
+    /// cloud's own).
+    #[arg(long, value_name = "URL", requires = "storage", value_parser = endpoint)]
+    pub object_store_endpoint: Option<String>,
+    /// The Secret with the keys of ObjectStores that name none, looked for in the namespace of each (default:
+    /// the identity that the operator runs with).
+    #[arg(long, value_name = "NAME", requires = "storage", value_parser = secret)]
+    pub object_store_secret: Option<String>,
+}
+
+impl ObjectStoreArgs {
+    /// The settings that they say, where these are the machines of the cluster.
+    pub fn settings(&self, machines: Option<Provider>) -> buckets::Settings {
+        buckets::Settings {
+            machines,
+            endpoint: self.object_store_endpoint.clone(),
+            secret: self.object_store_secret.clone(),
+        }
+    }
+}
+
+fn endpoint(text: &str) -> Result<String, String> {
+    if is_endpoint(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "it must be a server such as https://minio.storage:9000, without user and query"
+                .to_owned(),
+        )
+    }
+}
+
+fn secret(text: &str) -> Result<String, String> {
+    let name = DnsSubdomain::new(text.to_owned()).map_err(|error| error.to_string())?;
+    Ok(name.to_string())
 }
 
 /// How NFS servers are made.

@@ -27,7 +27,7 @@ use windlass_spark::lower::{Exposing, IpFamily, Offer};
 use windlass_spark::queue::Policy;
 use windlass_spark::rbac::Extra;
 use windlass_spark::survey::{self, Answer, Look};
-use windlass_storage::buckets::{self, object_stores};
+use windlass_storage::buckets::object_stores;
 use windlass_storage::classes;
 use windlass_storage::classes::controller::Claims;
 use windlass_storage::growth::controller::GrowingClaims;
@@ -403,9 +403,9 @@ async fn engine(args: &OperatorArgs) -> Result<Running, Failure> {
     let webhook = webhook(args, &config, &desk).await?;
     let storage = args.storage.then(|| StorageConfig {
         classes: args.storage_classes.settings(&args.storage_class_names),
-        buckets: buckets::Settings {
-            default_provider: args.storage_classes.bucket_provider(),
-        },
+        buckets: args
+            .object_stores
+            .settings(args.storage_classes.storage_provider),
         growth: if args.storage_auto_grow {
             Growth::OnRequest
         } else {

@@ -67,6 +67,7 @@ impl House {
             volumes_dir: data.path().join("volumes"),
             job_namespaces: Vec::new(),
             job_manifests: Vec::new(),
+            shared_secret: None,
         };
         let cluster = Cluster::start(client.clone(), config).unwrap();
         let house = Self {

@@ -24,6 +24,7 @@ use windlass_api::storage::object_store::Provider;
 use windlass_engine::Object;
 
 use super::credentials::{Keys, retry};
+use super::defaults::Defaults;
 use super::steps::{StoreError, Trouble};
 use super::wanted::Wanted;
 
@@ -153,7 +154,9 @@ impl Contents {
             StoreError::new(Trouble::Refused, format!("{about} cannot be used: {error}"))
         };
         let object = serde_json::to_value(&found).map_err(|error| unreadable(&error))?;
-        let wanted = Wanted::of(&Object::new(object), None).map_err(|error| unreadable(&error))?;
+        let given = status.map(Defaults::given).unwrap_or_default();
+        let wanted =
+            Wanted::of(&Object::new(object), &given).map_err(|error| unreadable(&error))?;
         let (keys, version) = self.keys(&wanted).await?;
         let question = wanted.question(version.as_deref(), "contents");
         let store = match last {

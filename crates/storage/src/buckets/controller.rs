@@ -4,10 +4,12 @@
 //! - of Secrets only names and versions are kept; what is in one is read when something is to be signed with
 //!   it, and is forgotten after;
 //! - what stores have said is remembered by this process alone: another one asks anew;
+//! - whose machines these are is looked for where something has to be chosen, and told anew to those alone
+//!   who wait for it;
 //! - an answer counts for the version of the Secret that its plan saw, so a watch that is late leads to one
 //!   question more, and never to a row of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -26,10 +28,14 @@ use windlass_engine::{Child, Class, Controller, Kind, Object, ObjectKey, View, W
 use super::Settings;
 use super::clients::Client;
 use super::credentials::Keys;
+use super::defaults::Defaults;
 use super::observed::{Answer, Observed, Secret, Spec, Work};
 use super::plan::plan;
 use super::steps::{Sight, Step, StoreError, Trouble, carry_out};
 use super::wanted::Wanted;
+use crate::classes::controller::{CLASS, CSI_DRIVER, NODE, PROVIDER_ID};
+use crate::classes::evidence::Evidence;
+use crate::classes::provider::{NodeTells, Provider};
 
 /// `objectstores.banzaicloud.com`.
 pub const OBJECT_STORE: Kind =
@@ -56,6 +62,7 @@ pub fn object_stores(settings: &Settings, client: KubeClient) -> ObjectStores {
         settings: settings.clone(),
         client,
         references: Arc::default(),
+        undecided: Arc::default(),
         memories: Mutex::default(),
     }
 }
@@ -65,12 +72,46 @@ pub struct ObjectStores {
     settings: Settings,
     client: KubeClient,
     references: Arc<Mutex<BTreeMap<ObjectKey, String>>>,
+    undecided: Arc<Undecided>,
     memories: Mutex<HashMap<String, Memory>>,
+}
+
+/// Those for which something has to be chosen, and what the nodes have told.
+#[derive(Debug, Default)]
+struct Undecided {
+    stores: Mutex<BTreeSet<ObjectKey>>,
+    nodes: Mutex<BTreeMap<String, NodeTells>>,
+}
+
+impl Undecided {
+    fn all(&self) -> Vec<ObjectKey> {
+        self.stores.lock().iter().cloned().collect()
+    }
+
+    /// Nodes report every few minutes that they live, which is no news.
+    fn of_node(&self, node: &Object) -> Vec<ObjectKey> {
+        let id = node.spec()["providerID"].as_str().unwrap_or_default();
+        let tells = Provider::of_node(id);
+        let before = self.nodes.lock().insert(node.name().to_owned(), tells);
+        if before == Some(tells) {
+            Vec::new()
+        } else {
+            self.all()
+        }
+    }
+}
+
+/// Whether nobody has decided yet which language the store of an ObjectStore speaks.
+fn is_undecided(store: &Object) -> bool {
+    let is_said = store.spec()["provider"].is_string();
+    !is_said && !store.status()["bucket"].is_string()
 }
 
 /// What is remembered of an ObjectStore, by its uid.
 #[derive(Debug, Default)]
 struct Memory {
+    /// What the last plan took for what it does not say.
+    defaults: Defaults,
     answer: Option<Answer>,
     turn: u64,
     /// The version of its Secret that the last plan saw.
@@ -86,6 +127,19 @@ pub struct Sighted {
 }
 
 impl ObjectStores {
+    /// What an ObjectStore gets that it does not say. There may be thousands of nodes to look at.
+    async fn defaults(&self, object: &Object, view: &View) -> Result<Defaults, ApiError> {
+        let is_settled = self.settings.endpoint.is_some() || self.settings.machines.is_some();
+        if is_settled || !is_undecided(object) {
+            return Ok(Defaults::of(&self.settings, &Evidence::default()));
+        }
+        let nodes = view.all(&NODE, None).await?;
+        let drivers = view.all(&CSI_DRIVER, None).await?;
+        let classes = view.all(&CLASS, None).await?;
+        let evidence = Evidence::of(&nodes, &drivers, &classes);
+        Ok(Defaults::of(&self.settings, &evidence))
+    }
+
     /// Does a step, and says how the bucket stands, and which entries of the Secret there were.
     async fn carry_out(
         &self,
@@ -138,24 +192,42 @@ impl Controller for ObjectStores {
     fn children(&self) -> Vec<Child> {
         let references = Arc::clone(&self.references);
         let watch = Watch::all(SECRET).trim(NAME_AND_VERSION);
-        vec![Child::mapped(watch, move |secret| {
-            let known = references.lock();
-            let concerned = known.iter().filter(|(key, name)| {
-                key.namespace.as_deref() == secret.namespace() && *name == secret.name()
-            });
-            concerned.map(|(key, _)| key.clone()).collect()
-        })]
+        let undecided = || {
+            let undecided = Arc::clone(&self.undecided);
+            move |_: &Object| undecided.all()
+        };
+        let nodes = Arc::clone(&self.undecided);
+        vec![
+            Child::mapped(watch, move |secret| {
+                let known = references.lock();
+                let concerned = known.iter().filter(|(key, name)| {
+                    key.namespace.as_deref() == secret.namespace() && *name == secret.name()
+                });
+                concerned.map(|(key, _)| key.clone()).collect()
+            }),
+            Child::mapped(Watch::all(CLASS), undecided()),
+            Child::mapped(Watch::all(CSI_DRIVER), undecided()),
+            Child::mapped(Watch::all(NODE).trim(PROVIDER_ID), move |node| {
+                nodes.of_node(node)
+            }),
+        ]
     }
 
     fn neighbours(&self, old: Option<&Object>, new: Option<&Object>) -> Vec<ObjectKey> {
         let mut known = self.references.lock();
+        let mut undecided = self.undecided.stores.lock();
         if let Some(old) = old {
             known.remove(&old.key());
+            undecided.remove(&old.key());
         }
-        if let Some(new) = new
-            && let Some(name) = new.spec()["credentials"]["secretRef"]["name"].as_str()
-        {
-            known.insert(new.key(), name.to_owned());
+        if let Some(new) = new {
+            let named = new.spec()["credentials"]["secretRef"]["name"].as_str();
+            if let Some(name) = named.or(self.settings.secret.as_deref()) {
+                known.insert(new.key(), name.to_owned());
+            }
+            if is_undecided(new) {
+                undecided.insert(new.key());
+            }
         }
         if let (Some(gone), None) = (old, new) {
             self.memories.lock().remove(gone.uid());
@@ -168,7 +240,8 @@ impl Controller for ObjectStores {
     }
 
     async fn observe(&self, object: &Object, view: &View) -> Result<Sighted, ApiError> {
-        let spec = Spec::of(object, self.settings.default_provider);
+        let defaults = self.defaults(object, view).await?;
+        let spec = Spec::of(object, &defaults);
         let name = spec.wanted.as_ref().ok().and_then(|it| it.secret.clone());
         let secret = match name {
             None => Secret::Unneeded,
@@ -189,6 +262,7 @@ impl Controller for ObjectStores {
         let mut memories = self.memories.lock();
         let memory = memories.entry(object.uid().to_owned()).or_default();
         memory.version = secret.version().map(str::to_owned);
+        memory.defaults = defaults;
         let status = match object.status() {
             Value::Null => Ok(ObjectStoreStatus::default()),
             status => ObjectStoreStatus::deserialize(status).map_err(|error| error.to_string()),
@@ -220,12 +294,14 @@ impl Controller for ObjectStores {
 
     async fn external(&self, object: Object, key: String) -> Result<Value, String> {
         let step = Step::of_key(&key).ok_or_else(|| format!("{key} is no step"))?;
-        let spec = Spec::of(&object, self.settings.default_provider);
-        let wanted = spec.wanted.map_err(|error| error.to_string())?;
-        let version = {
+        let (version, defaults) = {
             let memories = self.memories.lock();
-            memories.get(object.uid()).and_then(|it| it.version.clone())
+            let memory = memories.get(object.uid());
+            let memory = memory.ok_or("nobody has looked at it yet")?;
+            (memory.version.clone(), memory.defaults.clone())
         };
+        let spec = Spec::of(&object, &defaults);
+        let wanted = spec.wanted.map_err(|error| error.to_string())?;
         let namespace = object.namespace().unwrap_or_default();
         let (keys, result) = self.carry_out(&wanted, namespace, step).await;
         if let Err(error) = &result {

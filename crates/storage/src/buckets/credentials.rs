@@ -121,7 +121,7 @@ impl Keys {
     pub fn own(wanted: &Wanted) -> Result<Self, StoreError> {
         match wanted.server {
             Server::Vendor => Ok(Self::Own),
-            Server::Named => Err(StoreError::new(
+            Server::Named | Server::Operator => Err(StoreError::new(
                 Trouble::Credentials,
                 "spec.credentials must be given where spec.endpoint is",
             )),

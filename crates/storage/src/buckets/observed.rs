@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde_json::Value;
-use windlass_api::storage::object_store::{DeletionPolicy, Provider};
+use windlass_api::storage::object_store::DeletionPolicy;
 use windlass_engine::Object;
 use windlass_engine::plan::ObjectRef;
 
+use super::defaults::Defaults;
 use super::steps::{Sight, Step, StoreError};
 use super::wanted::{Unwanted, Wanted};
 
@@ -30,8 +31,8 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Reads an ObjectStore; `default` is the language of the store of the cloud that this is.
-    pub fn of(object: &Object, default: Option<Provider>) -> Self {
+    /// Reads an ObjectStore, with these defaults for what it does not say.
+    pub fn of(object: &Object, defaults: &Defaults) -> Self {
         let finalizers = object.as_value()["metadata"]["finalizers"].as_array();
         let finalizers = finalizers.into_iter().flatten();
         Self {
@@ -49,7 +50,7 @@ impl Spec {
                 .collect(),
             policy: DeletionPolicy::deserialize(&object.spec()["deletionPolicy"])
                 .unwrap_or_default(),
-            wanted: Wanted::of(object, default),
+            wanted: Wanted::of(object, defaults),
         }
     }
 }

@@ -4,6 +4,8 @@
 //! - the name of a bucket is in the status, as one that is being made, before it is made: so a bucket without
 //!   a mark is ours only where the status said so first and the store marks buckets after it has made them;
 //! - what is marked for somebody else, or was there before, is never made ours, changed or deleted;
+//! - what the status knows of a bucket without a mark is known of the server that it was made at, and of no
+//!   other one;
 //! - the finalizer is there before the bucket is, and goes when the policy of deletion is carried out. Where
 //!   the bucket is to stay, nothing holds it up: a store that does not answer leaves only a mark behind;
 //! - what a store has said counts for the question it was asked, so other credentials are tried at once,
@@ -93,7 +95,8 @@ impl<'a> Draft<'a> {
             Err(error) => {
                 let reason = match error {
                     Unwanted::NoProvider => "ProviderUnknown",
-                    Unwanted::Invalid(_) => "InvalidSpec",
+                    Unwanted::NoEndpoint => "EndpointUnknown",
+                    Unwanted::NoKeys | Unwanted::Invalid(_) => "InvalidSpec",
                 };
                 let phase = self.unless_intended(Phase::Failed);
                 self.say(phase, reason, &error.to_string());
@@ -112,16 +115,27 @@ impl<'a> Draft<'a> {
             return;
         }
         if let Secret::Missing(name) = &self.observed.secret {
-            let text = format!(
-                "there is no Secret {name} in this namespace, which spec.credentials names"
-            );
+            let by = match wanted.secret_by {
+                None => "spec.credentials names",
+                Some(_) => "this operator reads for ObjectStores that name none",
+            };
+            let text = format!("there is no Secret {name} in this namespace, which {by}");
             let phase = self.unless_intended(Phase::Failed);
             self.say(phase, "CredentialsMissing", &text);
             self.wake(PATIENCE);
             return;
         }
+        if !self.is_where_it_was(wanted) {
+            self.status.ownership = None;
+            self.status.url = None;
+            let text = format!("{} has not been asked yet", wanted.endpoint);
+            self.say(Phase::Pending, "Pending", &text);
+        }
         self.status.provider = Some(wanted.provider);
+        self.status.provider_by = wanted.provider_by;
         self.status.endpoint = Some(wanted.endpoint.clone());
+        self.status.endpoint_by = wanted.endpoint_by();
+        self.status.secret.clone_from(&wanted.secret);
         self.status.location.clone_from(&wanted.location);
         let Some(answer) = self.answer(wanted) else {
             if self.status.conditions.is_empty() {
@@ -166,7 +180,7 @@ impl<'a> Draft<'a> {
     /// A bucket of the name is there, and was to be made.
     fn found(&mut self, wanted: &Wanted, answer: &Answer, mark: &Mark) {
         let is_ours = self.is_intended() && !marks_at_once(wanted.provider);
-        let is_recorded = self.before.ownership == Some(Ownership::Recorded);
+        let is_recorded = self.is_recorded(wanted);
         match mark {
             Mark::Own => self.ready(wanted, answer, Ownership::Marked),
             Mark::None | Mark::Released | Mark::Impossible if is_recorded => {
@@ -218,6 +232,7 @@ impl<'a> Draft<'a> {
                 (_, false, _) => ("BucketAdopted", "is this ObjectStore's already"),
             };
             let text = format!("the bucket {} {verb}: {}", wanted.bucket, wanted.url());
+            let text = with_choices(&text, wanted);
             self.events.push(EventNote::normal(reason, "Create", text));
         }
         self.status.bucket = Some(wanted.bucket.clone());
@@ -232,7 +247,7 @@ impl<'a> Draft<'a> {
             }
             Ownership::Existing => "the bucket is there, and is used as it is",
         };
-        self.say(Phase::Ready, "BucketReady", text);
+        self.say(Phase::Ready, "BucketReady", &with_choices(text, wanted));
         self.look_again(answer, RESYNC);
     }
 
@@ -268,7 +283,7 @@ impl<'a> Draft<'a> {
             Ok(wanted) if wanted.origin == Origin::Made => wanted,
             // Without a provider nothing was ever asked for.
             Ok(_) | Err(Unwanted::NoProvider) => return self.release_object(None),
-            Err(Unwanted::Invalid(_)) if stays => return self.release_object(None),
+            Err(_) if stays => return self.release_object(None),
             Err(error) => {
                 let text = format!(
                     "{error}; the bucket cannot be dealt with until that is corrected; remove the finalizer \
@@ -355,8 +370,8 @@ impl<'a> Draft<'a> {
 
     /// How it is known that a bucket is ours to delete; `None` when it is not.
     fn deletable(&self, wanted: &Wanted, mark: &Mark) -> Option<Known> {
-        let is_recorded = self.before.ownership == Some(Ownership::Recorded)
-            || (self.is_intended() && !marks_at_once(wanted.provider));
+        let is_recorded =
+            self.is_recorded(wanted) || (self.is_intended() && !marks_at_once(wanted.provider));
         match mark {
             Mark::Own => Some(Known::ByMark),
             Mark::None | Mark::Impossible if is_recorded => Some(Known::ByRecord),
@@ -439,9 +454,21 @@ impl<'a> Draft<'a> {
 
     /// Whether the status said that this bucket is being made.
     fn is_intended(&self) -> bool {
-        let wanted = self.spec.wanted.as_ref().ok();
-        let bucket = wanted.map(|it| it.bucket.as_str());
-        self.before.phase == Phase::Creating && self.before.bucket.as_deref() == bucket
+        let is_there = |wanted: &Wanted| {
+            self.is_where_it_was(wanted) && self.before.bucket.as_ref() == Some(&wanted.bucket)
+        };
+        self.before.phase == Phase::Creating && self.spec.wanted.as_ref().is_ok_and(is_there)
+    }
+
+    /// Whether the status alone knows that the bucket is ours.
+    fn is_recorded(&self, wanted: &Wanted) -> bool {
+        self.before.ownership == Some(Ownership::Recorded) && self.is_where_it_was(wanted)
+    }
+
+    /// Whether what the status says is said of the server that is meant now.
+    fn is_where_it_was(&self, wanted: &Wanted) -> bool {
+        let endpoint = self.before.endpoint.as_ref();
+        endpoint.is_none_or(|it| *it == wanted.endpoint)
     }
 
     /// A phase, where none is to be kept for what it says about the bucket.
@@ -505,6 +532,16 @@ const fn contents(policy: DeletionPolicy) -> Contents {
     match policy {
         DeletionPolicy::Retain | DeletionPolicy::Delete => Contents::Keep,
         DeletionPolicy::DeleteWithContents => Contents::Remove,
+    }
+}
+
+/// What is said of a bucket, with what was chosen for it and why.
+fn with_choices(text: &str, wanted: &Wanted) -> String {
+    match wanted.choices() {
+        Some(choices) => {
+            format!("{text}; what the specification does not say was chosen: {choices}")
+        }
+        None => text.to_owned(),
     }
 }
 

@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 use sha2::{Digest as _, Sha256};
 use windlass_api::decode::decode;
 use windlass_api::storage::ObjectStore;
-use windlass_api::storage::object_store::{DeletionPolicy, Provider, validate};
+use windlass_api::storage::object_store::{ChosenBy, DeletionPolicy, Provider, validate};
 use windlass_engine::Object;
+
+use super::defaults::{self, Before, Defaults};
 
 /// The annotation with the uid that an object had first: a backup brings it back under another uid, and
 /// its bucket is still its own. Virtual clusters have the same one.
@@ -23,11 +25,13 @@ pub struct Wanted {
     pub bucket: String,
     /// The language of the store.
     pub provider: Provider,
+    /// What has decided that, where the specification does not say it.
+    pub provider_by: Option<ChosenBy>,
     /// The region of S3; for Google, where a new bucket is made, if that was said.
     pub location: Option<String>,
     /// The server, without a slash at its end.
     pub endpoint: String,
-    /// Whether the server is not the provider's own.
+    /// Whose server that is.
     pub server: Server,
     /// The project of Google, if it was said.
     pub project: Option<String>,
@@ -35,6 +39,8 @@ pub struct Wanted {
     pub account: Option<String>,
     /// The Secret with the credentials; the operator's own identity without.
     pub secret: Option<String>,
+    /// What has decided that, where the specification does not say it.
+    pub secret_by: Option<ChosenBy>,
     /// What becomes of it in the end.
     pub policy: DeletionPolicy,
     /// Whether it is made, or somebody else's.
@@ -48,8 +54,10 @@ pub struct Wanted {
 pub enum Server {
     /// The provider's.
     Vendor,
-    /// One that somebody named.
+    /// One that the specification names.
     Named,
+    /// The one that the operator has for those that name none.
+    Operator,
 }
 
 /// Where a bucket comes from.
@@ -80,65 +88,59 @@ pub enum Unwanted {
         "spec.provider: must be given, since it is not known which cloud this is: S3, GCS or Azure"
     )]
     NoProvider,
+    /// The bucket was made where the operator had an endpoint, and it has none any more.
+    #[error(
+        "spec.endpoint: must be given, with spec.credentials: the bucket is at the endpoint that this \
+         operator had for such ObjectStores, and it has none any more"
+    )]
+    NoEndpoint,
+    /// The operator has an endpoint, and no keys for it.
+    #[error(
+        "spec.credentials: must be given, since this operator has an endpoint for such ObjectStores, and \
+         names no Secret for it"
+    )]
+    NoKeys,
     /// The specification cannot be meant.
     #[error("{}", .0.join("; "))]
     Invalid(Vec<String>),
 }
 
 impl Wanted {
-    /// Reads an ObjectStore. `default` is the language of the store of the cloud that this is, if that is
-    /// known; what the status says of an earlier look goes before it, so that a bucket does not move.
+    /// Reads an ObjectStore, with what it does not say as it was chosen before, or by `defaults`.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn of(object: &Object, default: Option<Provider>) -> Result<Self, Unwanted> {
+    pub fn of(object: &Object, defaults: &Defaults) -> Result<Self, Unwanted> {
         let store: ObjectStore = decode(&bare(object)).map_err(|error| {
             Unwanted::Invalid(error.to_string().lines().map(str::to_owned).collect())
         })?;
-        let status = object.status();
-        let chosen = status["provider"].as_str();
-        let chosen = Provider::ALL
-            .into_iter()
-            .find(|it| chosen == Some(it.as_str()) && status["bucket"].is_string());
-        let provider = match (store.spec.provider, chosen) {
-            (Some(said), Some(chosen)) if said != chosen => {
-                return Err(Unwanted::Invalid(vec![format!(
-                    "spec.provider: was {} when nobody had said it, and cannot change; make another \
-                     ObjectStore",
-                    chosen.as_str()
-                )]));
-            }
-            (said, chosen) => said.or(chosen).or(default).ok_or(Unwanted::NoProvider)?,
-        };
+        let before = before(object);
+        let (provider, provider_by) = defaults::provider(store.spec.provider, &before, defaults)?;
         let findings = validate(&store, provider);
         if !findings.is_empty() {
             let lines = findings.iter().map(ToString::to_string);
             return Err(Unwanted::Invalid(lines.collect()));
         }
         let spec = store.spec;
+        let account = spec.storage_account.as_deref();
+        let region = spec.location.as_deref();
+        let own = vendor(provider, region, account);
+        let choice = defaults::choose(&spec, provider, own, &before, defaults)?;
         let location = match provider {
             Provider::S3 => Some(spec.location.unwrap_or_else(|| DEFAULT_REGION.to_owned())),
             Provider::Gcs | Provider::Azure => spec.location,
         };
-        let account = spec.storage_account;
-        let server = if spec.endpoint.is_some() {
-            Server::Named
-        } else {
-            Server::Vendor
-        };
-        let endpoint = spec
-            .endpoint
-            .map(|it| it.trim_end_matches('/').to_owned())
-            .unwrap_or_else(|| vendor(provider, location.as_deref(), account.as_deref()));
         Ok(Self {
             bucket: spec.name,
             provider,
+            provider_by,
             location,
-            endpoint,
-            server,
+            endpoint: choice.endpoint,
+            server: choice.server,
             project: spec.project,
-            account,
-            secret: spec.credentials.map(|it| it.secret_ref.name),
+            account: spec.storage_account,
+            secret: choice.secret,
+            secret_by: choice.secret_by,
             policy: spec.deletion_policy,
             origin: if spec.existing {
                 Origin::Existing
@@ -147,6 +149,25 @@ impl Wanted {
             },
             owner: Owner::of(object),
         })
+    }
+
+    /// What has decided about the server, where neither the specification nor the provider does.
+    pub fn endpoint_by(&self) -> Option<ChosenBy> {
+        (self.server == Server::Operator).then_some(ChosenBy::Operator)
+    }
+
+    /// What was chosen because the specification does not say it, and by what, in words.
+    pub fn choices(&self) -> Option<String> {
+        let provider = self.provider.as_str().to_owned();
+        let endpoint = self.endpoint_by().map(|it| (self.endpoint.clone(), it));
+        let secret = self.secret_by.zip(self.secret.as_ref());
+        let secret = secret.map(|(by, name)| (format!("the keys of the Secret {name}"), by));
+        let chosen = self.provider_by.map(|it| (provider, it));
+        let chosen = [chosen, endpoint, secret].into_iter().flatten();
+        let words: Vec<String> = chosen
+            .map(|(what, by)| format!("{what} by {}", by.in_words()))
+            .collect();
+        (!words.is_empty()).then(|| words.join(", "))
     }
 
     /// What Spark and Hadoop call the bucket.
@@ -208,6 +229,23 @@ impl Owner {
                 .unwrap_or(object.uid())
                 .to_owned(),
         }
+    }
+}
+
+/// What was chosen for the bucket, if it was asked for already.
+fn before(object: &Object) -> Before {
+    let status = object.status();
+    if !status["bucket"].is_string() {
+        return Before::default();
+    }
+    // Each for itself: a status of another version may say one of them in words that are not known here.
+    let word = |field: &str| status[field].clone();
+    let provider = serde_json::from_value(word("provider")).ok();
+    let by = |field| serde_json::from_value(word(field)).ok();
+    Before {
+        provider: provider.map(|it| (it, by("providerBy"))),
+        endpoint: serde_json::from_value(word("endpoint")).ok(),
+        endpoint_by: by("endpointBy"),
     }
 }
 
@@ -304,7 +342,7 @@ mod tests {
                 "abfs://logs@127.0.0.1:10000",
             ),
         ] {
-            let wanted = Wanted::of(&object(spec.clone()), None).unwrap();
+            let wanted = Wanted::of(&object(spec.clone()), &Defaults::default()).unwrap();
             assert_eq!(
                 (wanted.endpoint.as_str(), wanted.url().as_str()),
                 (endpoint, url),
@@ -314,25 +352,64 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_that_nobody_knows_has_to_be_named_and_one_that_was_chosen_stays() {
-        let mut store = object(json!({"name": "logs"}));
-        assert_eq!(Wanted::of(&store, None), Err(Unwanted::NoProvider));
-        let wanted = Wanted::of(&store, Some(Provider::Gcs)).unwrap();
+    fn what_was_chosen_for_a_bucket_stays_once_it_was_asked_for() {
+        let by = |provider, by| Defaults {
+            provider: Some((provider, by)),
+            ..Defaults::default()
+        };
+        let google = by(Provider::Gcs, ChosenBy::Nodes);
+        let mut value = object(json!({"name": "logs"})).into_value();
+        value["status"] = json!({"provider": "S3", "providerBy": "Operator"});
+        let wanted = Wanted::of(&Object::new(value.clone()), &google).unwrap();
         assert_eq!(wanted.provider, Provider::Gcs);
-        let mut value = store.clone().into_value();
-        value["status"] = json!({"provider": "GCS", "bucket": "logs"});
-        store = Object::new(value.clone());
-        let wanted = Wanted::of(&store, Some(Provider::S3)).unwrap();
+        let told = "GCS by the provider IDs of nodes";
+        assert_eq!(wanted.choices().as_deref(), Some(told));
+        value["status"] = json!({"provider": "GCS", "providerBy": "Nodes", "bucket": "logs"});
+        let amazon = by(Provider::S3, ChosenBy::Operator);
+        let wanted = Wanted::of(&Object::new(value.clone()), &amazon).unwrap();
         assert_eq!(wanted.provider, Provider::Gcs);
+        assert_eq!(wanted.choices().as_deref(), Some(told));
         value["spec"]["provider"] = json!("S3");
-        let told = Wanted::of(&Object::new(value), None).unwrap_err();
+        let told = Wanted::of(&Object::new(value), &google).unwrap_err();
         assert!(told.to_string().contains("was GCS"), "{told}");
+    }
+
+    #[test]
+    fn a_name_alone_is_a_bucket_at_the_operators_endpoint() {
+        let defaults = Defaults {
+            provider: Some((Provider::S3, ChosenBy::Operator)),
+            endpoint: Some("http://127.20.0.1:9000".to_owned()),
+            secret: Some("windlass-s3".to_owned()),
+        };
+        let wanted = Wanted::of(&object(json!({"name": "logs"})), &defaults).unwrap();
+        assert_eq!(wanted.endpoint, "http://127.20.0.1:9000");
+        assert_eq!(wanted.secret.as_deref(), Some("windlass-s3"));
+        assert_eq!(wanted.endpoint_by(), Some(ChosenBy::Operator));
+        assert_eq!(
+            wanted.choices().unwrap(),
+            "S3 by the operator's settings, http://127.20.0.1:9000 by the operator's settings, the keys of \
+             the Secret windlass-s3 by the operator's settings"
+        );
+        // Who reads the status alone gets to the same bucket.
+        let mut read = object(json!({"name": "logs"})).into_value();
+        read["status"] = json!({
+            "bucket": "logs", "provider": "S3", "providerBy": "Operator", "endpointBy": "Operator",
+            "endpoint": "http://127.20.0.1:9000", "secret": "windlass-s3",
+        });
+        let status = serde_json::from_value(read["status"].clone()).unwrap();
+        assert_eq!(
+            Wanted::of(&Object::new(read), &Defaults::given(&status)),
+            Ok(wanted)
+        );
+        let named = json!({"name": "logs", "endpoint": "http://mine:1"});
+        let told = Wanted::of(&object(named), &defaults).unwrap_err();
+        assert!(told.to_string().contains("spec.credentials"), "{told}");
     }
 
     #[test]
     fn an_answer_belongs_to_its_question() {
         let spec = json!({"name": "logs", "provider": "S3"});
-        let wanted = Wanted::of(&object(spec), None).unwrap();
+        let wanted = Wanted::of(&object(spec), &Defaults::default()).unwrap();
         let asked = wanted.question(Some("7"), "kept");
         assert_eq!(asked, wanted.question(Some("7"), "kept"));
         assert_ne!(asked, wanted.question(Some("8"), "kept"));

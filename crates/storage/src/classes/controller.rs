@@ -40,7 +40,7 @@ pub(crate) const LATELY: Duration = Duration::from_secs(20);
 const ANSWERS: Duration = Duration::from_mins(10);
 
 /// Of a node nothing matters but whose machine it is.
-const PROVIDER_ID: Trim = Trim {
+pub(crate) const PROVIDER_ID: Trim = Trim {
     name: "provider-id",
     apply: trim_node,
 };

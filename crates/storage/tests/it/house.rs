@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use windlass_apiserver::{ApiServer, Config, User};
 use windlass_cluster::{Cluster, ClusterConfig};
 use windlass_engine::{Engine, QueueConfig, Territory};
+use windlass_storage::buckets::{self, object_stores};
 use windlass_storage::classes::Settings;
 use windlass_storage::classes::controller::Claims;
 use windlass_storage::classes::metadata::Endpoints;
@@ -18,8 +19,8 @@ use windlass_storage::rbac::{
     growth_cluster_role, growth_cluster_role_binding, nfs_role, nfs_role_binding,
     storage_cluster_role, storage_cluster_role_binding,
 };
-use windlass_trial::Objects;
 use windlass_trial::mishaps::Script;
+use windlass_trial::{Objects, define};
 
 use crate::figures::NearlyFull;
 
@@ -52,6 +53,7 @@ impl House {
             volumes_dir: data.path().join("volumes"),
             job_namespaces: Vec::new(),
             job_manifests: Vec::new(),
+            shared_secret: None,
         };
         let cluster = Cluster::start(client.clone(), config).unwrap();
         let rbac = "rbac.authorization.k8s.io/v1";
@@ -94,6 +96,10 @@ impl House {
     pub(crate) fn accounts(&self, namespace: &str) -> Objects {
         let kind = "ServiceAccount";
         Objects::of(&self.client, namespace, "v1", kind, "serviceaccounts")
+    }
+
+    pub(crate) fn secrets(&self, namespace: &str) -> Objects {
+        Objects::of(&self.client, namespace, "v1", "Secret", "secrets")
     }
 
     pub(crate) fn pods(&self, namespace: &str) -> Objects {
@@ -159,6 +165,30 @@ impl House {
         let claims = Claims::asking(settings, endpoints);
         let (client, namespace) = (self.operator.clone(), namespace.to_owned());
         async move { run_operator(client, &namespace, claims).await }
+    }
+
+    /// The ObjectStores of a namespace, whose kind is defined.
+    pub(crate) async fn object_stores(&self, namespace: &str) -> Objects {
+        for crd in windlass_api::storage::crds() {
+            define(&self.client, crd).await;
+        }
+        let version = "banzaicloud.com/v1alpha1";
+        let kind = "ObjectStore";
+        Objects::of(&self.client, namespace, version, kind, "objectstores")
+    }
+
+    /// Runs an operator of a namespace that operates buckets.
+    pub(crate) fn operate_buckets(
+        &self,
+        namespace: &str,
+        settings: &buckets::Settings,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let stores = object_stores(settings, self.operator.clone());
+        let engine = Engine::builder(self.operator.clone())
+            .territory(Territory::of_namespaces(vec![namespace.to_owned()]))
+            .controller(stores, QueueConfig::default())
+            .build();
+        async move { engine.unwrap().run(CancellationToken::new()).await.unwrap() }
     }
 
     /// Runs an operator of a namespace by its script, and another one when that has died of it.

@@ -7,6 +7,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod buckets;
 mod claims;
 mod figures;
 mod growth;

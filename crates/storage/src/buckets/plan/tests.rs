@@ -4,6 +4,7 @@ use windlass_api::storage::object_store::{ObjectStoreStatus, Ownership, Phase};
 use windlass_engine::Object;
 
 use super::*;
+use crate::buckets::defaults::Defaults;
 use crate::buckets::steps::Trouble;
 
 const NOW: &str = "2026-01-01T00:10:00Z";
@@ -66,7 +67,10 @@ fn s3(policy: &str) -> Value {
 
 #[test]
 fn a_provider_that_nobody_knows_is_asked_for() {
-    let spec = Spec::of(&object(json!({"name": "logs"}), false), None);
+    let spec = Spec::of(
+        &object(json!({"name": "logs"}), false),
+        &Defaults::default(),
+    );
     let plan = plan(
         &spec,
         &ObjectStoreStatus::default(),
@@ -79,8 +83,54 @@ fn a_provider_that_nobody_knows_is_asked_for() {
 }
 
 #[test]
+fn what_is_known_without_a_mark_is_known_of_one_server_alone() {
+    let spec = |endpoint: &str, is_deleting| {
+        let spec = json!({
+            "name": "logs", "provider": "S3", "endpoint": endpoint, "deletionPolicy": "Delete",
+            "credentials": {"secretRef": {"name": "keys"}},
+        });
+        Spec::of(&object(spec, is_deleting), &Defaults::default())
+    };
+    let found = Ok(Sight::Present(Mark::Impossible));
+    let before = ObjectStoreStatus {
+        phase: Phase::Ready,
+        bucket: Some("logs".to_owned()),
+        provider: Some(Provider::S3),
+        endpoint: Some("http://one".to_owned()),
+        ownership: Some(Ownership::Recorded),
+        ..ObjectStoreStatus::default()
+    };
+    let same = spec("http://one", false);
+    let seen = observed(&same, Some((Step::Look, found.clone())));
+    assert_eq!(reason(&plan(&same, &before, &seen, now())), "BucketReady");
+    let moved = spec("http://two", false);
+    let first = plan(&moved, &before, &observed(&moved, None), now());
+    assert_eq!(
+        (first.status.phase, first.status.ownership),
+        (Phase::Pending, None)
+    );
+    assert_eq!(first.status.conditions[0].status, "False");
+    let seen = observed(&moved, Some((Step::Look, found.clone())));
+    let then = plan(&moved, &first.status, &seen, now());
+    assert_eq!(reason(&then), "BucketNotOurs");
+    // Nor is it deleted there.
+    for (endpoint, expected) in [
+        ("http://one", vec!["delete-recorded 4"]),
+        ("http://two", vec![]),
+    ] {
+        let gone = spec(endpoint, true);
+        let seen = observed(&gone, Some((Step::Look, found.clone())));
+        assert_eq!(
+            keys(&plan(&gone, &before, &seen, now())),
+            expected,
+            "{endpoint}"
+        );
+    }
+}
+
+#[test]
 fn trouble_is_told_in_the_words_of_the_store_and_tried_again_after_a_while() {
-    let spec = Spec::of(&object(s3("Retain"), false), None);
+    let spec = Spec::of(&object(s3("Retain"), false), &Defaults::default());
     for (trouble, expected) in [
         (Trouble::Credentials, "CredentialsRefused"),
         (Trouble::Denied, "AccessDenied"),
@@ -115,7 +165,7 @@ fn trouble_is_told_in_the_words_of_the_store_and_tried_again_after_a_while() {
 
 #[test]
 fn a_refusal_to_make_a_bucket_takes_the_intent_back_and_silence_does_not() {
-    let spec = Spec::of(&object(s3("Retain"), false), None);
+    let spec = Spec::of(&object(s3("Retain"), false), &Defaults::default());
     let intended = ObjectStoreStatus {
         phase: Phase::Creating,
         bucket: Some("logs".to_owned()),
@@ -138,7 +188,7 @@ fn a_refusal_to_make_a_bucket_takes_the_intent_back_and_silence_does_not() {
 
 #[test]
 fn a_secret_that_is_missing_is_waited_for() {
-    let spec = Spec::of(&object(s3("Delete"), false), None);
+    let spec = Spec::of(&object(s3("Delete"), false), &Defaults::default());
     let mut seen = observed(&spec, None);
     seen.secret = Secret::Missing("keys".to_owned());
     let kept = plan(&spec, &ObjectStoreStatus::default(), &seen, now());
@@ -146,7 +196,7 @@ fn a_secret_that_is_missing_is_waited_for() {
         (reason(&kept), kept.effects.len()),
         ("CredentialsMissing", 0)
     );
-    let spec = Spec::of(&object(s3("Delete"), true), None);
+    let spec = Spec::of(&object(s3("Delete"), true), &Defaults::default());
     let going = plan(&spec, &ObjectStoreStatus::default(), &seen, now());
     assert_eq!(
         (reason(&going), going.effects.len()),
@@ -154,7 +204,7 @@ fn a_secret_that_is_missing_is_waited_for() {
     );
     assert!(going.status.conditions[0].message.contains("Retain"));
     // A bucket that stays holds nothing up.
-    let spec = Spec::of(&object(s3("Retain"), true), None);
+    let spec = Spec::of(&object(s3("Retain"), true), &Defaults::default());
     let going = plan(&spec, &ObjectStoreStatus::default(), &seen, now());
     let Effect::Patch { patch, .. } = &going.effects[0] else {
         panic!("{:?}", going.effects);
@@ -172,7 +222,7 @@ fn a_store_that_is_down_holds_up_a_deletion_only_where_the_bucket_is_to_go() {
         ("Delete", true),
         ("DeleteWithContents", true),
     ] {
-        let spec = Spec::of(&object(s3(policy), true), None);
+        let spec = Spec::of(&object(s3(policy), true), &Defaults::default());
         let error = StoreError::new(Trouble::Unreachable, "connection refused");
         let observed = observed(&spec, Some((Step::Look, Err(error))));
         let plan = plan(&spec, &ObjectStoreStatus::default(), &observed, now());
@@ -183,7 +233,7 @@ fn a_store_that_is_down_holds_up_a_deletion_only_where_the_bucket_is_to_go() {
 
 #[test]
 fn nothing_is_asked_twice_at_once() {
-    let spec = Spec::of(&object(s3("Retain"), false), None);
+    let spec = Spec::of(&object(s3("Retain"), false), &Defaults::default());
     let mut seen = observed(&spec, None);
     seen.work = Work::Running;
     let plan = plan(&spec, &ObjectStoreStatus::default(), &seen, now());
@@ -261,7 +311,7 @@ proptest! {
         let spec = json!({
             "name": "logs", "provider": provider, "deletionPolicy": policy, "existing": existing,
         });
-        let spec = Spec::of(&object(spec, is_deleting), None);
+        let spec = Spec::of(&object(spec, is_deleting), &Defaults::default());
         let seen = observed(&spec, result.clone());
         let made = plan(&spec, &before, &seen, now());
         let mark = match &result {

@@ -12,6 +12,7 @@ use windlass_engine::Object;
 use windlass_engine::plan::Effect;
 
 use super::*;
+use crate::buckets::defaults::Defaults;
 use crate::buckets::steps::{
     Bucket, Creation, Deletion, Found, StoreError, Tags, Trouble, carry_out,
 };
@@ -178,7 +179,7 @@ impl World {
 
     fn plan(&self, object: &Value) -> Plan<ObjectStoreStatus> {
         let object = Object::new(object.clone());
-        let spec = Spec::of(&object, None);
+        let spec = Spec::of(&object, &Defaults::default());
         let observed = Observed {
             secret: Secret::Unneeded,
             work: Work::Idle,
@@ -232,7 +233,7 @@ impl World {
                     }
                 }
                 Effect::External { key } => {
-                    let spec = Spec::of(&Object::new(object.clone()), None);
+                    let spec = Spec::of(&Object::new(object.clone()), &Defaults::default());
                     let wanted = spec.wanted.unwrap();
                     let step = Step::of_key(key).unwrap();
                     let result = block_on(carry_out(&self.store, step, &wanted.owner));
