@@ -30,6 +30,8 @@ mod workloads;
 
 pub use storage::detach_disks;
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,6 +65,26 @@ pub struct ClusterConfig {
     /// Namespaced objects without a namespace, applied to every job namespace in this order. Subjects of an
     /// empty namespace are of that namespace.
     pub job_manifests: Vec<Value>,
+    /// A Secret that every namespace has.
+    pub shared_secret: Option<SharedSecret>,
+}
+
+/// A Secret that is the same in every namespace.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SharedSecret {
+    /// Its name.
+    pub name: String,
+    /// Its entries, as texts.
+    pub data: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for SharedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedSecret")
+            .field("name", &self.name)
+            .field("entries", &self.data.keys())
+            .finish()
+    }
 }
 
 /// Why the controllers did not start.
@@ -116,6 +138,7 @@ impl Cluster {
                 ca_pem: config.ca_pem,
                 job_namespaces: config.job_namespaces,
                 job_objects,
+                secret: config.shared_secret,
             },
         );
         let endpoints = endpoints::Publisher::new(

@@ -1,18 +1,21 @@
 //! Namespaces: what each of them holds from the start, and how one goes away.
 //!
-//! Every namespace has ServiceAccount `default` and ConfigMap `kube-root-ca.crt`; job namespaces
-//! also have the manifests that jobs run with. A namespace that is being deleted is swept: when
+//! Every namespace has ServiceAccount `default`, ConfigMap `kube-root-ca.crt`, and the Secret that all share
+//! if there is one; job namespaces also have the manifests that jobs run with. A namespace that is being deleted is swept: when
 //! nothing is left in it, the finalizer `kubernetes` goes, and with it the namespace.
 
 mod sweep;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use kube::api::PropagationPolicy;
 use parking_lot::Mutex;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use windlass_engine::kind::Scope;
@@ -22,9 +25,9 @@ use windlass_engine::{Kind, ObjectKey};
 use crate::api::{Api, CallError};
 use crate::catalog::Catalog;
 use crate::mirror::{Mirror, View};
-use crate::objects::{NAMESPACE, Namespace, SERVICE_ACCOUNT};
+use crate::objects::{NAMESPACE, Namespace, SECRET, SERVICE_ACCOUNT};
 use crate::queue::Queue;
-use crate::{ClusterConfig, ClusterError, EVERY_NAMESPACE};
+use crate::{ClusterConfig, ClusterError, EVERY_NAMESPACE, SharedSecret};
 use sweep::Findings;
 
 const ROOT_CA: &str = "kube-root-ca.crt";
@@ -36,6 +39,7 @@ pub(crate) struct Contents {
     pub(crate) ca_pem: String,
     pub(crate) job_namespaces: Vec<String>,
     pub(crate) job_objects: Vec<JobObject>,
+    pub(crate) secret: Option<SharedSecret>,
 }
 
 /// An object that every job namespace has.
@@ -94,6 +98,8 @@ pub(crate) struct Keeper {
     spaces: Arc<Mirror<Namespace>>,
     accounts: Arc<Mirror<DefaultAccount>>,
     root_cas: Arc<Mirror<RootCa>>,
+    /// Where there is a Secret that all share, those of its name.
+    secrets: Option<Arc<Mirror<SecretSeen>>>,
     queue: Arc<Queue<Arc<str>>>,
     contents: Contents,
     furnished: Mutex<HashSet<Arc<str>>>,
@@ -110,6 +116,12 @@ impl Keeper {
         let queue = Arc::new(Queue::new());
         let accounts = Mirror::selected(Some("metadata.name=default".to_owned()));
         let root_cas = Mirror::selected(Some(format!("metadata.name={ROOT_CA}")));
+        let secrets = contents.secret.as_ref().map(|secret| {
+            let secrets = Mirror::selected(Some(format!("metadata.name={}", secret.name)));
+            let wake = Arc::clone(&queue);
+            secrets.listen(move |change| wake.extend(change.key.namespace.as_ref()));
+            secrets
+        });
         let wake = Arc::clone(&queue);
         spaces.listen(move |change| wake.push(Arc::clone(&change.key.name)));
         let wake = Arc::clone(&queue);
@@ -122,6 +134,7 @@ impl Keeper {
             spaces,
             accounts,
             root_cas,
+            secrets,
             queue,
             contents,
             furnished: Mutex::default(),
@@ -138,14 +151,23 @@ impl Keeper {
         let client = self.api.client();
         let accounts = Arc::clone(&self.accounts).run(client.clone());
         let root_cas = Arc::clone(&self.root_cas).run(client.clone());
+        let secrets = self.secrets.clone();
+        let secrets = async move {
+            if let Some(secrets) = secrets {
+                secrets.run(client.clone()).await;
+            }
+        };
         let work = async {
             self.spaces.synced().await;
             self.accounts.synced().await;
             self.root_cas.synced().await;
+            if let Some(secrets) = &self.secrets {
+                secrets.synced().await;
+            }
             self.note_readiness();
             self.queue.work("namespaces", |name| self.pass(name)).await;
         };
-        tokio::join!(accounts, root_cas, work);
+        tokio::join!(accounts, root_cas, secrets, work);
     }
 
     async fn pass(&self, name: Arc<str>) -> Result<Option<Duration>, CallError> {
@@ -190,6 +212,15 @@ impl Keeper {
         if current.is_none_or(|current| current.pem != self.contents.ca_pem) {
             let object = root_ca_object(&self.contents.ca_pem);
             self.api.apply(&Kind::CONFIG_MAP, &root_ca, &object).await?;
+        }
+        if let (Some(secret), Some(seen)) = (&self.contents.secret, &self.secrets) {
+            let key = ObjectKey::namespaced(Arc::clone(name), secret.name.as_str());
+            let current = seen.get(&key);
+            if current.is_none_or(|current| !current.has(secret)) {
+                self.api
+                    .apply(&SECRET, &key, &secret_object(secret))
+                    .await?;
+            }
         }
         let is_job_namespace = |job: &String| match job.as_str() {
             EVERY_NAMESPACE => !name.starts_with("kube-"),
@@ -303,6 +334,48 @@ fn root_ca_object(pem: &str) -> Value {
     })
 }
 
+fn secret_object(secret: &SharedSecret) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": secret.name},
+        "type": "Opaque",
+        "data": encoded(secret),
+    })
+}
+
+/// The entries as the API has them.
+fn encoded(secret: &SharedSecret) -> BTreeMap<String, String> {
+    let entries = secret.data.iter();
+    entries
+        .map(|(name, text)| (name.clone(), BASE64.encode(text)))
+        .collect()
+}
+
+/// A Secret of the name that all share.
+struct SecretSeen {
+    data: BTreeMap<String, String>,
+}
+
+impl SecretSeen {
+    /// Whether it says what all of them say; what somebody says besides is left to him.
+    fn has(&self, secret: &SharedSecret) -> bool {
+        let mut wanted = encoded(secret).into_iter();
+        wanted.all(|(name, text)| self.data.get(&name) == Some(&text))
+    }
+}
+
+impl View for SecretSeen {
+    const KIND: Kind = SECRET;
+
+    fn read(object: Value) -> Result<Self, serde_json::Error> {
+        let data = object.get("data").filter(|it| !it.is_null());
+        Ok(Self {
+            data: data.map_or_else(|| Ok(BTreeMap::new()), BTreeMap::deserialize)?,
+        })
+    }
+}
+
 /// The ServiceAccount `default`; only that it is there is of interest.
 struct DefaultAccount;
 
@@ -341,6 +414,7 @@ mod tests {
             volumes_dir: "/volumes".into(),
             job_namespaces: vec!["default".to_owned()],
             job_manifests: manifests,
+            shared_secret: None,
         }
     }
 

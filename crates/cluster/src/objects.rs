@@ -21,6 +21,7 @@ pub(crate) const SLICE: Kind =
 pub(crate) const ENDPOINTS: Kind = Kind::namespaced("", "v1", "Endpoints", "endpoints");
 pub(crate) const NAMESPACE: Kind = Kind::cluster("", "v1", "Namespace", "namespaces");
 pub(crate) const NODE: Kind = Kind::cluster("", "v1", "Node", "nodes");
+pub(crate) const SECRET: Kind = Kind::namespaced("", "v1", "Secret", "secrets");
 pub(crate) const SERVICE_ACCOUNT: Kind =
     Kind::namespaced("", "v1", "ServiceAccount", "serviceaccounts");
 /// The label that binds a slice to its Service.

@@ -10,7 +10,7 @@ use kube::api::{
 };
 use serde_json::Value;
 use windlass_apiserver::{ApiServer, Config, User};
-use windlass_cluster::{Cluster, ClusterConfig};
+use windlass_cluster::{Cluster, ClusterConfig, SharedSecret};
 use windlass_streaming::backend::NoNode;
 
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -30,6 +30,13 @@ impl Home {
     }
 
     pub(crate) async fn with_jobs(job_manifests: Vec<Value>) -> Self {
+        Self::with(job_manifests, None).await
+    }
+
+    pub(crate) async fn with(
+        job_manifests: Vec<Value>,
+        shared_secret: Option<SharedSecret>,
+    ) -> Self {
         let octet = windlass_trial::loopback_octet();
         let data = tempfile::tempdir().unwrap();
         let config = Config {
@@ -45,6 +52,7 @@ impl Home {
             volumes_dir: data.path().join("volumes"),
             job_namespaces: vec!["default".to_owned()],
             job_manifests,
+            shared_secret,
         };
         Self {
             octet,

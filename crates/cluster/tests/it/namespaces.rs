@@ -1,5 +1,6 @@
 use kube::api::PropagationPolicy::Background;
 use serde_json::json;
+use windlass_cluster::SharedSecret;
 
 use crate::home::Home;
 
@@ -23,6 +24,38 @@ async fn every_namespace_gets_its_account_and_authority_and_gets_them_back() {
             .is_some_and(|map| map["data"]["ca.crt"] == "the certificate")
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_shared_secret_is_in_every_namespace_and_comes_back() {
+    let secret = SharedSecret {
+        name: "shared".to_owned(),
+        data: [("key".to_owned(), "text".to_owned())].into(),
+    };
+    let home = Home::with(Vec::new(), Some(secret)).await;
+    home.namespace("team").await;
+    for namespace in ["default", "kube-system", "team"] {
+        let secrets = home.kind("v1", "Secret", "secrets", Some(namespace));
+        let found = secrets.until("shared", Option::is_some).await;
+        assert_eq!(found["data"]["key"], "dGV4dA==");
+    }
+    let secrets = home.kind("v1", "Secret", "secrets", Some("team"));
+    secrets.delete("shared", Background).await;
+    secrets.until("shared", Option::is_some).await;
+    secrets
+        .merge(
+            "shared",
+            json!({"data": {"key": "b3RoZXI=", "own": "b3du"}}),
+        )
+        .await;
+    let back = secrets
+        .until("shared", |secret| {
+            let secret = secret.as_ref();
+            secret.is_some_and(|it| it["data"]["key"] == "dGV4dA==")
+        })
+        .await;
+    assert_eq!(back["data"]["own"], "b3du");
+    home.quiet().await;
 }
 
 #[tokio::test]
