@@ -23,7 +23,7 @@ pub use applications::{
 pub use exposing::{ExposingArgs, Json};
 pub use issuer::IssuerRef;
 pub use operator::{CheckArgs, ImagesArgs, InstallArgs, OperatorArgs};
-pub use storage::{CloudArgs, NfsArgs, StorageArgs};
+pub use storage::{CloudArgs, NfsArgs, ObjectStoreArgs, StorageArgs};
 pub use tenant::{Amount, PodSecurity, TenantArgs, TenantCommand};
 
 /// Runs Spark jobs and stateful data clusters on Kubernetes, and the same YAML on a laptop.
@@ -354,6 +354,14 @@ pub struct UpArgs {
     /// Also make classes for claims of namespaces that want them, and operate buckets. Kept for later starts.
     #[arg(long)]
     pub storage: bool,
+    /// Also serve buckets: an endpoint that speaks S3, with its data in the folder s3 of the cluster's and its
+    /// keys in the Secret windlass-s3 of every namespace. Kept for later starts.
+    #[arg(long)]
+    pub s3: bool,
+    /// Port of that endpoint on the cluster's own address, which pods and this machine reach (0: pick a free
+    /// one; default: 9000). Kept for later starts.
+    #[arg(long, value_name = "PORT", requires = "s3")]
+    pub s3_port: Option<u16>,
     /// Its applications.
     #[command(flatten)]
     pub original: OriginalArgs,

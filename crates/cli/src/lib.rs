@@ -142,11 +142,11 @@ fn end(result: Result<Exit, Failure>) -> ExitCode {
 fn log_to_stderr(verbose: u8) {
     let default = match verbose {
         // The client logs every failed call, which its caller tells about or tries again; TLS logs
-        // how Java's clients say goodbye.
-        0 => "warn,kube_client=off,rustls=error",
-        1 => "info,windlass=info",
+        // how Java's clients say goodbye; the endpoint for buckets every request that asks for what is not there.
+        0 => "warn,kube_client=off,rustls=error,s3s=off",
+        1 => "info,windlass=info,s3s=off",
         _ => {
-            "info,windlass=debug,windlass_engine=debug,windlass_spark=debug,windlass_node=debug,windlass_cluster=debug,windlass_apiserver=debug"
+            "info,windlass=debug,windlass_engine=debug,windlass_spark=debug,windlass_node=debug,windlass_cluster=debug,windlass_apiserver=debug,windlass_s3=debug,s3s=off"
         }
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));

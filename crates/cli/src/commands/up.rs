@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{DownArgs, UpArgs};
 use crate::datadir::DataDir;
-use crate::embedded::{Embedded, Options, Served};
+use crate::embedded::{Embedded, Options, S3_SECRET, S3Options, Served};
 use crate::exit::{Exit, Failure};
 use crate::output::{out, talk};
 
@@ -37,6 +37,10 @@ pub async fn up(args: UpArgs) -> Result<Exit, Failure> {
     options.virtual_clusters = Served::by_flag(args.virtual_clusters);
     options.original_kubedirector = Served::by_flag(args.original_kubedirector);
     options.storage = Served::by_flag(args.storage);
+    options.s3 = S3Options {
+        served: Served::by_flag(args.s3),
+        port: args.s3_port,
+    };
     let started = Instant::now();
     let embedded = Embedded::start(options).await?;
     write_private(&data.kubeconfig(), embedded.kubeconfig()).map_err(|error| {
@@ -48,11 +52,15 @@ pub async fn up(args: UpArgs) -> Result<Exit, Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::internal)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::internal)?;
     held.announce(true, Some(embedded.server_url()))?;
+    let buckets = embedded.s3_url();
     talk(&format!(
-        "The cluster is up at {} ({} ms).\nUse it:   export KUBECONFIG={}\nStop it:  {}",
+        "The cluster is up at {} ({} ms).\nUse it:   export KUBECONFIG={}\n{}Stop it:  {}",
         embedded.server_url(),
         started.elapsed().as_millis(),
         data.kubeconfig().display(),
+        buckets.map_or_else(String::new, |url| {
+            format!("Buckets:  {url}, keys in the Secret {S3_SECRET}\n")
+        }),
         stop_command(&args),
     ));
     tokio::select! {
@@ -117,6 +125,12 @@ async fn detach(args: &UpArgs, data: &DataDir) -> Result<Exit, Failure> {
     }
     if args.storage {
         command.arg("--storage");
+    }
+    if args.s3 {
+        command.arg("--s3");
+    }
+    if let Some(port) = args.s3_port {
+        command.arg("--s3-port").arg(port.to_string());
     }
     if let Some(image) = &args.original.original_image {
         command.arg("--original-image").arg(image.as_str());

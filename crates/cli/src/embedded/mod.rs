@@ -5,9 +5,11 @@
 //! there fails here first.
 
 mod network;
+mod s3;
 mod setup;
 mod teardown;
 
+pub use s3::{S3_SECRET, S3Options};
 pub use setup::{DRIVER_ACCOUNT, Served};
 
 use std::collections::BTreeMap;
@@ -25,6 +27,7 @@ use windlass_node::images::{
     ImageConfig, Runtime, SoftwareInstallation, SparkInstallation, SparkMinor,
 };
 use windlass_node::{ApiEndpoint, CapacityOverrides, Node, NodeConfig, NodeStreams, Orphans};
+use windlass_s3::Endpoint;
 use windlass_spark::controller::OperatorConfig;
 use windlass_storage::{Growth, StorageConfig, logs};
 
@@ -62,6 +65,8 @@ pub struct Options {
     pub original_kubedirector: Served,
     /// Whether claims get classes, and buckets are operated.
     pub storage: Served,
+    /// Whether buckets are served.
+    pub s3: S3Options,
     /// What becomes of the images of its applications that are too old.
     pub old_images: OldImages,
     /// Where applications write their event logs that say nothing about it.
@@ -79,6 +84,7 @@ impl Options {
             virtual_clusters: Served::default(),
             original_kubedirector: Served::default(),
             storage: Served::default(),
+            s3: S3Options::default(),
             old_images: OldImages::default(),
             event_logs: Some(EventLogs::of(data_dir)),
         }
@@ -94,6 +100,7 @@ impl Options {
             virtual_clusters: Served::default(),
             original_kubedirector: Served::default(),
             storage: Served::default(),
+            s3: S3Options::default(),
             old_images: OldImages::default(),
             event_logs: None,
         }
@@ -106,6 +113,7 @@ pub struct Embedded {
     cluster: Cluster,
     node: Node,
     operator: Operator,
+    buckets: Option<Endpoint>,
     kubeconfig: String,
     url: String,
     volumes: PathBuf,
@@ -161,8 +169,11 @@ impl Embedded {
             serves_budgets: true,
             lets_claims_grow: serves_storage,
         };
+        // Before the operator, which asks it at once.
+        let buckets = s3::start(&options, octet).await?;
         let storage = StorageConfig {
             growth: Growth::OnRequest,
+            buckets: s3::settings(buckets.as_ref()),
             ..StorageConfig::default()
         };
 
@@ -187,6 +198,7 @@ impl Embedded {
                 ca_pem: server.ca_certificate().to_owned(),
                 job_namespaces: vec!["default".to_owned(), EVERY_NAMESPACE.to_owned()],
                 job_manifests: setup::job_manifests()?,
+                shared_secret: buckets.as_ref().map(s3::secret),
             },
         )
         .map_err(Failure::internal)?;
@@ -221,6 +233,7 @@ impl Embedded {
             cluster,
             node,
             operator,
+            buckets,
             kubeconfig,
             url,
             volumes,
@@ -248,6 +261,11 @@ impl Embedded {
         &self.url
     }
 
+    /// Where buckets are served, if they are.
+    pub fn s3_url(&self) -> Option<String> {
+        self.buckets.as_ref().map(Endpoint::url)
+    }
+
     /// The API server, for tests that make it fail.
     pub fn server(&self) -> &ApiServer {
         &self.server
@@ -261,6 +279,9 @@ impl Embedded {
         self.node.shutdown().await;
         self.cluster.shutdown().await;
         windlass_cluster::detach_disks(&self.volumes).await;
+        if let Some(buckets) = self.buckets {
+            buckets.shutdown().await;
+        }
         self.server.shutdown().await;
         Ok(())
     }
@@ -270,6 +291,9 @@ impl Embedded {
         self.operator.stop().await?;
         self.node.shutdown().await;
         self.cluster.shutdown().await;
+        if let Some(buckets) = self.buckets {
+            buckets.shutdown().await;
+        }
         self.server.shutdown().await;
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 mod between;
 mod kept;
+mod own;
 mod servers;
 
 use std::process::Command;
@@ -320,7 +321,12 @@ fn every_command_about_buckets_does_what_it_says() {
     let home = tempfile::tempdir().unwrap();
     let examples = home.path().join("examples/storage");
     std::fs::create_dir_all(&examples).unwrap();
-    for file in ["object-store.yaml", "history-server.yaml", "streaming.yaml"] {
+    for file in [
+        "bucket.yaml",
+        "object-store.yaml",
+        "history-server.yaml",
+        "streaming.yaml",
+    ] {
         let example = std::fs::read_to_string(root().join("examples/storage").join(file)).unwrap();
         let example = example.replace(":9000", &format!(":{port}"));
         std::fs::write(examples.join(file), example).unwrap();

@@ -32,6 +32,7 @@ mod machine;
 mod operators;
 mod ordinary_user;
 mod originals;
+mod s3;
 mod secrets;
 mod spark_demand;
 mod storage;
