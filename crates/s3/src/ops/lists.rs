@@ -185,6 +185,8 @@ pub(super) fn decoded(text: &str) -> Option<String> {
             b'+' => bytes.push(b' '),
             b'%' => {
                 let digits = rest.get(..2)?;
+                // Numbers may have a sign.
+                let digits = digits.iter().all(u8::is_ascii_hexdigit).then_some(digits)?;
                 let digits = std::str::from_utf8(digits).ok()?;
                 bytes.push(u8::from_str_radix(digits, 16).ok()?);
                 rest = &rest[2..];

@@ -46,7 +46,8 @@ async fn objects_are_written_listed_read_copied_and_deleted() {
     assert_eq!(read(&store, "nothing").await, b"");
     let listed: Vec<_> = store.list(None).try_collect().await.unwrap();
     let names: Vec<_> = listed.iter().map(|it| it.location.as_ref()).collect();
-    let expected: Vec<_> = ["a", "a/b", "a/c/d", "a0", "nothing", "ä/+ %25"]
+    // The client writes letters that are not ASCII as in addresses, and asks for them so.
+    let expected: Vec<_> = ["ä/+ %25", "a", "a/b", "a/c/d", "a0", "nothing"]
         .map(path)
         .into();
     assert_eq!(
