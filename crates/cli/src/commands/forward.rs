@@ -1,6 +1,7 @@
 //! `windlass forward`: the driver's web page at a port of this machine.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -19,6 +20,8 @@ use crate::{connects, histories};
 
 /// Spark's own port for the page.
 pub const UI_PORT: u16 = 4040;
+/// How often it is looked whether the pod is still there.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Forwards until it is interrupted or the driver is gone.
 pub async fn forward(args: ForwardArgs) -> Result<Exit, Failure> {
@@ -98,8 +101,15 @@ pub async fn listen(port: u16) -> Result<(TcpListener, u16), Failure> {
     Ok((listener, local))
 }
 
-/// Carries every connection to a port of the pod, until there is no such pod any more.
+/// Carries every connection to a port of the pod, for as long as that runs.
 pub async fn serve(listener: &TcpListener, pods: &Api<Pod>, pod: &str, port: u16) -> Failure {
+    tokio::select! {
+        failure = carry_all(listener, pods, pod, port) => failure,
+        failure = ended(pods, pod) => failure,
+    }
+}
+
+async fn carry_all(listener: &TcpListener, pods: &Api<Pod>, pod: &str, port: u16) -> Failure {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -107,7 +117,7 @@ pub async fn serve(listener: &TcpListener, pods: &Api<Pod>, pod: &str, port: u16
         };
         match pods.get_opt(pod).await {
             Ok(Some(_)) => {}
-            Ok(None) => return Failure::cluster(format!("pod {pod} is gone")),
+            Ok(None) => return gone(pod),
             Err(error) => return api_failure(error),
         }
         let (pods, pod) = (pods.clone(), pod.to_owned());
@@ -121,6 +131,36 @@ pub async fn serve(listener: &TcpListener, pods: &Api<Pod>, pod: &str, port: u16
     }
 }
 
+/// Waits until the pod has ended or is gone: a connection to it would wait for ever.
+async fn ended(pods: &Api<Pod>, pod: &str) -> Failure {
+    let mut first = None;
+    loop {
+        // What cannot be asked for the moment is asked again; connections say what is wrong.
+        match pods.get_opt(pod).await {
+            Ok(None) => return gone(pod),
+            Ok(Some(found)) => {
+                let uid = found.metadata.uid;
+                // Another one has taken its name.
+                if *first.get_or_insert_with(|| uid.clone()) != uid {
+                    return gone(pod);
+                }
+                let phase = found.status.and_then(|it| it.phase);
+                if matches!(phase.as_deref(), Some("Succeeded" | "Failed")) {
+                    return Failure::cluster(format!("pod {pod} has ended, and its page with it"));
+                }
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn gone(pod: &str) -> Failure {
+    Failure::cluster(format!(
+        "pod {pod} is gone, and its page with it; the same command looks for it anew"
+    ))
+}
+
 /// Copies both ways until either side is done.
 async fn carry(
     pods: &Api<Pod>,
@@ -132,9 +172,15 @@ async fn carry(
     let mut remote = forward
         .take_stream(port)
         .ok_or_else(|| anyhow::anyhow!("the cluster opened no stream"))?;
-    // A browser that hangs up is no error.
+    let refused = forward.take_error(port);
+    // A browser that hangs up is no error, and neither is what is not sent to it any more.
     let _ = tokio::io::copy_bidirectional(&mut local, &mut remote).await;
-    drop(remote);
-    forward.join().await?;
-    Ok(())
+    forward.abort();
+    match refused {
+        Some(refused) => match refused.await {
+            Some(error) => Err(anyhow::anyhow!(error)),
+            None => Ok(()),
+        },
+        None => Ok(()),
+    }
 }

@@ -90,6 +90,13 @@ impl Page {
         assert!(self.command.wait().unwrap().success());
     }
 
+    fn ends_by_itself(mut self, code: i32) {
+        let ended = until("the command to end", PATIENCE, || {
+            self.command.try_wait().unwrap()
+        });
+        assert_eq!(ended.code(), Some(code));
+    }
+
     fn ask_to_end(&self) {
         let pid = rustix::process::Pid::from_raw(self.command.id().cast_signed()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
@@ -216,7 +223,6 @@ fn a_history_server_shows_what_a_job_has_written_on_a_claim() {
     list.interrupt();
     let page = Page::of(&up, "count");
     page.id();
-    page.interrupt();
 
     ok(up.windlass(&["suspend", "history/jobs"]));
     ok(up.windlass(&[
@@ -227,13 +233,8 @@ fn a_history_server_shows_what_a_job_has_written_on_a_claim() {
         "--timeout",
         "60",
     ]));
-    // Until its pod is on its way, a server that is suspended answers.
-    until("the server's pod to go", PATIENCE, || {
-        let pods = up.get(&["pods", "--selector", "windlass.dev/history-server=jobs"]);
-        // Of none kubectl prints nothing.
-        let is_gone = pods.is_none_or(|it| it["items"].as_array().is_none_or(Vec::is_empty));
-        is_gone.then_some(())
-    });
+    // It was led to a pod that is gone by then.
+    page.ends_by_itself(3);
     let stopped = up.windlass(&["ui", "count", "--no-browser"]);
     assert!(
         stopped
