@@ -14,11 +14,11 @@
 #   --registry  also a registry of container images, unpacked into the cache and not installed:
 #               the package would start it as a service
 #   --clients   also what PySpark's client of Spark Connect needs, in each environment of Spark 4;
-#               a server that speaks the language of S3, and the Kubernetes clients for Python and
-#               Node.js of crates/cli/tests/clients
+#               a server that speaks the language of S3, Hadoop's file system for S3 of Spark 4.3, and
+#               the Kubernetes clients for Python and Node.js of crates/cli/tests/clients
 #   --catalog   also what `make e2e-apps` alone needs: Cassandra and Kafka with their clients, Jupyter's
 #               notebook, Airflow, servers that stand in for those of Google and Azure, and Hadoop's file
-#               system for S3
+#               system for S3 of Spark 3.5
 #
 # Safe to run again and to interrupt: what is there is left alone, what is half there is redone.
 # Root gets missing Debian packages installed; anybody else is told which ones to ask for.
@@ -223,6 +223,7 @@ python_client() { # folder what
 if $wants_clients; then
     python_client python "the Kubernetes client for Python"
     python_client moto "a server that speaks the language of S3 (once; some 140 MB)"
+    "$(dirname "$0")/hadoop-aws.sh" 3.5.0
 fi
 node_client() { # folder what
     local home="$cache/clients/$1"
@@ -245,5 +246,5 @@ if $wants_catalog; then
     "$(dirname "$0")/cassandra.sh"
     "$(dirname "$0")/kafka.sh"
     "$(dirname "$0")/notebook.sh"
-    "$(dirname "$0")/hadoop-aws.sh"
+    "$(dirname "$0")/hadoop-aws.sh" 3.3.4
 fi

@@ -21,6 +21,7 @@ mod examples;
 mod executor_fields;
 mod failures;
 mod helm;
+mod history;
 mod images;
 mod kills;
 mod kubernetes;
