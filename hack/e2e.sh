@@ -47,6 +47,8 @@ apps=(
     connect::embedded
     executor_fields::
     helm::
+    history::a_history_server_shows_what_a_job_has_written_on_a_claim
+    history::a_log_whose_pod_was_gone_before_it_was_read_says_that_its_end_may_be_missing
     warm::
 )
 apps_on_kubernetes=(

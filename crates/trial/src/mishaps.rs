@@ -136,10 +136,10 @@ pub struct Script {
 ///
 /// `WINDLASS_SWEEP=1` is all of them. A number N is every N-th read and piece of a watch, and
 /// every (N / 4)-th write, since reads are most of the calls and much alike. `WINDLASS_SWEEP=usual`, which
-/// `make sweep` says, is N = `usual`; without, as in `make test`, they are four times as far apart.
+/// `make sweep` says, is N = `usual`; without, as in `make test`, they are eight times as far apart.
 pub fn scripts(life: &Script, usual: usize, is_tried: impl Fn(&Call) -> bool) -> Vec<Arc<Script>> {
     let every = match std::env::var("WINDLASS_SWEEP").as_deref() {
-        Err(_) => usual.saturating_mul(4),
+        Err(_) => usual.saturating_mul(8),
         Ok("usual") => usual,
         Ok(text) => text.parse().expect("WINDLASS_SWEEP is a number, or usual"),
     };

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use serde_json::{Value, json};
 
 use crate::clusters::{Cluster, folder, scenarios};
-use crate::common::{Kubectl, Up, processes, write};
+use crate::common::{Kubectl, Up, processes, root, windlass, write};
 use crate::real::{
     self, VERSIONS, application, completed, condition, ended, eventually, executor_names, look,
     named, sign,
@@ -505,4 +505,25 @@ fn executors_too_large_for_the_machine_are_told_while_the_driver_waits() {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let ended = run.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(4), "{}", text());
+}
+
+#[test]
+fn a_job_that_loses_an_executor_heals() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = folder.path().join("sales.py");
+    std::fs::copy(root().join("examples/jobs/sales.py"), &job).unwrap();
+    let job = job.display().to_string();
+    let answer = windlass(&["run", "--progress", "plain", &job, "--lose-an-executor"]);
+    assert_eq!(answer.code, 0, "{}\n{}", answer.stdout, answer.stderr);
+    assert!(
+        answer.stdout.contains("healed: two executors again"),
+        "{}",
+        answer.stdout
+    );
+    assert!(
+        answer.stdout.contains("read 2000000 rows"),
+        "{}",
+        answer.stdout
+    );
+    assert!(answer.stderr.contains("was lost"), "{}", answer.stderr);
 }

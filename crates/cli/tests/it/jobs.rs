@@ -1,4 +1,4 @@
-//! Real Spark on the embedded cluster: the two runs that every change must survive.
+//! Real Spark on the embedded cluster: the run that every change must survive.
 
 use crate::common::{root, windlass};
 
@@ -18,25 +18,4 @@ fn pi_runs_with_two_executors_and_its_log_is_on_stdout() {
         answer.stderr
     );
     assert!(answer.stderr.contains("COMPLETED in"), "{}", answer.stderr);
-}
-
-#[test]
-fn a_job_that_loses_an_executor_heals() {
-    let folder = tempfile::tempdir().unwrap();
-    let job = folder.path().join("sales.py");
-    std::fs::copy(root().join("examples/jobs/sales.py"), &job).unwrap();
-    let job = job.display().to_string();
-    let answer = windlass(&["run", "--progress", "plain", &job, "--lose-an-executor"]);
-    assert_eq!(answer.code, 0, "{}\n{}", answer.stdout, answer.stderr);
-    assert!(
-        answer.stdout.contains("healed: two executors again"),
-        "{}",
-        answer.stdout
-    );
-    assert!(
-        answer.stdout.contains("read 2000000 rows"),
-        "{}",
-        answer.stdout
-    );
-    assert!(answer.stderr.contains("was lost"), "{}", answer.stderr);
 }

@@ -111,33 +111,6 @@ fn an_operator_that_is_killed_again_and_again_keeps_each_line_once() {
     assert!(text.ends_with("told to end\n"), "{text}");
 }
 
-#[test]
-fn a_log_whose_pod_was_gone_before_it_was_read_says_that_its_end_may_be_missing() {
-    let data = tempfile::tempdir().unwrap();
-    let logs = data.path().join("logs");
-    std::fs::create_dir(&logs).unwrap();
-    // Nothing can be kept while there is a file in the place of a folder.
-    std::fs::write(logs.join("default"), "").unwrap();
-    let up = Up::on(data);
-    apply(&up, "says", "echo something; sleep 1000");
-    until("the trouble to be told", PATIENCE, || {
-        let events = up.get(&["events"])?;
-        let mut events = events["items"].as_array()?.iter();
-        events.any(|it| it["reason"] == "LogNotKept").then_some(())
-    });
-    up.kubectl_ok(&["delete", "sparkapplication", "says"]);
-    is_gone(&up, "says-driver");
-    let logs = up.data.path().join("logs");
-    std::fs::remove_file(logs.join("default")).unwrap();
-    until("it to be told that the log is cut off", PATIENCE, || {
-        let answer = up.windlass(&["logs", "says"]);
-        answer
-            .stderr
-            .contains("its end may be missing")
-            .then_some(())
-    });
-}
-
 /// The largest number of a segment of any pod of an application: files are joined meanwhile.
 fn segments(folder: &std::path::Path) -> usize {
     let pods = std::fs::read_dir(folder).into_iter().flatten().flatten();

@@ -29,7 +29,7 @@ async fn a_mishap_at_any_call_about_a_server_changes_nothing_about_the_end() {
     let scripts = scripts(&usual, USUAL_STEP, |call| {
         call.is_write() || call.path.contains("/sparkconnects")
     });
-    assert!(scripts.len() >= 10, "{} points were tried", scripts.len());
+    assert!(scripts.len() >= 5, "{} points were tried", scripts.len());
     println!("a server: {} points", scripts.len());
     let told = complaints(scripts, AT_ONCE, |script| live(&house, script)).await;
     assert!(told.is_empty(), "{}", told.join("\n"));

@@ -222,7 +222,7 @@ async fn a_mishap_at_any_call_lets_nobody_in_too_much_and_keeps_nobody_out() {
     let scripts = scripts(&usual, USUAL_STEP, |call| {
         !call.is_write() || call.path.contains("/status")
     });
-    assert!(scripts.len() >= 10, "{} points were tried", scripts.len());
+    assert!(scripts.len() >= 5, "{} points were tried", scripts.len());
     println!("a queue: {} points", scripts.len());
     live_all(&house, scripts.into_iter().map(|it| vec![it]).collect()).await;
 }

@@ -114,7 +114,7 @@ async fn a_mishap_at_any_call_changes_nothing_about_what_users_and_time_do() {
             Err(complaint) => panic!("{}: {complaint}", story.name),
         };
         let scripts = scripts(&usual, USUAL_STEP, |_| true);
-        assert!(scripts.len() >= 10, "{} points were tried", scripts.len());
+        assert!(scripts.len() >= 5, "{} points were tried", scripts.len());
         println!("{}: {} points", story.name, scripts.len());
         let told = complaints(scripts, AT_ONCE, async |script| {
             live(&house, &story, &script, Some(&end)).await.err()
