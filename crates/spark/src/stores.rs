@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use windlass_api::spark::SparkApplication;
+use windlass_api::spark::application::validate;
 use windlass_api::storage::hadoop::Access;
 
 use crate::eventlogs::log_to;
@@ -56,7 +57,8 @@ pub enum Waits {
 }
 
 impl Stores {
-    /// Gives an application what it needs to reach the buckets that it names.
+    /// Gives an application what it needs to reach the buckets that it names. One that cannot be meant is left as
+    /// it is: what it is given could hide why.
     ///
     /// # Errors
     /// What it has to wait for; the application is left as it is.
@@ -69,6 +71,9 @@ impl Stores {
         let Some((first, _)) = named.peek() else {
             return Ok(());
         };
+        if !validate(app).is_empty() {
+            return Ok(());
+        }
         let known = self.known(first)?;
         let mut found = Vec::new();
         let mut missing = Vec::new();
@@ -166,7 +171,8 @@ mod tests {
             "kind": "SparkApplication",
             "metadata": {"name": "pi"},
             "spec": {
-                "type": "Python", "sparkVersion": "4.3.0", "mainApplicationFile": "local:///pi.py",
+                "type": "Python", "sparkVersion": "4.3.0", "image": "apache/spark:4.3.0",
+                "mainApplicationFile": "local:///pi.py",
                 "driver": {}, "executor": {},
                 "sparkConf": {"spark.hadoop.fs.a": "mine"},
                 "hadoopConf": {"fs.b": "mine"},
@@ -231,6 +237,29 @@ mod tests {
         assert_eq!(app.spec.hadoop_conf["fs.c"], ConfValue::from("theirs"));
         let spec = json!({"objectStores": ["in", "out"], "eventLog": "in"});
         assert_eq!(named(&spec), ["in", "out"]);
+    }
+
+    #[test]
+    fn what_an_application_is_given_hides_nothing_that_is_wrong_with_it() {
+        let stores = Stores::Known([("history".to_owned(), Ok(access()))].into());
+        for (field, spec) in [
+            ("spec.eventLog", json!({"objectStores": ["history"]})),
+            (
+                "spec.keepLogs",
+                json!({"objectStores": [], "keepLogs": "history"}),
+            ),
+        ] {
+            let mut value = serde_json::to_value(app()).unwrap();
+            value["spec"]["eventLog"] = json!("history");
+            for (name, said) in spec.as_object().unwrap() {
+                value["spec"][name] = said.clone();
+            }
+            let mut app: SparkApplication = serde_json::from_value(value).unwrap();
+            stores.apply(&mut app).unwrap();
+            let told = validate(&app);
+            let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+            assert!(told.iter().any(|it| it.starts_with(field)), "{told:?}");
+        }
     }
 
     #[test]

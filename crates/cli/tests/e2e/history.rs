@@ -1,5 +1,5 @@
 //! What is left of an application when it is deleted: its event log in a bucket or on a claim, which a history server
-//! shows, and what it has printed.
+//! shows, and what it has printed, in another bucket.
 
 use std::process::Command;
 use std::time::Duration;
@@ -35,7 +35,7 @@ fn job() -> Value {
             "mainApplicationFile": "local:///opt/spark/examples/src/main/python/pi.py",
             "arguments": ["2"],
             "eventLog": "history",
-            "keepLogs": "history",
+            "keepLogs": "printed",
             "sparkConf": {"spark.driver.extraClassPath": format!("{JARS}/*")},
             "volumes": volumes,
             "driver": {"cores": 1, "volumeMounts": mounts},
@@ -72,13 +72,15 @@ fn an_application_that_is_deleted_is_in_the_history_of_its_bucket_and_so_is_its_
     let line = format!("exec {WINDLASS} \"$@\" --storage --s3");
     up.args(["-c", &line, "sh"]);
     let up = Up::launched(tempfile::tempdir().unwrap(), up);
-    // A bucket that needs nothing but a name.
-    up.apply(&json!({
-        "apiVersion": "banzaicloud.com/v1alpha1",
-        "kind": "ObjectStore",
-        "metadata": {"name": "history"},
-        "spec": {"name": "spark-history"},
-    }));
+    // Buckets that need nothing but a name. A history server has its own for itself.
+    for (name, bucket) in [("history", "spark-history"), ("printed", "spark-logs")] {
+        up.apply(&json!({
+            "apiVersion": "banzaicloud.com/v1alpha1",
+            "kind": "ObjectStore",
+            "metadata": {"name": name},
+            "spec": {"name": bucket},
+        }));
+    }
     up.apply(&history_server());
     up.apply(&job());
     let ended = up.windlass(&["wait", "pi", "--timeout", "240"]);
@@ -93,7 +95,7 @@ fn an_application_that_is_deleted_is_in_the_history_of_its_bucket_and_so_is_its_
         pods.is_empty().then_some(())
     });
     until("its log to be whole", PATIENCE, || {
-        let answer = up.windlass(&["logs", "--kept", "objectstore/default/history", "pi"]);
+        let answer = up.windlass(&["logs", "--kept", "objectstore/default/printed", "pi"]);
         let is_whole = answer.code == 0 && !answer.stderr.contains("its end");
         (is_whole && answer.stdout == printed).then_some(())
     });
