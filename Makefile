@@ -82,8 +82,8 @@ e2e-apps: rust ## Run what e2e leaves out: the catalog, Airflow, buckets, Spark 
 e2e-floor: export WINDLASS_KUBERNETES_MINOR := 1.20
 e2e-floor: rust ## Run the long tests that need Kubernetes on the oldest one.
 	hack/prepare-e2e.sh $(SPARK_ALL)
-	@# Documents are about the current one.
-	hack/e2e.sh kubernetes:: --skip kubernetes::documents
+	@# Documents are about the current one, and so are the programs that make volumes.
+	hack/e2e.sh kubernetes:: --skip kubernetes::documents --skip kubernetes::growth
 
 bench: setup-all ## Measure what docs/benchmarks.md says.
 	cargo build --release -p windlass

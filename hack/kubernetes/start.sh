@@ -189,7 +189,16 @@ launch() { # name
             start_service kube-proxy "$binaries/kube-proxy" --config="$config/proxy.yaml" \
                 --hostname-override="$node_name"
             ;;
-        *) fail "there is no service $1 on the node" "there are etcd, kube-apiserver, kube-controller-manager, kube-scheduler, containerd, kubelet, kube-proxy" ;;
+        # What hack/kubernetes/disks adds. What these may do is not what is tried with them.
+        csi-driver)
+            start_service csi-driver "$binaries/csi-driver" "$node_name" "$state/disks" \
+                "$state/kubelet/plugins_registry/disks.sock"
+            ;;
+        csi-provisioner | csi-resizer)
+            start_service "$1" "$binaries/$1" --csi-address="$state/disks/csi.sock" \
+                --kubeconfig="$config/admin.kubeconfig"
+            ;;
+        *) fail "there is no service $1 on the node" "there are etcd, kube-apiserver, kube-controller-manager, kube-scheduler, containerd, kubelet, kube-proxy, and with disks csi-driver, csi-provisioner, csi-resizer" ;;
     esac
 }
 launch_missing() { # name...
