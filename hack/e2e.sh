@@ -27,6 +27,7 @@ needs_our_node=(
     # all that is of them.
     kubernetes::installed::the_operator_that_install_prints_runs_as_a_restricted_pod_and_goes_without_a_trace
     kubernetes::installed::virtual_clusters_are_judged_when_they_are_written_and_set_up_by_an_operator_in_a_pod
+    kubernetes::growth::no_row_is_lost_while_kubernetes_lets_volumes_grow_and_the_operator_is_killed
     kubernetes::shares::two_classes_of_shares_have_two_servers_and_two_pods_see_what_each_other_writes
     kubernetes::documents::every_command_about_installing_does_what_it_says
     # They are about hack/kubernetes.
@@ -56,6 +57,7 @@ apps_on_kubernetes=(
     connect::kubernetes
     installed::virtual_clusters
     kubernetes::documents
+    kubernetes::growth
     kubernetes::shares
 )
 skip=()

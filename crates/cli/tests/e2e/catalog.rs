@@ -41,14 +41,14 @@ fn all_are_told(app: &mut Value) {
 }
 
 /// A virtual cluster of the catalog, which has the name of its application.
-struct Virtual<'c> {
-    kubectl: &'c Kubectl,
-    name: &'static str,
+pub(crate) struct Virtual<'c> {
+    pub(crate) kubectl: &'c Kubectl,
+    pub(crate) name: &'static str,
 }
 
 impl Virtual<'_> {
     /// Applies the catalog as its documentation says, after these changes.
-    fn apply(&self, change_app: impl Fn(&mut Value), change_role: impl Fn(&mut Value)) {
+    pub(crate) fn apply(&self, change_app: impl Fn(&mut Value), change_role: impl Fn(&mut Value)) {
         let catalog = root().join("catalog").join(self.name);
         let app = windlass(&["app", "package", &catalog.display().to_string()]);
         assert_eq!(app.code, 0, "{}", app.stderr);
@@ -78,7 +78,7 @@ impl Virtual<'_> {
     }
 
     /// Waits until there are so many members of a role, all members are set up, and nothing is left to do.
-    fn settled(&self, role: &str, members: usize) {
+    pub(crate) fn settled(&self, role: &str, members: usize) {
         eventually(&format!("{members} {role}s to be set up"), || {
             let cluster = self.cluster();
             let status = &cluster["status"];
@@ -92,20 +92,20 @@ impl Virtual<'_> {
         });
     }
 
-    fn cluster(&self) -> Value {
+    pub(crate) fn cluster(&self) -> Value {
         let found = self.kubectl.get(&["kubedirectorcluster", self.name]);
         found.unwrap()
     }
 
     /// The pod of a member.
-    fn pod(&self, role: &str, ordinal: usize) -> String {
+    pub(crate) fn pod(&self, role: &str, ordinal: usize) -> String {
         let status = self.cluster()["status"].clone();
         let roles = status["roles"].as_array().unwrap();
         let role = roles.iter().find(|it| it["id"] == role).unwrap();
         format!("{}-{ordinal}", role["statefulSet"].as_str().unwrap())
     }
 
-    fn in_pod(&self, pod: &str, command: &[&str]) -> String {
+    pub(crate) fn in_pod(&self, pod: &str, command: &[&str]) -> String {
         self.kubectl
             .kubectl_ok(&[&["exec", pod, "--"], command].concat())
     }

@@ -27,4 +27,5 @@ mod kills;
 mod kubernetes;
 mod languages;
 mod real;
+mod volumes;
 mod warm;

@@ -20,6 +20,10 @@ fn every_command_about_the_real_kubernetes_for_tests_does_what_it_says() {
     let answer = session(folder.path(), "docs/real-kubernetes.md");
     assert!(answer.stdout.contains("windlass-node"), "{answer:?}");
     assert!(answer.stdout.contains("198.19.255.2"), "{answer:?}");
+    assert!(
+        answer.stdout.contains("disks.csi.windlass.test"),
+        "{answer:?}"
+    );
 }
 
 #[test]

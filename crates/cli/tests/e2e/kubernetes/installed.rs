@@ -295,7 +295,7 @@ pub(super) fn rolled_out(cluster: &Kubectl) {
 }
 
 /// The one pod of the operator that is to stay.
-fn operator_pod(cluster: &Kubectl) -> Value {
+pub(super) fn operator_pod(cluster: &Kubectl) -> Value {
     let selector = "app.kubernetes.io/name=windlass-operator";
     eventually("a single pod of the operator", || {
         let list = cluster.get(&["pods", "-n", HOME, "-l", selector])?;

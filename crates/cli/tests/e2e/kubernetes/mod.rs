@@ -2,6 +2,7 @@
 //! the tests that need it, and `hack/e2e.sh` runs them beside all others.
 
 mod documents;
+mod growth;
 mod installed;
 mod operators;
 mod shares;
