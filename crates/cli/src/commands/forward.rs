@@ -176,11 +176,10 @@ async fn carry(
     // A browser that hangs up is no error, and neither is what is not sent to it any more.
     let _ = tokio::io::copy_bidirectional(&mut local, &mut remote).await;
     forward.abort();
-    match refused {
-        Some(refused) => match refused.await {
-            Some(error) => Err(anyhow::anyhow!(error)),
-            None => Ok(()),
-        },
-        None => Ok(()),
+    if let Some(refused) = refused
+        && let Some(error) = refused.await
+    {
+        return Err(anyhow::anyhow!(error));
     }
+    Ok(())
 }

@@ -152,16 +152,27 @@ impl Up {
         Self::on(tempfile::tempdir().expect("a scratch folder"))
     }
 
-    /// Starts a cluster on a data directory.
-    pub(crate) fn on(data: tempfile::TempDir) -> Self {
-        Self::launched(data, Command::new(WINDLASS))
+    /// Starts a cluster on an empty data directory with flags, separated by spaces.
+    pub(crate) fn with(flags: &str) -> Self {
+        Self::on_with(tempfile::tempdir().expect("a scratch folder"), flags)
     }
 
-    /// Starts a cluster by a command that becomes windlass with the arguments it gets.
-    pub(crate) fn launched(data: tempfile::TempDir, mut windlass: Command) -> Self {
+    /// Starts a cluster on a data directory.
+    pub(crate) fn on(data: tempfile::TempDir) -> Self {
+        Self::on_with(data, "")
+    }
+
+    /// Starts a cluster on a data directory with flags, separated by spaces.
+    pub(crate) fn on_with(data: tempfile::TempDir, flags: &str) -> Self {
+        Self::launched(data, Command::new(WINDLASS), flags)
+    }
+
+    /// Starts a cluster by a command that becomes windlass with the arguments it gets, flags included.
+    pub(crate) fn launched(data: tempfile::TempDir, mut windlass: Command, flags: &str) -> Self {
         let process = windlass
             .args(["-v", "up", "--port", "0", "--data-dir"])
             .arg(data.path())
+            .args(flags.split_whitespace())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(data.path().join("stderr.log")).expect("a log"))

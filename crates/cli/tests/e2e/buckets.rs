@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use self::between::{At, Between};
 use self::servers::{Language, Server};
 use crate::clients::installed;
-use crate::common::{Up, WINDLASS, root, shell_lines, shell_session, until};
+use crate::common::{Up, root, shell_lines, shell_session, until};
 
 /// Nothing here takes longer on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -24,10 +24,7 @@ fn start() -> Up {
 }
 
 fn on(data: tempfile::TempDir) -> Up {
-    let mut up = Command::new("sh");
-    let line = format!("exec {WINDLASS} \"$@\" --storage");
-    up.args(["-c", &line, "sh"]);
-    Up::launched(data, up)
+    Up::on_with(data, "--storage")
 }
 
 fn apply(up: &Up, name: &str, spec: &Value) {

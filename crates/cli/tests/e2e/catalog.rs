@@ -10,11 +10,10 @@ mod notebook;
 mod standalone;
 
 use std::fs;
-use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::common::{Kubectl, Up, WINDLASS, root, windlass};
+use crate::common::{Kubectl, Up, root, windlass};
 use crate::real::eventually;
 
 /// An embedded cluster with virtual clusters; says so where there can be none.
@@ -28,10 +27,7 @@ fn embedded_with(options: &str) -> Option<Up> {
         eprintln!("left out: members are set up by root alone");
         return None;
     }
-    let mut up = Command::new("sh");
-    let line = format!("exec {WINDLASS} \"$@\" --virtual-clusters {options}");
-    up.args(["-c", &line, "sh"]);
-    Some(Up::launched(tempfile::tempdir().unwrap(), up))
+    Some(Up::with(&format!("--virtual-clusters {options}")))
 }
 
 /// Lets an application tell all members who comes and goes, whatever its default is.

@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::clusters::{Cluster, scenarios};
-use crate::common::{Up, WINDLASS, root, windlass, write};
+use crate::common::{Up, root, windlass, write};
 use crate::executor_fields::AGENT;
 use crate::real::{self, QUICK_START, completed, drivers, eventually};
 
@@ -208,10 +207,7 @@ fn an_application_of_the_first_operator_runs_by_itself_and_where_its_api_is_serv
     assert_eq!(answer.code, 0, "{}\n{}", answer.stdout, answer.stderr);
     assert!(answer.stdout.contains(PI), "{}", answer.stdout);
 
-    let mut up = Command::new("sh");
-    let line = format!("exec {WINDLASS} \"$@\" --original-api");
-    up.args(["-c", &line, "sh"]);
-    let up = Up::launched(tempfile::tempdir().unwrap(), up);
+    let up = Up::with("--original-api");
     up.kubectl_ok(&["apply", "-f", &file]);
     let original = eventually("the application to end", || {
         let found = up.get(&["sparkapplications.spark-operator.k8s.io", "original"])?;

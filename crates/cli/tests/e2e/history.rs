@@ -1,13 +1,12 @@
 //! What is left of an application when it is deleted: its event log in a bucket or on a claim, which a history server
 //! shows, and what it has printed, in another bucket.
 
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::common::page::Page;
-use crate::common::{Answer, Up, WINDLASS, until};
+use crate::common::{Answer, Up, until};
 
 /// Nothing here takes longer on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -68,10 +67,7 @@ fn history_server() -> Value {
 
 #[test]
 fn an_application_that_is_deleted_is_in_the_history_of_its_bucket_and_so_is_its_log() {
-    let mut up = Command::new("sh");
-    let line = format!("exec {WINDLASS} \"$@\" --storage --s3");
-    up.args(["-c", &line, "sh"]);
-    let up = Up::launched(tempfile::tempdir().unwrap(), up);
+    let up = Up::with("--storage --s3");
     // Buckets that need nothing but a name. A history server has its own for itself.
     for (name, bucket) in [("history", "spark-history"), ("printed", "spark-logs")] {
         up.apply(&json!({

@@ -13,25 +13,26 @@ use crate::common::{Answer, Up, WINDLASS, until};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A cluster whose objects are on a disk of their own, and where that disk is seen from here.
-fn up_on_a_small_disk() -> (Up, PathBuf) {
+/// A cluster with flags whose folder of this name is on a disk of its own of so many MiB, and where that disk is
+/// seen from here.
+pub(crate) fn up_on_a_small_disk(name: &str, mib: u32, flags: &str) -> (Up, PathBuf) {
     let data = tempfile::tempdir().unwrap();
-    let api = data.path().join("api");
-    std::fs::create_dir(&api).unwrap();
+    let folder = data.path().join(name);
+    std::fs::create_dir(&folder).unwrap();
     let mut command = Command::new("unshare");
     if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
         command.args(["--user", "--map-root-user"]);
     }
-    let script = "mount -t tmpfs -o size=8m,mode=700 tmpfs \"$0\" && exec \"$@\"";
-    command.args(["--mount", "sh", "-c", script]);
-    command.arg(&api).arg(WINDLASS);
-    let up = Up::launched(data, command);
-    let seen = PathBuf::from(format!("/proc/{}/root{}", up.pid(), api.display()));
+    let script = format!("mount -t tmpfs -o size={mib}m,mode=700 tmpfs \"$0\" && exec \"$@\"");
+    command.args(["--mount", "sh", "-c", &script]);
+    command.arg(&folder).arg(WINDLASS);
+    let up = Up::launched(data, command, flags);
+    let seen = PathBuf::from(format!("/proc/{}/root{}", up.pid(), folder.display()));
     (up, seen)
 }
 
 /// Takes all the room that is left.
-fn fill(path: &Path) {
+pub(crate) fn fill(path: &Path) {
     let mut filler = File::create(path).unwrap();
     for block in [&[0_u8; 16 * 1024][..], &[0; 512]] {
         while filler.write_all(block).is_ok() {}
@@ -46,7 +47,7 @@ fn create(up: &Up, name: &str, size: usize) -> Answer {
 
 #[test]
 fn a_full_disk_costs_the_writes_it_has_no_room_for_and_nothing_else() {
-    let (up, disk) = up_on_a_small_disk();
+    let (up, disk) = up_on_a_small_disk("api", 8, "");
     let said = |text: &str| {
         let log = std::fs::read_to_string(up.data.path().join("stderr.log")).unwrap();
         log.contains(text)

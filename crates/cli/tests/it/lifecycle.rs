@@ -69,7 +69,7 @@ fn an_application_is_suspended_resumed_changed_run_again_and_gone_in_time() {
         .env("SPARK_HOME", machine.path("spark"))
         .env("WINDLASS_CACHE", machine.path("cache"));
     let app = Application {
-        up: Up::launched(tempfile::tempdir().unwrap(), windlass),
+        up: Up::launched(tempfile::tempdir().unwrap(), windlass, ""),
     };
     let manifest = json!({
         "apiVersion": "sparkoperator.k8s.io/v1beta2",

@@ -1,9 +1,8 @@
 //! Manifests of the first Spark operator, and a cluster that serves them.
 
-use std::process::Command;
 use std::time::Duration;
 
-use crate::common::{Up, WINDLASS, root, until, windlass, write};
+use crate::common::{Up, root, until, windlass, write};
 
 /// Long enough for whatever has to happen; nothing waits for it when all is well.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -171,10 +170,7 @@ spec:
 #[test]
 fn a_cluster_serves_the_first_api_where_it_is_asked_to_and_goes_on_doing_so() {
     let data = tempfile::tempdir().unwrap();
-    let mut command = Command::new("sh");
-    let line = format!("exec {WINDLASS} \"$@\" --original-api");
-    command.args(["-c", &line, "sh"]);
-    let up = Up::launched(data, command);
+    let up = Up::on_with(data, "--original-api");
     up.kubectl_ok(&["apply", "-f", &old_manifest()]);
     let kind = "sparkapplications.spark-operator.k8s.io";
     let refused = until("the application to be refused", PATIENCE, || {

@@ -1,10 +1,7 @@
 //! Buckets that the embedded cluster serves itself.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,17 +10,10 @@ use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::{BackoffConfig, ObjectStoreExt as _, PutPayload, RetryConfig};
 use serde_json::{Value, json};
 
-use crate::common::{Up, WINDLASS, until};
+use crate::common::{Up, until};
+use crate::full_disk::{fill, up_on_a_small_disk};
 
 const PATIENCE: Duration = Duration::from_mins(1);
-
-/// A cluster with these flags, started by a command that becomes it.
-fn launched(data: tempfile::TempDir, flags: &str) -> Up {
-    let mut up = Command::new("sh");
-    let line = format!("exec {WINDLASS} \"$@\" {flags}");
-    up.args(["-c", &line, "sh"]);
-    Up::launched(data, up)
-}
 
 fn apply(up: &Up, namespace: &str, name: &str, spec: &Value) {
     up.apply(&json!({
@@ -71,7 +61,7 @@ fn path(text: &str) -> object_store::path::Path {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_alone_is_a_bucket_of_the_cluster_which_a_crash_keeps() {
-    let up = launched(tempfile::tempdir().unwrap(), "--storage --s3");
+    let up = Up::on_with(tempfile::tempdir().unwrap(), "--storage --s3");
     let folder = up.data.path().join("s3");
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(
@@ -116,7 +106,7 @@ async fn a_name_alone_is_a_bucket_of_the_cluster_which_a_crash_keeps() {
         (blobs.count() > 100).then_some(())
     });
     is_over.store(true, Ordering::Relaxed);
-    let up = launched(up.kill(), "");
+    let up = Up::on_with(up.kill(), "");
     let store = client(&up, "default", "team-history");
     let mut count = 0;
     for writer in writers {
@@ -159,30 +149,10 @@ async fn a_name_alone_is_a_bucket_of_the_cluster_which_a_crash_keeps() {
     assert!(blobs.is_err() || blobs.unwrap().count() == 0);
 }
 
-/// Takes all the room that is left.
-fn fill(path: &Path) {
-    let mut filler = File::create(path).unwrap();
-    for block in [&[0_u8; 16 * 1024][..], &[0; 512]] {
-        while filler.write_all(block).is_ok() {}
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_without_room_refuses_writes_and_takes_them_again() {
-    let data = tempfile::tempdir().unwrap();
-    let folder = data.path().join("s3");
-    std::fs::create_dir(&folder).unwrap();
-    let mut command = Command::new("unshare");
-    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
-        command.args(["--user", "--map-root-user"]);
-    }
-    let script = format!(
-        "mount -t tmpfs -o size=16m,mode=700 tmpfs \"$0\" && exec {WINDLASS} \"$@\" --storage"
-    );
-    command.args(["--mount", "sh", "-c", &script]).arg(&folder);
     // The folder is there, so it is served.
-    let up = Up::launched(data, command);
-    let disk = PathBuf::from(format!("/proc/{}/root{}", up.pid(), folder.display()));
+    let (up, disk) = up_on_a_small_disk("s3", 16, "--storage");
     apply(&up, "default", "small", &json!({"name": "small"}));
     until_ready(&up, "default", "small");
     let store = client(&up, "default", "small");

@@ -122,7 +122,7 @@ fn a_token_stays_in_its_secret_whatever_is_made_of_it_and_whatever_fails() {
         "RUST_LOG",
         "debug,hyper=info,hyper_util=info,h2=info,rustls=info,tower=info,kube_client=info",
     );
-    let up = Up::launched(tempfile::tempdir().unwrap(), windlass);
+    let up = Up::launched(tempfile::tempdir().unwrap(), windlass, "");
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "creds"},
         "stringData": {"token": TOKEN},

@@ -1,21 +1,17 @@
 //! Claims of classes that are not there, under kubectl, on a cluster that makes them.
 
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::common::{Up, WINDLASS, until};
+use crate::common::{Up, until};
 
 /// Nothing here takes longer on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A cluster whose operator makes classes.
 fn start() -> Up {
-    let mut up = Command::new("sh");
-    let line = format!("exec {WINDLASS} \"$@\" --storage");
-    up.args(["-c", &line, "sh"]);
-    Up::launched(tempfile::tempdir().unwrap(), up)
+    Up::with("--storage")
 }
 
 fn claim(name: &str, class: &str) -> Value {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::common::{Up, WINDLASS, root, shell_lines, shell_session, until, write};
+use crate::common::{Up, root, shell_lines, shell_session, until, write};
 
 /// Nothing here takes longer on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -327,10 +327,7 @@ fn why_names_what_is_in_the_way_of_a_cluster_and_status_shows_its_members() {
 
 /// A cluster that serves the kinds.
 fn start() -> Up {
-    let mut up = Command::new("sh");
-    let line = format!("exec {WINDLASS} \"$@\" --virtual-clusters");
-    up.args(["-c", &line, "sh"]);
-    Up::launched(tempfile::tempdir().unwrap(), up)
+    Up::with("--virtual-clusters")
 }
 
 /// The setup package.

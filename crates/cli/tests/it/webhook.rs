@@ -1,12 +1,12 @@
 //! The operator's webhook, asked by the embedded API server through a Service.
 
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::common::{Answer, Up, WINDLASS, until, windlass, write};
+use crate::common::{Answer, Up, until, windlass, write};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const HOME: &str = "windlass-system";
@@ -103,10 +103,7 @@ fn certificates_are_kept_in_a_secret_and_one_that_is_damaged_is_made_anew() {
 
 #[test]
 fn applications_of_the_first_operator_are_judged_where_their_api_is_served() {
-    let mut command = Command::new("sh");
-    let line = format!("exec {WINDLASS} \"$@\" --original-api");
-    command.args(["-c", &line, "sh"]);
-    let up = Up::launched(tempfile::tempdir().unwrap(), command);
+    let up = Up::with("--original-api");
     let (up, _operator, _) = served_on(up, &["--original-api"]);
     let original = |name: &str, mode: &str| {
         json!({
@@ -131,10 +128,7 @@ fn applications_of_the_first_operator_are_judged_where_their_api_is_served() {
 
 #[test]
 fn virtual_clusters_are_judged_and_stored_with_their_defaults_where_they_are_operated() {
-    let mut command = Command::new("sh");
-    let line = format!("exec {WINDLASS} \"$@\" --virtual-clusters");
-    command.args(["-c", &line, "sh"]);
-    let up = Up::launched(tempfile::tempdir().unwrap(), command);
+    let up = Up::with("--virtual-clusters");
     let (up, _operator, _) = served_on(up, &["--virtual-clusters"]);
     let cluster = |members: u32| {
         json!({

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{PATIENCE, apply, until_reason};
 use crate::clients::installed;
-use crate::common::{Answer, Up, WINDLASS, until};
+use crate::common::{Answer, Up, until};
 
 /// Writes what the other reads, twice over the same place, in two formats.
 const JOB: &str = r#"
@@ -38,10 +38,7 @@ spark.stop()
 "#;
 
 fn start() -> Up {
-    let mut up = Command::new("sh");
-    let line = format!("exec {WINDLASS} \"$@\" --storage --s3");
-    up.args(["-c", &line, "sh"]);
-    Up::launched(tempfile::tempdir().unwrap(), up)
+    Up::with("--storage --s3")
 }
 
 /// One job of this Spark, with the jars of Hadoop's file system for S3 in a folder.
